@@ -1,0 +1,3 @@
+"""azdab: AlphaZero for Dots and Boxes as a functional JAX program."""
+
+__version__ = "0.1.0"

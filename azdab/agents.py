@@ -1,0 +1,151 @@
+"""Players: pure functions from positions to moves.
+
+An agent maps ``(params, key, states)`` to one action per state. Agents without
+parameters ignore the first argument.
+"""
+
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Int
+
+from azdab import game, search, solver
+from azdab.config import SearchConfig
+from azdab.game import Board, State
+
+
+class Agent(Protocol):
+    """A player of a batch of positions."""
+
+    def __call__(self, params: Any, key: Array, states: State) -> Int[Array, "B"]: ...
+
+
+def random_agent(board: Board) -> Agent:
+    """Plays a uniformly random legal edge."""
+    del board
+
+    def act(params: Any, key: Array, states: State) -> Array:
+        del params
+        return game.random_actions(key, game.legal_actions(states))
+
+    return act
+
+
+def _around(board: Board, boxes: Bool[Array, "*b rows cols"]) -> Bool[Array, "*b E"]:
+    """The edges beside any of the marked boxes."""
+    lead = boxes.shape[:-2]
+    still = [(0, 0)] * len(lead)
+    tall = jnp.pad(boxes, [*still, (1, 1), (0, 0)])
+    wide = jnp.pad(boxes, [*still, (0, 0), (1, 1)])
+    horizontal = tall[..., :-1, :] | tall[..., 1:, :]
+    vertical = wide[..., :, :-1] | wide[..., :, 1:]
+    return jnp.concatenate([horizontal.reshape(*lead, -1), vertical.reshape(*lead, -1)], axis=-1)
+
+
+def capturable(board: Board, edges: Bool[Array, "*b E"]) -> Int[Array, "*b"]:
+    """How many boxes the player to move can close in a row, ``int32[...]``.
+
+    Closing every box with three drawn edges until none is left takes them all.
+    """
+
+    def three(edges: Array) -> Array:
+        return game.box_degrees(board, edges) == 3
+
+    taken = jax.lax.while_loop(
+        lambda edges: three(edges).any(), lambda edges: edges | _around(board, three(edges)), edges
+    )
+
+    def closed(edges: Array) -> Array:
+        return jnp.sum(game.box_degrees(board, edges) == 4, axis=(-1, -2))
+
+    return closed(taken) - closed(edges)
+
+
+def greedy_agent(board: Board) -> Agent:
+    """Closes a box if it can, else gives away as few boxes as possible, often none.
+
+    Ties are broken at random. It counts whole chains, not only the next box.
+    """
+    edge = jnp.eye(board.num_edges, dtype=bool)
+
+    def act(params: Any, key: Array, states: State) -> Array:
+        del params
+        legal = game.legal_actions(states)
+        closes = _around(board, game.box_degrees(board, states.edges) == 3) & legal
+        given = capturable(board, states.edges[:, None] | edge)
+        given = jnp.where(legal, given, 2 * board.num_boxes)
+        least = given == given.min(axis=-1, keepdims=True)
+        choices = jnp.where(closes.any(axis=-1, keepdims=True), closes, least & legal)
+        return game.random_actions(key, choices)
+
+    return act
+
+
+class SolvedBoard(NamedTuple):
+    """The parameters of the perfect player: a whole board solved.
+
+    Attributes:
+      box_masks: ``int32[E, 2]``, see :class:`azdab.solver.Endgame`.
+      table: ``int8[2^E]``.
+    """
+
+    box_masks: Int[Array, "E 2"]
+    table: Int[Array, "N"]
+
+
+def solve_board(board: Board) -> SolvedBoard:
+    """Solve a board of at most ``solver.MAX_OPEN_EDGES`` edges for :func:`perfect_agent`."""
+    empty = jnp.zeros(board.num_edges, bool)
+    masks = solver.endgame(board, empty, board.num_edges).box_masks
+    return SolvedBoard(masks, jnp.asarray(solver.solve_board(board)))
+
+
+def exact_values(solved: SolvedBoard, edges: Bool[Array, "*b E"]) -> Int[Array, "*b E"]:
+    """The mover's optimal future margin after each move, ``int32``; -128 where illegal."""
+    bits = 1 << jnp.arange(edges.shape[-1], dtype=jnp.int32)
+    subset = jnp.sum(jnp.where(edges, bits, 0), axis=-1, dtype=jnp.int32)
+    return solver.action_values(solved.box_masks, solved.table, subset).astype(jnp.int32)
+
+
+def perfect_agent(board: Board) -> Agent:
+    """Plays a random optimal move; ``params`` is a :class:`SolvedBoard`."""
+    del board
+
+    def act(params: SolvedBoard, key: Array, states: State) -> Array:
+        values = exact_values(params, states.edges)
+        return game.random_actions(key, values == values.max(axis=-1, keepdims=True))
+
+    return act
+
+
+def network_agent(evaluate: search.Evaluator) -> Agent:
+    """The network alone: the legal edge with the highest prior."""
+
+    def act(params: Any, key: Array, states: State) -> Array:
+        del key
+        logits = evaluate(params, states).prior_logits
+        return jnp.argmax(jnp.where(game.legal_actions(states), logits, -jnp.inf), axis=-1)
+
+    return act
+
+
+def search_agent(
+    board: Board, config: SearchConfig, evaluate: search.Evaluator, num_simulations: int
+) -> Agent:
+    """The network with search, playing the best move found."""
+
+    def act(params: Any, key: Array, states: State) -> Array:
+        output = search.search(
+            board,
+            config,
+            evaluate,
+            params,
+            key,
+            states,
+            num_simulations=num_simulations,
+            explore=False,
+        )
+        return output.action
+
+    return act

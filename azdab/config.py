@@ -1,0 +1,343 @@
+"""What a run is: typed, validated, immutable configuration.
+
+A config is a tree of frozen dataclasses. It is read from a YAML preset in
+``configs/`` or from a path, any field can be overridden on the command line, and
+anything unknown or out of range is refused before the run starts.
+
+This module imports neither JAX nor the rest of azdab: the memory settings it
+holds must reach the environment before JAX is loaded.
+"""
+
+import argparse
+import dataclasses
+import difflib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+import pydantic
+import yaml
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic.dataclasses import dataclass
+
+_STRICT = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+class ConfigError(ValueError):
+    """A config that cannot be used; the message is one line and says what to change."""
+
+
+@dataclass(frozen=True, config=_STRICT)
+class BoardConfig:
+    """The board, in boxes."""
+
+    rows: int = Field(default=5, ge=1, le=10)
+    """Rows of boxes."""
+    cols: int = Field(default=5, ge=1, le=10)
+    """Columns of boxes."""
+
+
+@dataclass(frozen=True, config=_STRICT)
+class NetworkConfig:
+    """The network's shape."""
+
+    family: Literal["resnet", "resnet_attention"] = "resnet"
+    """Residual blocks with global pooling, or the same followed by self-attention."""
+    filters: PositiveInt = 64
+    """Channels of the trunk."""
+    blocks: PositiveInt = 4
+    """Residual blocks."""
+    num_heads: PositiveInt = 4
+    """Attention heads (`resnet_attention` only); must divide `filters`."""
+    mixed_precision: bool = False
+    """Compute in bfloat16; parameters and outputs stay float32."""
+
+    def __post_init__(self) -> None:
+        if self.family == "resnet_attention" and self.filters % self.num_heads:
+            raise ValueError(
+                f"num_heads must divide filters, got {self.num_heads} and {self.filters}"
+            )
+
+
+@dataclass(frozen=True, config=_STRICT)
+class SearchConfig:
+    """The tree search that chooses moves."""
+
+    policy: Literal["gumbel", "puct"] = "gumbel"
+    """Gumbel MuZero, or MuZero's PUCT for comparison."""
+    utility: Literal["margin", "win"] = "margin"
+    """What a game is worth: the margin in boxes (per box), or won, drawn or lost."""
+    num_simulations: PositiveInt = 32
+    """Network evaluations per move in self-play."""
+    max_num_considered_actions: PositiveInt = 16
+    """Root actions that Gumbel search looks at."""
+    value_scale: PositiveFloat = 0.1
+    """How strongly Q-values move the policy away from the prior."""
+    maxvisit_init: PositiveFloat = 50.0
+    """Visits added to the maximum visit count in the same formula."""
+    rescale_values: bool = True
+    """Rescale each node's Q-values to [0, 1] first."""
+
+
+@dataclass(frozen=True, config=_STRICT)
+class SelfPlayConfig:
+    """How games are generated."""
+
+    games_per_iteration: PositiveInt = 512
+    """Games played before the learner runs."""
+    parallel_games: PositiveInt = 512
+    """Games played at once: the batch of the search. Must divide `games_per_iteration`."""
+    max_opening_plies: NonNegativeInt = 8
+    """Each game starts with a random number of random plies, at most this many."""
+    solver_horizon: int = Field(default=0, ge=0, le=20)
+    """Positions with at most this many edges left are played and labelled exactly; 0: never."""
+    solver_rollouts: NonNegativeInt = 2
+    """Extra endgames per game, played imperfectly from the solved position, labelled exactly."""
+
+    def __post_init__(self) -> None:
+        if self.games_per_iteration % self.parallel_games:
+            raise ValueError(
+                "parallel_games must divide games_per_iteration, got "
+                f"{self.parallel_games} and {self.games_per_iteration}"
+            )
+
+
+@dataclass(frozen=True, config=_STRICT)
+class ReplayConfig:
+    """The window of past positions that the learner samples."""
+
+    capacity: PositiveInt = 500_000
+    """Positions kept on the device; fixes the buffer's memory."""
+    min_window: PositiveInt = 50_000
+    """The window never shrinks below this many of the newest positions."""
+    window_fraction: float = Field(default=0.5, gt=0, le=1)
+    """The window grows as this share of all positions generated so far."""
+
+
+@dataclass(frozen=True, config=_STRICT)
+class LearnerConfig:
+    """How the network is fitted."""
+
+    batch_size: PositiveInt = 1024
+    """Positions per step."""
+    steps_per_iteration: PositiveInt = 100
+    """Optimiser steps after each round of self-play."""
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """AdamW, or SGD with Nesterov momentum 0.9."""
+    learning_rate: PositiveFloat = 2e-3
+    """Peak learning rate; a cosine takes it to a tenth over `schedule_steps`."""
+    warmup_steps: NonNegativeInt = 100
+    """Steps of linear warm-up."""
+    schedule_steps: PositiveInt = 10_000
+    """Step at which the learning rate reaches its end value and stays."""
+    weight_decay: NonNegativeFloat = 1e-4
+    """Decoupled weight decay."""
+    max_grad_norm: PositiveFloat = 1.0
+    """Gradients are clipped to this global norm."""
+    ema_decay: float = Field(default=0.99, ge=0, lt=1)
+    """Decay of the averaged parameters that play; 0 plays with the raw ones."""
+    margin_weight: NonNegativeFloat = 1.0
+    """Weight of the margin loss."""
+    ownership_weight: NonNegativeFloat = 0.25
+    """Weight of the ownership loss."""
+    search_value_weight: float = Field(default=0.5, ge=0, le=1)
+    """Share of the search's root value in the margin target; the rest is the outcome."""
+
+
+@dataclass(frozen=True, config=_STRICT)
+class ArenaConfig:
+    """Matches that measure progress."""
+
+    every: PositiveInt = 1
+    """Iterations between arenas."""
+    num_games: int = Field(default=64, ge=2, multiple_of=2)
+    """Games of latest against best, sides swapped halfway."""
+    num_simulations: PositiveInt = 32
+    """Simulations per move of either side."""
+    opening_plies: NonNegativeInt = 4
+    """Random plies before a match game, the same for both sides."""
+    gating: bool = True
+    """Play and promote only networks that beat `best`; off: the latest is the best."""
+    threshold: float = Field(default=0.55, ge=0.5, le=1)
+    """Score rate that dethrones `best`."""
+    baseline_games: int = Field(default=64, ge=2, multiple_of=2)
+    """Games against each of `random` and `greedy`."""
+
+
+@dataclass(frozen=True, config=_STRICT)
+class DeviceConfig:
+    """Memory, set before JAX starts. What you set in the environment yourself wins."""
+
+    memory_gb: PositiveFloat | None = None
+    """Most GPU memory the run may take, in GB; `null`: JAX's default share of the card."""
+    preallocate: bool = True
+    """Reserve that memory at the start; off grows on demand and fragments more."""
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Config:
+    """A whole run."""
+
+    description: str = ""
+    """What the preset is for, shown by --list-configs."""
+    iterations: PositiveInt = 50
+    """Rounds of self-play, learning and arena. Raise it to continue a finished run."""
+    seed: NonNegativeInt = 0
+    """Seed of everything random."""
+    keep_checkpoints: PositiveInt = 2
+    """How many of the newest checkpoints stay on disk."""
+    board: BoardConfig = BoardConfig()
+    network: NetworkConfig = NetworkConfig()
+    search: SearchConfig = SearchConfig()
+    selfplay: SelfPlayConfig = SelfPlayConfig()
+    replay: ReplayConfig = ReplayConfig()
+    learner: LearnerConfig = LearnerConfig()
+    arena: ArenaConfig = ArenaConfig()
+    device: DeviceConfig = DeviceConfig()
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    """The config as plain nested dictionaries, ready for YAML or JSON."""
+    return dataclasses.asdict(config)
+
+
+def from_dict(values: Mapping[str, Any]) -> Config:
+    """Build and validate a config.
+
+    Raises:
+      ConfigError: names the key, what is wrong and, for a typo, the likely key.
+    """
+    try:
+        return pydantic.TypeAdapter(Config).validate_python(values)
+    except pydantic.ValidationError as error:
+        raise ConfigError(_explain(error)) from None
+
+
+def _explain(error: pydantic.ValidationError) -> str:
+    """The first thing wrong, in one line."""
+    first = error.errors(include_url=False)[0]
+    path = [str(part) for part in first["loc"]]
+    key = ".".join(path)
+    if first["type"] == "unexpected_keyword_argument":
+        return f"unknown key '{key}'{suggest(key, [name for name, _ in fields()])}"
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "value_error":
+        return f"{key}: {message}"
+    return f"{key}: {message[0].lower()}{message[1:]}, got {first['input']!r}"
+
+
+def suggest(word: str, known: list[str]) -> str:
+    """'; did you mean ...?' if a known word is close, else nothing."""
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def fields(kind: Any = Config, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """All settable fields as dotted names with their pydantic descriptions."""
+    for name, field in kind.__pydantic_fields__.items():
+        if dataclasses.is_dataclass(field.annotation):
+            yield from fields(field.annotation, f"{prefix}{name}.")
+        else:
+            yield prefix + name, field
+
+
+def differences(old: Any, new: Any, prefix: str = "") -> dict[str, tuple[Any, Any]]:
+    """The fields in which two configs, or two parts of configs, differ."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for field in dataclasses.fields(old):
+        before, after = getattr(old, field.name), getattr(new, field.name)
+        if dataclasses.is_dataclass(before):
+            found |= differences(before, after, f"{prefix}{field.name}.")
+        elif before != after:
+            found[prefix + field.name] = (before, after)
+    return found
+
+
+def _preset_directory() -> Path:
+    """`configs/`: inside the package when installed, beside it in a checkout."""
+    packaged = Path(__file__).parent / "configs"
+    return packaged if packaged.is_dir() else Path(__file__).parent.parent / "configs"
+
+
+def presets() -> dict[str, Path]:
+    """The presets by name."""
+    return {path.stem: path for path in sorted(_preset_directory().glob("*.yaml"))}
+
+
+def read(name: str) -> dict[str, Any]:
+    """The settings in a preset or a YAML file, not yet validated.
+
+    Args:
+      name: a preset's name, or a path.
+
+    Raises:
+      ConfigError: there is no such file, or it is not a YAML mapping.
+    """
+    path = presets().get(name, Path(name))
+    if not path.is_file():
+        raise ConfigError(
+            f"no config '{name}'{suggest(name, list(presets()))}; "
+            f"give a path or one of: {', '.join(presets())}"
+        )
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{path} is not valid YAML: {reason}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} must hold settings as 'key: value' lines")
+    return values
+
+
+def write(config: Config, path: Path) -> None:
+    """Write a config as YAML."""
+    path.write_text(yaml.safe_dump(to_dict(config), sort_keys=False), encoding="utf-8")
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested settings with those of ``over`` on top."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        if isinstance(value, Mapping) and isinstance(below, Mapping):
+            value = merge(below, value)
+        merged[key] = value
+    return merged
+
+
+class Parser(argparse.ArgumentParser):
+    """A command line on which every config field is an option.
+
+    Wrong usage ends the program with one line and exit status 2.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(allow_abbrev=False, **kwargs)
+        group = self.add_argument_group("settings, on top of the config")
+        for name, field in fields():
+            group.add_argument(
+                f"--{name}",
+                dest=name,
+                metavar="VALUE",
+                default=argparse.SUPPRESS,
+                help=str(field.description).replace("%", "%%"),
+            )
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
+    def parse(self, argv: list[str] | None = None) -> tuple[argparse.Namespace, dict[str, Any]]:
+        """The command's own options, and the nested settings given beside them."""
+        options, unknown = self.parse_known_args(argv)
+        if unknown:
+            known = [option for action in self._actions for option in action.option_strings]
+            word = unknown[0].split("=")[0]
+            self.error(f"unknown option '{word}'{suggest(word, known)}")
+        settings: dict[str, Any] = {}
+        for name, _ in fields():
+            if name in options:
+                value = yaml.safe_load(getattr(options, name))
+                for part in reversed(name.split(".")):
+                    value = {part: value}
+                settings = merge(settings, value)
+        return options, settings

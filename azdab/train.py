@@ -1,0 +1,354 @@
+"""``python -m azdab.train``: AlphaZero from zero. Read :func:`train` from top to bottom."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from rich.console import Console
+from rich.table import Table
+
+from azdab import arena, checkpoint, config, evaluate, learner, metrics, phases, progress, replay
+from azdab.checkpoint import Checkpoints, TrainState
+from azdab.config import Config, ConfigError
+from azdab.game import Board
+from azdab.phases import Phases
+
+
+def initial_state(board: Board, config: Config) -> TrainState:
+    """The state of a run before its first iteration."""
+    key = jax.random.fold_in(jax.random.key(config.seed), 0)
+    return checkpoint.fresh(
+        learner.init(key, board, config), replay.init(board, config.replay.capacity)
+    )
+
+
+def iterate(
+    board: Board, config: Config, run: Phases, state: TrainState, display: progress.Display
+) -> tuple[TrainState, dict[str, float]]:
+    """One iteration: self-play, learning and, when due, the arena.
+
+    Everything random derives from the seed and the iteration's number, so a run
+    that was interrupted goes on as if it had not been.
+
+    Returns:
+      The next state and the iteration's metrics. ``state`` is donated.
+    """
+    number = int(state.iteration) + 1
+    key = jax.random.fold_in(jax.random.key(config.seed), number)
+    play_key, learn_key, gate_key, baseline_key = jax.random.split(key, 4)
+    values: dict[str, float] = {}
+
+    display.phase("self-play")
+    start = time.perf_counter()
+    games = config.selfplay.games_per_iteration
+    waves = games // config.selfplay.parallel_games
+    params = state.best_params if config.arena.gating else state.learner.ema_params
+    buffer = state.replay
+    stats = []
+    for wave_key in jax.random.split(play_key, waves):
+        examples, wave_stats = run.self_play(params, wave_key)
+        buffer = run.add(buffer, examples)
+        stats.append(wave_stats)
+    played = jax.tree.map(lambda *x: jnp.stack(x).mean(), *stats)
+    played = jax.block_until_ready(played)
+    seconds = time.perf_counter() - start
+    searched = board.num_edges - min(config.selfplay.solver_horizon, board.num_edges)
+    values |= {
+        "selfplay/first_player_win_rate": played.first_player_win_rate,
+        "selfplay/mean_margin": played.mean_margin,
+        "selfplay/decided_ply": played.decided_ply,
+        "selfplay/policy_entropy": played.policy_entropy,
+        "selfplay/value_error": played.value_error,
+        "speed/games_per_second": games / seconds,
+        "speed/moves_per_second": games * searched / seconds,
+        "speed/simulations_per_second": games * searched * config.search.num_simulations / seconds,
+        "time/self_play": seconds,
+    }
+
+    display.phase("learning")
+    start = time.perf_counter()
+    learned, losses = jax.block_until_ready(run.learn(state.learner, buffer, learn_key))
+    seconds = time.perf_counter() - start
+    values |= {f"loss/{name}": value for name, value in losses._asdict().items()}
+    samples = config.learner.steps_per_iteration * config.learner.batch_size
+    values |= {"speed/samples_per_second": samples / seconds, "time/learning": seconds}
+    state = state._replace(learner=learned, replay=buffer, iteration=jnp.int32(number))
+
+    if number % config.arena.every == 0 or number == config.iterations:
+        display.phase("arena")
+        start = time.perf_counter()
+        state, results = play_arena(config, run, state, gate_key, baseline_key)
+        values |= results | {"time/arena": time.perf_counter() - start}
+    return state, {k: float(v) for k, v in (values | metrics.device_metrics()).items()}
+
+
+def play_arena(
+    config: Config, run: Phases, state: TrainState, gate_key: jax.Array, baseline_key: jax.Array
+) -> tuple[TrainState, dict[str, float]]:
+    """Measure the latest network against the best, the baselines and the truth.
+
+    Returns:
+      The state with ``best`` replaced if it was beaten, and metrics.
+    """
+    latest = state.learner.ema_params
+    score = arena.score(run.gate(latest, state.best_params, gate_key))
+    promoted = not config.arena.gating or score.rate >= config.arena.threshold
+    elo = float(state.best_elo) + arena.elo_difference(score.rate, config.arena.num_games)
+    values: dict[str, float] = {
+        "arena/win_rate_best": score.rate,
+        "arena/elo": elo,
+        "arena/promoted": promoted,
+    }
+    if promoted:
+        state = state._replace(
+            best_params=jax.tree.map(jnp.copy, latest),
+            best_iteration=state.iteration,
+            best_elo=jnp.float32(elo),
+        )
+    match = run.baselines(latest, run.solved, baseline_key)
+    for i, name in enumerate(run.opponents):
+        games = phases.against(match, i, len(run.opponents))
+        score = arena.score(games)
+        values |= {
+            f"arena/win_rate_{name}": score.rate,
+            f"arena/mean_margin_{name}": score.mean_margin,
+        }
+        if name == "perfect":
+            assert run.solved is not None
+            regret = evaluate.regret(run.solved, games)
+            values |= {"exact/regret": regret.loss, "exact/optimal_moves": regret.optimal}
+    return state, values
+
+
+@contextmanager
+def stop_requests(console: Console) -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM instead of dying; a second SIGINT interrupts at once."""
+    received: list[int] = []
+
+    def handle(number: int, frame: Any) -> None:
+        if received and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        received.append(number)
+        console.print("Stopping after this iteration; press Ctrl-C again to drop it and stop now.")
+
+    previous = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def train(run: Path, config: Config, console: Console) -> bool:
+    """Run or continue training.
+
+    Args:
+      run: the run's directory, with its ``config.yaml`` written.
+      config: its config.
+      console: where to report.
+
+    Returns:
+      Whether it finished; False if it was asked to stop. Either way everything up
+      to the last finished iteration is on disk.
+    """
+    board = Board(config.board.rows, config.board.cols)
+    with (
+        Checkpoints(run, config) as checkpoints,
+        progress.Display(console) as display,
+        stop_requests(console) as stop,
+    ):
+        display.phase("compiling")
+        state = initial_state(board, config)
+        if checkpoints.latest is not None:
+            state = checkpoints.restore(state)
+        plan = phases.compile_phases(
+            board,
+            config,
+            state.learner,
+            state.replay,
+            lambda name: display.phase(f"compiling {name}"),
+        )
+        console.print(f"Compiled in {plan.seconds:.0f} s for {describe_device()}.", highlight=False)
+        done = int(state.iteration)
+        display.start(done, config.iterations)
+        with metrics.Writer(run, done) as writer:
+            for number in range(done + 1, config.iterations + 1):
+                state, values = iterate(board, config, plan.phases, state, display)
+                display.phase("saving")
+                writer.write(number, values)
+                checkpoints.save(state)
+                display.iteration(number, config.iterations, values)
+                if stop:
+                    return False
+    return True
+
+
+def describe_device() -> str:
+    """The device in words."""
+    device = jax.devices()[0]
+    if device.platform == "cpu":
+        return f"the CPU ({os.cpu_count()} cores)"
+    return f"{device.device_kind} ({device.platform})"
+
+
+def dry_run(config: Config, console: Console) -> None:
+    """Compile everything and print the memory it will need, without allocating any of it."""
+    board = Board(config.board.rows, config.board.cols)
+    state = jax.eval_shape(lambda: initial_state(board, config))
+    resident = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
+    with console.status("compiling") as status:
+        plan = phases.compile_phases(
+            board,
+            config,
+            state.learner,
+            state.replay,
+            lambda name: status.update(f"compiling {name}"),
+        )
+    buffer = replay.num_bytes(board, config.replay.capacity)
+    parameters = sum(x.size for x in jax.tree.leaves(state.learner.params))
+    console.print(f"Device: {describe_device()}. Compiled in {plan.seconds:.0f} s.")
+    console.print(
+        f"Network: {parameters:,} parameters. Replay: {buffer / 1e6:,.1f} MB for "
+        f"{config.replay.capacity:,} positions. Resident: {resident / 1e6:,.1f} MB."
+    )
+    console.print(progress.memory_table(plan.memory, resident))
+
+
+def out_of_memory_advice(config: Config) -> str:
+    """What to lower, and to what."""
+    return (
+        "out of memory; lower the settings that hold it, for example "
+        f"--selfplay.parallel_games {max(1, config.selfplay.parallel_games // 2)}, "
+        f"--learner.batch_size {max(1, config.learner.batch_size // 2)}, "
+        f"--replay.capacity {max(1, config.replay.capacity // 2)}, or, on a GPU, raise "
+        "--device.memory_gb; --dry-run shows what each phase needs"
+    )
+
+
+def apply_device_settings(config: Config) -> None:
+    """Pass memory settings to JAX, which reads them when it first touches the device.
+
+    Variables the user has set already are left alone.
+    """
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", str(config.device.preallocate).lower())
+    total = gpu_memory_gb()
+    fraction_names = {"XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION"}
+    if config.device.memory_gb and total and not fraction_names & os.environ.keys():
+        fraction = min(config.device.memory_gb / total, 0.95)
+        os.environ["XLA_CLIENT_MEM_FRACTION"] = f"{fraction:.3f}"
+
+
+def gpu_memory_gb() -> float | None:
+    """Memory of the first NVIDIA GPU, without starting JAX; None where there is none."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        return pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(0)).total / 1e9
+    except Exception:  # no driver, no card, no pynvml: there is nothing to cap
+        return None
+
+
+def list_configs(console: Console) -> None:
+    """Print every preset with its purpose."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name in config.presets():
+        table.add_row(name, config.from_dict(config.read(name)).description)
+    console.print(table)
+
+
+def open_run(options: Any, settings: dict[str, Any]) -> tuple[Path, Config]:
+    """The run's directory and config, as the command line means them.
+
+    Raises:
+      ConfigError: the run exists, does not exist, or changes what cannot change.
+    """
+    given = config.read(options.config) if options.config else {}
+    given = config.merge(given, settings)
+    name = options.run or Path(options.config or "").stem
+    if not name:
+        raise ConfigError(
+            "say what to train with --config NAME, or what to --resume with --run NAME"
+        )
+    run = Path(options.runs) / name
+    stored = run / "config.yaml"
+    if not options.resume:
+        if stored.exists():
+            raise ConfigError(f"{run} exists: add --resume to continue it, or --run NEW_NAME")
+        if not options.config:
+            raise ConfigError("a new run needs --config NAME; --list-configs shows the presets")
+        return run, config.from_dict(given)
+    if not stored.exists():
+        raise ConfigError(f"there is no run to resume in {run}")
+    old_values = config.read(str(stored))
+    old, new = config.from_dict(old_values), config.from_dict(config.merge(old_values, given))
+    changed = config.differences(old, new)
+    fixed = [key for key in changed if key.startswith(("board.", "network."))]
+    fixed += [key for key in changed if key in ("replay.capacity", "search.utility", "seed")]
+    if fixed:
+        raise ConfigError(
+            f"{run} cannot continue with another {', '.join(fixed)}: "
+            + ", ".join(f"{key} is {changed[key][0]}, not {changed[key][1]}" for key in fixed)
+        )
+    return run, new
+
+
+def parser() -> config.Parser:
+    """The command line."""
+    made = config.Parser(
+        prog="python -m azdab.train",
+        usage="%(prog)s --config NAME [--run NAME] [--resume] [--dry-run] [--SETTING VALUE ...]",
+        description="Train a Dots-and-Boxes player from zero.",
+    )
+    made.add_argument("--config", metavar="NAME", help="a preset or a YAML file")
+    made.add_argument("--run", metavar="NAME", help="name of the run; default: the config's")
+    made.add_argument("--runs", metavar="DIR", default="runs", help="where runs live")
+    made.add_argument("--resume", action="store_true", help="continue the run")
+    made.add_argument("--dry-run", action="store_true", help="compile, print memory, stop")
+    made.add_argument("--list-configs", action="store_true", help="print the presets")
+    return made
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit status."""
+    console = Console()
+    command = parser()
+    options, settings = command.parse(argv)
+    try:
+        if options.list_configs:
+            list_configs(console)
+            return 0
+        run, run_config = open_run(options, settings)
+    except ConfigError as error:
+        command.error(str(error))
+    apply_device_settings(run_config)
+    try:
+        if options.dry_run:
+            dry_run(run_config, console)
+            return 0
+        run.mkdir(parents=True, exist_ok=True)
+        config.write(run_config, run / "config.yaml")
+        console.print(f"Run {run}: {run_config.description}", highlight=False)
+        finished = train(run, run_config, console)
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        command.error(out_of_memory_advice(run_config))
+    except KeyboardInterrupt:
+        finished = False
+    if not finished:
+        console.print(f"Stopped. Continue with: {command.prog} --resume --run {run.name}")
+        return 130
+    console.print(f"Finished. Best and latest networks are in {run}.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

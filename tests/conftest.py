@@ -1,0 +1,19 @@
+"""Settings that must be made before JAX is imported, and the hypothesis profile."""
+
+import os
+
+_DEVICES = "--xla_force_host_platform_device_count=2"
+os.environ["JAX_PLATFORMS"] = "cpu"
+if _DEVICES not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_DEVICES}".strip()
+
+import hypothesis  # noqa: E402
+import jax  # noqa: E402
+
+# A shape mistake that broadcasting would hide is an error here.
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+hypothesis.settings.register_profile(
+    "azdab", deadline=None, derandomize=True, max_examples=30, database=None
+)
+hypothesis.settings.load_profile("azdab")
