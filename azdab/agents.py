@@ -73,7 +73,7 @@ def greedy_agent(board: Board) -> Agent:
         del params
         legal = game.legal_actions(states)
         closes = _around(board, game.box_degrees(board, states.edges) == 3) & legal
-        given = capturable(board, states.edges[:, None] | edge)
+        given = capturable(board, states.edges[:, None] | edge[None])
         given = jnp.where(legal, given, 2 * board.num_boxes)
         least = given == given.min(axis=-1, keepdims=True)
         choices = jnp.where(closes.any(axis=-1, keepdims=True), closes, least & legal)
@@ -103,7 +103,7 @@ def solve_board(board: Board) -> SolvedBoard:
 
 def exact_values(solved: SolvedBoard, edges: Bool[Array, "*b E"]) -> Int[Array, "*b E"]:
     """The mover's optimal future margin after each move, ``int32``; -128 where illegal."""
-    bits = 1 << jnp.arange(edges.shape[-1], dtype=jnp.int32)
+    bits = jnp.broadcast_to(1 << jnp.arange(edges.shape[-1], dtype=jnp.int32), edges.shape)
     subset = jnp.sum(jnp.where(edges, bits, 0), axis=-1, dtype=jnp.int32)
     return solver.action_values(solved.box_masks, solved.table, subset).astype(jnp.int32)
 

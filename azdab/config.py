@@ -69,9 +69,9 @@ class SearchConfig:
     """What a game is worth: the margin in boxes (per box), or won, drawn or lost."""
     num_simulations: PositiveInt = 32
     """Network evaluations per move in self-play."""
-    max_num_considered_actions: PositiveInt = 16
+    max_num_considered_actions: PositiveInt = 8
     """Root actions that Gumbel search looks at."""
-    value_scale: PositiveFloat = 0.1
+    value_scale: PositiveFloat = 0.03
     """How strongly Q-values move the policy away from the prior."""
     maxvisit_init: PositiveFloat = 50.0
     """Visits added to the maximum visit count in the same formula."""
@@ -118,9 +118,9 @@ class ReplayConfig:
 class LearnerConfig:
     """How the network is fitted."""
 
-    batch_size: PositiveInt = 1024
+    batch_size: PositiveInt = 256
     """Positions per step."""
-    steps_per_iteration: PositiveInt = 100
+    steps_per_iteration: PositiveInt = 400
     """Optimiser steps after each round of self-play."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """AdamW, or SGD with Nesterov momentum 0.9."""
@@ -128,7 +128,7 @@ class LearnerConfig:
     """Peak learning rate; a cosine takes it to a tenth over `schedule_steps`."""
     warmup_steps: NonNegativeInt = 100
     """Steps of linear warm-up."""
-    schedule_steps: PositiveInt = 10_000
+    schedule_steps: PositiveInt = 20_000
     """Step at which the learning rate reaches its end value and stays."""
     weight_decay: NonNegativeFloat = 1e-4
     """Decoupled weight decay."""

@@ -44,7 +44,9 @@ def regret(solved: SolvedBoard, match: Match) -> Regret:
     best = values.max(axis=-1)
     worst = np.where(edges, best[..., None], values).min(axis=-1)
     chosen = np.take_along_axis(values, np.asarray(match.actions)[..., None], axis=-1)[..., 0]
-    mine = np.asarray(match.states.to_play == match.a_seat) & ~np.asarray(match.random)
+    mine = (np.asarray(match.states.to_play) == np.asarray(match.a_seat)) & ~np.asarray(
+        match.random
+    )
     loss = np.where(mine, best - chosen, 0)
     choice = mine & (worst < best)
     moves = mine.sum(axis=1)

@@ -79,7 +79,7 @@ class Conv(nn.Module):
         kernel = self.param("kernel", kernel_init, shape)
         bias = self.param("bias", nn.initializers.zeros, (self.filters,))
         y = conv(x.astype(self.dtype), kernel.astype(self.dtype), self.padding)
-        return y + bias.astype(self.dtype)
+        return y + bias.astype(self.dtype).reshape(1, 1, 1, self.filters)
 
 
 class ResidualBlock(nn.Module):
@@ -127,7 +127,7 @@ class AttentionBlock(nn.Module):
         batch, height, width, filters = x.shape
         position = self.param("position", nn.initializers.normal(0.02), (height * width, filters))
         cells = x.reshape(batch, height * width, filters)
-        y = nn.LayerNorm(dtype=self.dtype)(cells + position.astype(self.dtype))
+        y = nn.LayerNorm(dtype=self.dtype)(cells + position.astype(self.dtype)[None])
         cells += nn.MultiHeadDotProductAttention(self.num_heads, dtype=self.dtype)(y)
         y = nn.LayerNorm(dtype=self.dtype)(cells)
         y = nn.Dense(2 * filters, dtype=self.dtype)(y)

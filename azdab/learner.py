@@ -107,8 +107,8 @@ def two_hot(board: Board, margin: Float[Array, "N"], parity: Int[Array, "N"]) ->
     Returns:
       ``float32[N, 2 * num_boxes + 1]``.
     """
-    distance = jnp.abs(network.margins(board) - margin[:, None])
-    same_parity = (jnp.arange(2 * board.num_boxes + 1) - board.num_boxes - parity[:, None]) % 2 == 0
+    distance = jnp.abs(network.margins(board)[None] - margin[:, None])
+    same_parity = (network.margins(board)[None] - parity[:, None]) % 2 == 0
     return jnp.where(same_parity, jnp.maximum(1 - distance / 2, 0), 0)
 
 
@@ -121,7 +121,7 @@ def margin_target(board: Board, config: LearnerConfig, examples: Example) -> tup
     Returns:
       ``float32[N, 2 * num_boxes + 1]`` and ``float32[N]`` weights in {0, 1}.
     """
-    support = jnp.asarray(network.margins(board))
+    support = jnp.asarray(network.margins(board))[None]
     outcome = (support == examples.outcome[:, None]).astype(jnp.float32)
     possible = network.possible_margins(board, examples.edges)
     reach = jnp.max(jnp.where(possible, support, 0), axis=-1)
@@ -183,7 +183,7 @@ def update(
     decay = jnp.where(config.learner.ema_decay > 0, decay, 0.0)
     ema_params = optax.incremental_update(params, state.ema_params, 1 - decay)
     next_state = LearnerState(params, ema_params, opt_state, state.step + 1)
-    return next_state, losses._replace(grad_norm=optax.global_norm(grads))
+    return next_state, losses._replace(grad_norm=optax.tree.norm(grads))
 
 
 def learn(

@@ -55,10 +55,15 @@ def margins(board: Board) -> np.ndarray:
     return np.arange(-board.num_boxes, board.num_boxes + 1, dtype=np.float32)
 
 
+def _support(board: Board, lead: tuple[int, ...]) -> Float[Array, "*b M"]:
+    """:func:`margins` repeated for a batch."""
+    return jnp.broadcast_to(margins(board), (*lead, 2 * board.num_boxes + 1))
+
+
 def possible_margins(board: Board, edges: Bool[Array, "*b E"]) -> Bool[Array, "*b M"]:
     """Which future margins ``n`` open boxes allow: ``|m| <= n`` and ``m = n (mod 2)``."""
     num_open = jnp.sum(game.box_degrees(board, edges) < 4, axis=(-1, -2))[..., None]
-    support = jnp.arange(-board.num_boxes, board.num_boxes + 1)
+    support = _support(board, edges.shape[:-1]).astype(jnp.int32)
     return (jnp.abs(support) <= num_open) & ((support - num_open) % 2 == 0)
 
 
@@ -90,7 +95,7 @@ def features(
     planes = [
         pad(jnp.stack([~right, right], axis=-1)),
         pad(jnp.stack([~below, below], axis=-1)),
-        pad(game.box_degrees(board, edges)[..., None] == jnp.arange(5)),
+        pad(jax.nn.one_hot(game.box_degrees(board, edges), 5)),
         score,
     ]
     return jnp.concatenate([plane.astype(jnp.float32) for plane in planes], axis=-1)
@@ -118,15 +123,19 @@ class Network(nn.Module):
             x = AttentionBlock(self.config.num_heads, dtype)(x)
         x = nn.relu(nn.LayerNorm(dtype=dtype)(x))
 
+        # The board as a whole: the margin head, and what every cell should know of it.
+        whole = nn.relu(GlobalPool(2 * filters, dtype)(x))
+        margin_logits = nn.Dense(2 * board.num_boxes + 1, dtype=dtype)(whole)
+
         # Per cell: the edge to the right, the edge below, and the box's owner.
-        cells = nn.Dense(3, dtype=dtype)(x).astype(jnp.float32)
+        context = nn.Dense(filters, dtype=dtype)(whole)[:, None, None]
+        cells = nn.relu(nn.Dense(filters, dtype=dtype)(x) + context)
+        cells = nn.Dense(3, dtype=dtype)(cells).astype(jnp.float32)
         batch = len(edges)
         right = cells[:, :, : board.cols, 0].reshape(batch, -1)
         below = cells[:, : board.rows, :, 1].reshape(batch, -1)
         owner = cells[:, : board.rows, : board.cols, 2].reshape(batch, -1)
 
-        hidden = nn.relu(GlobalPool(2 * filters, dtype)(x))
-        margin_logits = nn.Dense(2 * board.num_boxes + 1, dtype=dtype)(hidden)
         possible = possible_margins(board, edges)
         return NetworkOutput(
             prior_logits=jnp.concatenate([right, below], axis=-1),
@@ -162,5 +171,5 @@ def win_value(
     board: Board, margin_logits: Float[Array, "*b M"], margin: Int[Array, "*b"]
 ) -> Float[Array, "*b"]:
     """P(win) - P(loss) for the player to move who leads by ``margin`` boxes now."""
-    final = margins(board) + margin[..., None]
+    final = _support(board, margin.shape) + margin[..., None]
     return jnp.sum(jax.nn.softmax(margin_logits) * jnp.sign(final), axis=-1)

@@ -150,7 +150,6 @@ def _solved_plies(
     board: Board, solved: _Solved, states: State, key: Array, horizon: int
 ) -> tuple[State, _Ply]:
     """Play the last ``horizon`` plies perfectly, choosing among optimal moves at random."""
-    bits = 1 << jnp.arange(horizon, dtype=jnp.int32)
 
     def play_ply(carry: tuple[State, Array], key: Array) -> tuple[tuple[State, Array], _Ply]:
         states, subset = carry
@@ -160,7 +159,7 @@ def _solved_plies(
         action = jnp.take_along_axis(solved.position.open_edges, bit[:, None], axis=1)[:, 0]
         policy = _to_edges(solved.position, board.num_edges, _uniform_over(optimal))
         next_states = jax.vmap(functools.partial(game.step, board))(states, action)
-        return (next_states, subset | bits[bit]), _Ply(states, policy, value / board.num_boxes)
+        return (next_states, subset | (1 << bit)), _Ply(states, policy, value / board.num_boxes)
 
     start = (states, jnp.zeros(len(states.to_play), jnp.int32))
     (states, _), plies = jax.lax.scan(play_ply, start, jax.random.split(key, horizon))
@@ -179,7 +178,7 @@ def _noisy_descendants(
       ``int32[B, rollouts * (horizon - 1)]``, the positions after each move but the last.
     """
     shape = (len(solved.table), rollouts)
-    bits = 1 << jnp.arange(horizon, dtype=jnp.int32)
+    bits = (1 << jnp.arange(horizon, dtype=jnp.int32))[None, None]
     noise_key, key = jax.random.split(key)
     noise = jax.random.uniform(noise_key, shape) ** 2
 
@@ -189,7 +188,7 @@ def _noisy_descendants(
         explore = jax.random.uniform(explore_key, shape) < noise
         legal = (subset[..., None] & bits) == 0
         moves = jnp.where(explore[..., None], legal, move_values == value[..., None])
-        subset = subset | bits[game.random_actions(move_key, moves)]
+        subset = subset | (1 << game.random_actions(move_key, moves))
         return subset, subset
 
     start = jnp.zeros(shape, jnp.int32)
@@ -206,7 +205,7 @@ def _solved_examples(
     games, per_game = subset.shape
     value, move_values = solved.look_up(subset)
     optimal = _uniform_over(move_values == value[..., None])
-    drawn = (subset[..., None] >> jnp.arange(horizon)) & 1 == 1
+    drawn = (subset[..., None] >> jnp.arange(horizon)[None, None]) & 1 == 1
 
     def flat(x: Array) -> Array:
         return x.reshape(games * per_game, *x.shape[2:])
@@ -248,9 +247,9 @@ def _examples(
     states = plies.states
     num_plies, games = states.to_play.shape
     sign = jnp.where(states.to_play == 0, 1, -1)
-    outcome = (_first_player_lead(final) - _first_player_lead(states)) * sign
+    outcome = (_first_player_lead(final)[None] - _first_player_lead(states)) * sign
     is_open = (game.box_degrees(board, states.edges) < 4).reshape(num_plies, games, -1)
-    ownership = _owners(board, states) * sign[..., None] * is_open
+    ownership = _owners(board, states)[None] * sign[..., None] * is_open
     ply = jnp.arange(num_plies)[:, None]
     search_margin = plies.value * board.num_boxes
     if config.search.utility == "win":
@@ -262,7 +261,7 @@ def _examples(
         policy=plies.policy.astype(jnp.float16),
         search_margin=search_margin.astype(jnp.float16),
         outcome=outcome.astype(jnp.int8),
-        outcome_valid=ply >= num_random,
+        outcome_valid=ply >= num_random[None],
         ownership=ownership.astype(jnp.int8),
     )
     return jax.tree.map(lambda x: x.reshape(num_plies * games, *x.shape[2:]), examples)
@@ -273,10 +272,10 @@ def _statistics(
 ) -> SelfPlayStats:
     lead = _first_player_lead(final)
     states = searched.states
-    future = lead - _first_player_lead(states)
-    truth = jnp.sign(lead) if config.search.utility == "win" else future / board.num_boxes
+    future = lead[None] - _first_player_lead(states)
+    truth = jnp.sign(lead)[None] if config.search.utility == "win" else future / board.num_boxes
     error = jnp.where(states.to_play == 0, truth, -truth) - searched.value
-    valid = jnp.arange(len(error))[:, None] >= num_random
+    valid = jnp.arange(len(error))[:, None] >= num_random[None]
     scale = 1.0 if config.search.utility == "win" else float(board.num_boxes)
     undecided = jnp.abs(_first_player_lead(states)) <= board.num_boxes - states.scores.sum(axis=-1)
     entropy = jax.scipy.special.entr(searched.policy).sum(axis=-1)

@@ -75,7 +75,8 @@ def endgame(board: Board, edges: Bool[Array, "E"], num_open: int) -> Endgame:
 
 def _closed(box_masks: Array, child: Array) -> Array:
     """Boxes completed by the edge with ``box_masks`` (``[..., 2]``) when it leads to ``child``."""
-    complete = (child[..., None] & box_masks) == box_masks
+    masks = jnp.expand_dims(box_masks, range(child.ndim + 1 - box_masks.ndim))
+    complete = (child[..., None] & masks) == masks
     return complete.sum(axis=-1, dtype=jnp.int8)
 
 
@@ -143,7 +144,7 @@ def solve_table(box_masks: Int[Array, "batch r 2"], low_bits: int = 0) -> Int[Ar
 
     for layer in _layers(high_bits):
         rows = jnp.asarray(layer)
-        subset = (rows[:, None] << low_bits) | low
+        subset = (rows[:, None] << low_bits) | low[None]
         best = jnp.full((len(layer), width, batch), -128, jnp.int8)
         if len(layer) == 1 and layer[0] == (1 << high_bits) - 1:
             best = best.at[:, -1].set(0)  # the finished game
@@ -171,7 +172,7 @@ def action_values(
       Values in boxes; -128 for edges drawn already.
     """
     bits = 1 << jnp.arange(box_masks.shape[-2], dtype=jnp.int32)
-    child = subset[..., None] | bits
+    child = subset[..., None] | jnp.expand_dims(bits, range(subset.ndim))
     values = _move_value(_closed(box_masks, child), table[child])
     return jnp.where(child == subset[..., None], -128, values).astype(jnp.int8)
 

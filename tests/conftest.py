@@ -13,7 +13,14 @@ import jax  # noqa: E402
 # A shape mistake that broadcasting would hide is an error here.
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
+# Examples are the same every time, and a failure is not explained by tracing it again and again.
 hypothesis.settings.register_profile(
-    "azdab", deadline=None, derandomize=True, max_examples=30, database=None
+    "azdab",
+    deadline=None,
+    derandomize=True,
+    max_examples=30,
+    database=None,
+    report_multiple_bugs=False,
+    phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate, hypothesis.Phase.shrink],
 )
 hypothesis.settings.load_profile("azdab")

@@ -1,0 +1,140 @@
+"""``python -m azdab.benchmark``: how fast this machine runs a config's inner loops.
+
+The programs are compiled first and then timed in turn, round after round, so that
+a machine whose speed drifts slows all of them alike. Medians are printed.
+"""
+
+import functools
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from azdab import config, game, learner, replay, search, selfplay
+from azdab.config import Config, ConfigError
+from azdab.game import Board, State
+from azdab.search import Evaluator
+
+
+def random_states(board: Board, key: Array, count: int) -> State:
+    """Positions after a random number of random moves."""
+    key, length_key = jax.random.split(key)
+    lengths = jax.random.randint(length_key, (count,), 0, board.num_edges)
+    start = jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *x.shape)), game.init(board))
+
+    def play_ply(states: State, inputs: tuple[Array, Array]) -> tuple[State, None]:
+        ply, key = inputs
+        actions = game.random_actions(key, game.legal_actions(states))
+        moved = jax.vmap(functools.partial(game.step, board))(states, actions)
+
+        def choose(new: Array, old: Array) -> Array:
+            more = (ply < lengths).reshape((count,) + (1,) * (new.ndim - 1))
+            return jnp.where(more, new, old)
+
+        return jax.tree.map(choose, moved, states), None
+
+    plies = jnp.arange(board.num_edges), jax.random.split(key, board.num_edges)
+    return jax.lax.scan(play_ply, start, plies)[0]
+
+
+def bare_network(evaluate: Evaluator, count: int, params: Any, states: State) -> Array:
+    """Evaluate the same batch ``count`` times, each depending on the one before."""
+
+    def again(states: State, _: None) -> tuple[State, None]:
+        value = evaluate(params, states).value
+        # Never true, but the compiler cannot know.
+        return states._replace(edges=states.edges ^ (value > 1e6)[:, None]), None
+
+    return jax.lax.scan(again, states, length=count)[0].edges
+
+
+def programs(
+    board: Board, config: Config, key: Array
+) -> dict[str, tuple[Callable[[], Any], float, str]]:
+    """What is timed: a call, the units of work it does, and the unit."""
+    games, simulations = config.selfplay.parallel_games, config.search.num_simulations
+    evaluate = search.network_evaluator(board, config.network, config.search.utility)
+    state = learner.init(key, board, config)
+    states = jax.jit(random_states, static_argnums=(0, 2))(board, key, games)
+    horizon = min(config.selfplay.solver_horizon, board.num_edges)
+    searched_plies = board.num_edges - horizon
+
+    play = jax.jit(functools.partial(selfplay.self_play, board, config, evaluate))
+    examples, _ = play(state.params, key)
+    buffer = replay.add(replay.init(board, config.replay.capacity), examples)
+    look = jax.jit(functools.partial(search.search, board, config.search, evaluate))
+    bare = jax.jit(functools.partial(bare_network, evaluate, simulations + 1))
+    learn = jax.jit(lambda s, b, k: learner.learn(s, b, board, config, k))
+    evaluations = games * (simulations + 1)
+    samples = config.learner.batch_size * config.learner.steps_per_iteration
+    return {
+        "bare network": (lambda: bare(state.params, states), evaluations, "evaluations"),
+        "search": (lambda: look(state.params, key, states), evaluations, "evaluations"),
+        "self-play": (
+            lambda: play(state.params, key),
+            evaluations * searched_plies,
+            "evaluations",
+        ),
+        "learning": (lambda: learn(state, buffer, key), samples, "samples"),
+    }
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit status."""
+    command = config.Parser(
+        prog="python -m azdab.benchmark",
+        usage="%(prog)s [--config NAME] [--rounds N] [--SETTING VALUE ...]",
+        description="Measure a config's speed on this machine.",
+    )
+    command.add_argument("--config", metavar="NAME", default="rtx4060", help="a preset or a file")
+    command.add_argument("--rounds", metavar="N", type=int, default=5, help="timed repetitions")
+    options, settings = command.parse(argv)
+    try:
+        if options.rounds < 1:
+            raise ConfigError(f"--rounds must be at least 1, got {options.rounds}")
+        run_config = config.from_dict(config.merge(config.read(options.config), settings))
+    except ConfigError as error:
+        command.error(str(error))
+    board = Board(run_config.board.rows, run_config.board.cols)
+    console = Console()
+    timed = programs(board, run_config, jax.random.key(run_config.seed))
+    seconds: dict[str, list[float]] = {name: [] for name in timed}
+    for name, (call, _, _) in timed.items():
+        with console.status(f"compiling {name}"):
+            jax.block_until_ready(call())
+    for _ in track(range(options.rounds), "measuring", console=console, transient=True):
+        for name, (call, _, _) in timed.items():
+            start = time.perf_counter()
+            jax.block_until_ready(call())
+            seconds[name].append(time.perf_counter() - start)
+
+    device = jax.devices()[0]
+    table = Table(
+        title=f"{board} board, {run_config.selfplay.parallel_games} games, "
+        f"{run_config.search.num_simulations} simulations, {device.device_kind}",
+        title_justify="left",
+    )
+    for column in ("", "median s", "min s", "max s", "per second", "of bare network"):
+        table.add_column(column, justify="right" if column else "left")
+    rates = {name: timed[name][1] / statistics.median(seconds[name]) for name in timed}
+    for name, (_, _, unit) in timed.items():
+        share = f"{rates[name] / rates['bare network']:.2f}" if unit == "evaluations" else ""
+        times = seconds[name]
+        numbers = (statistics.median(times), min(times), max(times))
+        table.add_row(name, *(f"{x:.3f}" for x in numbers), f"{rates[name]:,.0f} {unit}", share)
+    console.print(table)
+    moves = rates["self-play"] / (run_config.search.num_simulations + 1)
+    console.print(f"self-play: {moves:,.0f} searched moves/s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

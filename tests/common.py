@@ -1,0 +1,176 @@
+"""A second implementation of the rules in plain Python, and what several tests share.
+
+Nothing here uses azdab's arithmetic: geometry, captures and minimax are written
+again, slowly, so that agreement means something.
+"""
+
+import functools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from hypothesis import strategies as st
+
+from azdab import agents, game
+from azdab.agents import SolvedBoard
+from azdab.game import Board, State
+from azdab.search import Evaluation
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+def surroundings(board: Board) -> list[frozenset[int]]:
+    """The four edges of each box, from the numbering in the rules alone."""
+    rows, cols = board.rows, board.cols
+    first_vertical = (rows + 1) * cols
+    boxes = []
+    for row in range(rows):
+        for col in range(cols):
+            top, left = row * cols + col, first_vertical + row * (cols + 1) + col
+            boxes.append(frozenset({top, top + cols, left, left + 1}))
+    return boxes
+
+
+class Game:
+    """A game in progress, played by the rules as one would explain them."""
+
+    def __init__(self, board: Board) -> None:
+        self.boxes = surroundings(board)
+        self.size = board.num_edges
+        self.drawn: set[int] = set()
+        self.scores = [0, 0]
+        self.to_play = 0
+        self.owner: dict[int, int] = {}
+
+    def draw(self, edge: int) -> int:
+        """Draw an edge; returns the number of boxes closed."""
+        assert edge not in self.drawn
+        assert 0 <= edge < self.size
+        self.drawn.add(edge)
+        closed = [i for i, box in enumerate(self.boxes) if edge in box and box <= self.drawn]
+        for box in closed:
+            self.owner[box] = self.to_play
+        self.scores[self.to_play] += len(closed)
+        if not closed:
+            self.to_play = 1 - self.to_play
+        return len(closed)
+
+    @property
+    def lead(self) -> int:
+        """The mover's margin."""
+        return self.scores[self.to_play] - self.scores[1 - self.to_play]
+
+
+class Minimax:
+    """Optimal future margins by recursion over sets of drawn edges."""
+
+    def __init__(self, board: Board) -> None:
+        self.boxes = surroundings(board)
+        self.all = frozenset(range(board.num_edges))
+        self.known: dict[frozenset[int], int] = {self.all: 0}
+
+    def closed_by(self, drawn: frozenset[int], edge: int) -> int:
+        """How many boxes an edge would close."""
+        return sum(edge in box and box <= drawn | {edge} for box in self.boxes)
+
+    def move_value(self, drawn: frozenset[int], edge: int) -> int:
+        """The mover's future margin after drawing an edge."""
+        closed = self.closed_by(drawn, edge)
+        after = self.value(drawn | {edge})
+        return closed + after if closed else -after
+
+    def value(self, drawn: frozenset[int]) -> int:
+        """The mover's optimal future margin."""
+        if drawn not in self.known:
+            self.known[drawn] = max(self.move_value(drawn, edge) for edge in self.all - drawn)
+        return self.known[drawn]
+
+
+def run_of_captures(board: Board, drawn: Iterable[int]) -> int:
+    """The most boxes one player can close in a row, by trying every order."""
+    boxes = surroundings(board)
+
+    @functools.cache
+    def best(drawn: frozenset[int]) -> int:
+        most = 0
+        for edge in range(board.num_edges):
+            after = drawn | {edge}
+            closed = sum(edge in box and box <= after for box in boxes)
+            if edge not in drawn and closed:
+                most = max(most, closed + best(after))
+        return most
+
+    return best(frozenset(drawn))
+
+
+def indices(mask: Any) -> list[int]:
+    """Where a mask is True, as Python integers."""
+    return [int(i) for i in np.flatnonzero(np.asarray(mask))]
+
+
+@functools.cache
+def _replay(board: Board) -> Any:
+    def scan(actions: jax.Array) -> State:
+        def body(state: State, action: jax.Array) -> tuple[State, State]:
+            after = game.step(board, state, action)
+            return after, after
+
+        start = game.init(board)
+        _, rest = jax.lax.scan(body, start, actions)
+        return jax.tree.map(lambda x, xs: jnp.concatenate([x[None], xs]), start, rest)
+
+    return jax.jit(jax.vmap(scan))
+
+
+def positions_of(board: Board, games: np.ndarray) -> State:
+    """All positions of a batch of games ``[G, plies]``, as ``[G, plies + 1, ...]``."""
+    states: State = jax.tree.map(np.asarray, _replay(board)(np.asarray(games, np.int32)))
+    return states
+
+
+def random_games(board: Board, seed: int, count: int) -> np.ndarray:
+    """Orders in which to draw all edges, ``[count, E]``."""
+    rng = np.random.default_rng(seed)
+    return np.stack([rng.permutation(board.num_edges) for _ in range(count)])
+
+
+def random_states(board: Board, seed: int, count: int, open_edges: Sequence[int]) -> State:
+    """Positions reached by random play with a number of open edges drawn from a list."""
+    rng = np.random.default_rng([seed, 1])
+    states = positions_of(board, random_games(board, seed, count))
+    ply = board.num_edges - rng.choice(np.asarray(open_edges), size=count)
+    picked: State = jax.tree.map(lambda x: jnp.asarray(x[np.arange(count), ply]), states)
+    return picked
+
+
+def each(states: State) -> Iterator[tuple[frozenset[int], int, int]]:
+    """Of every position in a batch: the drawn edges, the mover, the mover's margin."""
+    for edges, scores, mover in zip(*map(np.asarray, states), strict=True):
+        player = int(mover)
+        yield (
+            frozenset(indices(edges)),
+            player,
+            int(scores[player]) - int(scores[1 - player]),
+        )
+
+
+@functools.cache
+def solved(board: Board) -> SolvedBoard:
+    """The solved board, once per session."""
+    return agents.solve_board(board)
+
+
+def uniform(params: Any, states: State) -> Evaluation:
+    """An evaluator that knows nothing."""
+    del params
+    return Evaluation(
+        jnp.zeros(states.edges.shape, jnp.float32), jnp.zeros(len(states.to_play), jnp.float32)
+    )
+
+
+def same_trees(a: Any, b: Any) -> bool:
+    """Whether two trees hold the same bits."""
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+    return bool(jax.tree.structure(a) == jax.tree.structure(b))  # type: ignore[operator]

@@ -1,0 +1,266 @@
+"""The learner: targets by hand, and that learning learns."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from azdab import learner, replay, symmetry
+from azdab.config import Config, LearnerConfig, NetworkConfig, ReplayConfig
+from azdab.game import Board
+from azdab.learner import LearnerState, Losses
+from azdab.selfplay import Example
+from tests import common
+
+BOARD = Board(2, 2)
+BATCH = 16
+
+
+def config_with(**settings: Any) -> Config:
+    values: dict[str, Any] = {"learning_rate": 5e-3, "warmup_steps": 2, "schedule_steps": 100}
+    return Config(
+        network=NetworkConfig(filters=8, blocks=1),
+        replay=ReplayConfig(capacity=64, min_window=64),
+        learner=LearnerConfig(batch_size=BATCH, steps_per_iteration=10, **(values | settings)),
+    )
+
+
+def examples_of(board: Board, seed: int, count: int = BATCH) -> Example:
+    """Random positions with exact labels and random owners."""
+    rng = np.random.default_rng(seed)
+    states = common.random_states(board, seed, count, range(1, 9))
+    policy = rng.random((count, board.num_edges)) * ~np.asarray(states.edges)
+    boxes = common.surroundings(board)
+    closed = np.array(
+        [[box <= drawn for box in boxes] for drawn, _, _ in common.each(states)], bool
+    )
+    minimax = common.Minimax(board)
+    outcome = np.array([minimax.value(drawn) for drawn, _, _ in common.each(states)])
+    owners = rng.choice([-1, 1], (count, len(boxes))) * ~closed
+    return Example(
+        edges=states.edges,
+        margin=jnp.array([lead for _, _, lead in common.each(states)], jnp.int8),
+        policy=jnp.asarray(policy / policy.sum(axis=1, keepdims=True), jnp.float16),
+        search_margin=jnp.asarray(outcome, jnp.float16),
+        outcome=jnp.asarray(outcome, jnp.int8),
+        outcome_valid=jnp.ones(count, bool),
+        ownership=jnp.asarray(owners, jnp.int8),
+    )
+
+
+@given(st.integers(1, 4), st.floats(-1, 1))
+def test_two_hot_has_the_mean_on_at_most_two_margins_of_the_right_parity(
+    reach: int, share: float
+) -> None:
+    mean = np.float32(share * reach)
+    weights = np.asarray(learner.two_hot(BOARD, jnp.array([mean]), jnp.array([reach])))[0]
+    margins = np.arange(-4, 5)
+    assert weights.sum() == pytest.approx(1, abs=1e-6)
+    assert (weights * margins).sum() == pytest.approx(mean, abs=1e-5)
+    support = margins[weights > 0]
+    assert ((support - reach) % 2 == 0).all()
+    assert np.abs(support).max() <= reach
+    assert len(support) <= 2
+    assert np.ptp(support) <= 2
+
+
+def test_the_margin_target_mixes_outcome_and_search() -> None:
+    # All four boxes open, so margins are even; outcome +2, the search says +1.
+    examples = jax.tree.map(lambda x: x[:4], examples_of(BOARD, 0))._replace(
+        edges=jnp.zeros((4, BOARD.num_edges), bool),
+        outcome=jnp.full(4, 2, jnp.int8),
+        outcome_valid=jnp.array([True, True, False, False]),
+        search_margin=jnp.array([1, np.nan, 1, np.nan], jnp.float16),
+    )
+    config = LearnerConfig(search_value_weight=0.25)
+    target, weight = learner.margin_target(BOARD, config, examples)
+    assert weight.tolist() == [1, 1, 1, 0]
+    # Index 4 is margin 0 and index 6 is margin +2: the search's +1 is half of each.
+    expected = np.zeros((3, 9))
+    expected[0, [4, 6]] = [0.25 * 0.5, 0.75 + 0.25 * 0.5]
+    expected[1, 6] = 1
+    expected[2, [4, 6]] = 0.5
+    np.testing.assert_allclose(target[:3], expected, atol=1e-6)
+
+
+def test_a_search_value_beyond_what_is_possible_is_clipped() -> None:
+    # One open edge, one open box: only -1 and +1 are left.
+    edges = jnp.ones((2, BOARD.num_edges), bool).at[:, 0].set(False)
+    examples = jax.tree.map(lambda x: x[:2], examples_of(BOARD, 0))._replace(
+        edges=edges,
+        outcome_valid=jnp.zeros(2, bool),
+        search_margin=jnp.array([1.5, -3], jnp.float16),
+    )
+    target, _ = learner.margin_target(BOARD, LearnerConfig(), examples)
+    np.testing.assert_allclose(target, np.eye(9)[[5, 3]], atol=1e-6)
+
+
+@pytest.mark.parametrize("board", [Board(2, 2), Board(1, 3)], ids=str)
+def test_augmentation_applies_one_symmetry_to_all_of_an_example(board: Board) -> None:
+    examples = examples_of(board, 1, 64)
+    augmented = jax.jit(functools.partial(learner.augment, board))(examples, jax.random.key(0))
+    perms, box_perms = symmetry.edge_permutations(board), symmetry.box_permutations(board)
+    old, new = (jax.tree.map(np.asarray, x) for x in (examples, augmented))
+    used = set()
+    for i in range(64):
+        fits = [
+            s
+            for s in range(len(perms))
+            if (new.policy[i] == old.policy[i][perms[s]]).all()
+            and (new.edges[i] == old.edges[i][perms[s]]).all()
+            and (new.ownership[i] == old.ownership[i][box_perms[s]]).all()
+        ]
+        assert fits
+        if len(fits) == 1:
+            used.add(fits[0])
+    assert used == set(range(len(perms)))
+    for name in ("margin", "outcome", "outcome_valid", "search_margin"):
+        np.testing.assert_array_equal(getattr(new, name), getattr(old, name))
+
+
+@functools.cache
+def steps(config: Config, count: int) -> Any:
+    """Several updates on one batch."""
+
+    def run(state: LearnerState, examples: Example) -> tuple[LearnerState, Losses]:
+        return jax.lax.scan(
+            lambda s, _: learner.update(s, BOARD, config, examples), state, length=count
+        )
+
+    return jax.jit(run)
+
+
+@functools.cache
+def initial(optimizer: str) -> LearnerState:
+    config = config_with(optimizer=optimizer)
+    return jax.jit(lambda: learner.init(jax.random.key(0), BOARD, config))()
+
+
+def fresh(config: Config) -> LearnerState:
+    """A new learner; only the kind of optimiser matters to it."""
+    return initial(config.learner.optimizer)
+
+
+def test_a_new_learner_averages_nothing_yet() -> None:
+    state = fresh(config_with())
+    assert common.same_trees(state.params, state.ema_params)
+    assert int(state.step) == 0
+    assert {x.dtype for x in jax.tree.leaves(state.params)} == {jnp.dtype("float32")}
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_updates_on_one_batch_lower_every_loss(optimizer: str) -> None:
+    config = config_with(
+        optimizer=optimizer, **{"learning_rate": 5e-2} if optimizer == "sgd" else {}
+    )
+    state, losses = steps(config, 40)(fresh(config), examples_of(BOARD, 2))
+    first, last = (jax.tree.map(lambda x, i=i: float(x[i]), losses) for i in (0, -1))
+    assert last.total < 0.8 * first.total
+    assert last.policy < first.policy
+    assert last.margin < first.margin
+    assert last.ownership < first.ownership
+    assert first.grad_norm > 0
+    assert int(state.step) == 40
+    for i in (0, -1):
+        parts = jax.tree.map(lambda x, i=i: float(x[i]), losses)
+        assert parts.total == pytest.approx(
+            parts.policy + parts.margin + 0.25 * parts.ownership, rel=1e-5
+        )
+
+
+def test_without_decay_the_average_is_the_parameters() -> None:
+    config = config_with(ema_decay=0)
+    state, _ = steps(config, 1)(fresh(config), examples_of(BOARD, 2))
+    assert common.same_trees(state.ema_params, state.params)
+    moved = jax.tree.map(lambda a, b: bool((a != b).any()), state.params, fresh(config).params)
+    # The first step of a warm-up has learning rate 0.
+    assert not any(jax.tree.leaves(moved))
+    state, _ = steps(config, 1)(state, examples_of(BOARD, 2))
+    assert common.same_trees(state.ema_params, state.params)
+    assert not jnp.array_equal(
+        jax.tree.leaves(state.params)[0], jax.tree.leaves(fresh(config).params)[0]
+    )
+
+
+def test_the_average_follows_closely_at_first() -> None:
+    config = config_with(weight_decay=0.0, warmup_steps=0)
+    state, average = fresh(config), fresh(config).params
+    for step in range(3):
+        state, _ = steps(config, 1)(state, examples_of(BOARD, 2))
+        decay = (1 + step) / (10 + step)
+        average = jax.tree.map(lambda a, p, d=decay: d * a + (1 - d) * p, average, state.params)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7),
+        state.ema_params,
+        average,
+    )
+
+
+def test_weight_decay_shrinks_kernels_only() -> None:
+    # The first step of either rule is free of momentum, so the two differ by decay alone.
+    configs = [config_with(weight_decay=decay, warmup_steps=0) for decay in (0.0, 0.5)]
+    state = fresh(configs[0])
+    after = [steps(config, 1)(state, examples_of(BOARD, 2))[0] for config in configs]
+
+    def check(old: Any, plain: Any, decayed: Any) -> None:
+        expected = plain - 5e-3 * 0.5 * old if old.ndim > 1 else plain
+        np.testing.assert_allclose(decayed, expected, atol=1e-6)
+
+    jax.tree.map(check, state.params, after[0].params, after[1].params)
+
+
+@functools.cache
+def gradient(config: Config) -> Any:
+    return jax.jit(jax.grad(lambda p, examples: learner.loss(p, BOARD, config, examples)[0]))
+
+
+def test_an_example_without_a_margin_target_leaves_the_margin_head_alone() -> None:
+    config = config_with()
+    examples = examples_of(BOARD, 3)._replace(
+        outcome_valid=jnp.zeros(BATCH, bool),
+        search_margin=jnp.full(BATCH, jnp.nan, jnp.float16),
+        outcome=jnp.full(BATCH, 99, jnp.int8),
+    )
+    grads = gradient(config)(fresh(config).params, examples)
+    assert all(bool(jnp.isfinite(x).all()) for x in jax.tree.leaves(grads))
+    blind = gradient(config)(fresh(config).params, examples._replace(outcome=examples.outcome - 98))
+    assert common.same_trees(grads, blind)
+
+
+def test_the_losses_of_a_perfect_prediction_are_those_of_the_target() -> None:
+    # The policy loss is a divergence: never negative, and 0 only where targets are met.
+    config = config_with()
+    single = examples_of(BOARD, 4)
+    only = jnp.argmin(single.edges, axis=1)
+    edges = jnp.ones_like(single.edges).at[jnp.arange(BATCH), only].set(False)
+    policy = (~edges).astype(jnp.float16)
+    _, parts = jax.jit(lambda p, e: learner.loss(p, BOARD, config, e))(
+        fresh(config).params, single._replace(edges=edges, policy=policy)
+    )
+    assert float(parts.policy) == pytest.approx(0, abs=1e-6)
+    assert float(parts.entropy) == pytest.approx(0, abs=1e-6)
+
+
+@settings(max_examples=3)
+@given(common.seeds)
+def test_a_learning_phase_is_a_function_of_its_key(seed: int) -> None:
+    config = config_with()
+    buffer = replay.add(replay.init(BOARD, 64), examples_of(BOARD, 5, 64))
+    first, losses = learning(config)(fresh(config), buffer, jax.random.key(seed))
+    again, _ = learning(config)(fresh(config), buffer, jax.random.key(seed))
+    other, _ = learning(config)(fresh(config), buffer, jax.random.key(seed + 1))
+    assert common.same_trees(first, again)
+    assert int(first.step) == 10
+    leaves = [jax.tree.leaves(x.params) for x in (first, other)]
+    assert any(not jnp.array_equal(a, b) for a, b in zip(*leaves, strict=True))
+    assert all(x.shape == () and bool(jnp.isfinite(x)) for x in losses)
+
+
+@functools.cache
+def learning(config: Config) -> Any:
+    return jax.jit(lambda state, buffer, key: learner.learn(state, buffer, BOARD, config, key))

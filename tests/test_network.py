@@ -1,0 +1,216 @@
+"""The network's inputs and outputs, and its own convolution gradient."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from azdab import layers, network
+from azdab.config import NetworkConfig
+from azdab.game import Board
+from azdab.network import NetworkOutput
+from tests import common
+
+boards = st.sampled_from([Board(1, 1), Board(1, 3), Board(2, 2), Board(3, 2)])
+FAMILIES: list[Any] = ["resnet", "resnet_attention"]
+
+
+@functools.cache
+def features(board: Board) -> Any:
+    return jax.jit(functools.partial(network.features, board))
+
+
+def slow_features(board: Board, edges: list[bool], margin: int) -> np.ndarray:
+    """The planes as the documentation words them, cell by cell."""
+    planes = np.zeros((board.rows + 1, board.cols + 1, 10), np.float32)
+    for row in range(board.rows + 1):
+        for col in range(board.cols + 1):
+            cell = planes[row, col]
+            cell[9] = margin / (board.rows * board.cols)
+            if col < board.cols:
+                cell[1 if edges[board.horizontal(row, col)] else 0] = 1
+            if row < board.rows:
+                cell[3 if edges[board.vertical(row, col)] else 2] = 1
+            if row < board.rows and col < board.cols:
+                sides = [
+                    board.horizontal(row, col),
+                    board.horizontal(row + 1, col),
+                    board.vertical(row, col),
+                    board.vertical(row, col + 1),
+                ]
+                cell[4 + sum(edges[side] for side in sides)] = 1
+    return planes
+
+
+@given(boards, common.seeds)
+def test_each_cell_describes_its_edges_its_box_and_the_margin(board: Board, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    edges = rng.random((3, board.num_edges)) < rng.random()
+    margin = rng.integers(-board.num_boxes, board.num_boxes + 1, 3)
+    found = features(board)(edges, margin)
+    assert found.shape == (3, board.rows + 1, board.cols + 1, 10)
+    assert found.dtype == jnp.float32
+    for index in range(3):
+        expected = slow_features(board, edges[index].tolist(), int(margin[index]))
+        np.testing.assert_allclose(found[index], expected, rtol=1e-6)
+
+
+@functools.cache
+def possible_margins(board: Board) -> Any:
+    return jax.jit(functools.partial(network.possible_margins, board))
+
+
+@given(boards, common.seeds)
+def test_possible_margins_are_those_of_all_ways_to_share_the_open_boxes(
+    board: Board, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    edges = rng.random((4, board.num_edges)) < 0.9
+    found = np.asarray(possible_margins(board)(edges))
+    support = network.margins(board).tolist()
+    assert support == list(range(-board.num_boxes, board.num_boxes + 1))
+    for index in range(4):
+        open_boxes = sum(not edges[index][list(box)].all() for box in common.surroundings(board))
+        reachable = {mine - (open_boxes - mine) for mine in range(open_boxes + 1)}
+        assert {m for m, yes in zip(support, found[index], strict=True) if yes} == reachable
+
+
+@functools.cache
+def outputs(family: Any, mixed: bool, board: Board) -> tuple[Any, NetworkOutput, Any]:
+    """Parameters and outputs on some positions, and the positions."""
+    config = NetworkConfig(family=family, filters=8, blocks=1, num_heads=2, mixed_precision=mixed)
+    states = common.random_states(board, 0, 8, range(0, board.num_edges + 1))
+
+    @jax.jit
+    def run(edges: jax.Array) -> Any:
+        params = network.init(jax.random.key(0), board, config)
+        margin = jnp.zeros(len(edges), jnp.int32)
+        return params, network.apply(board, config, params, edges, margin)
+
+    return (*run(states.edges), states.edges)
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_parameters_and_outputs_are_float32_in_either_precision(family: Any, mixed: bool) -> None:
+    board = Board(1, 3)
+    params, output, edges = outputs(family, mixed, board)
+    assert {x.dtype for x in jax.tree.leaves(params)} == {jnp.dtype("float32")}
+    sizes = (board.num_edges, 2 * board.num_boxes + 1, board.num_boxes)
+    for values, size in zip(output, sizes, strict=True):
+        assert values.dtype == jnp.float32
+        assert values.shape == (len(edges), size)
+        assert bool(jnp.isfinite(values).all())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_mixed_precision_computes_nearly_the_same(family: Any) -> None:
+    full, half = (outputs(family, mixed, Board(1, 3))[1] for mixed in (False, True))
+    for a, b in zip(full, half, strict=True):
+        np.testing.assert_allclose(a, b, atol=0.1, rtol=0.1)
+        assert not np.array_equal(a, b)  # it did compute in another precision
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_impossible_margins_have_no_probability(family: Any) -> None:
+    board = Board(1, 3)
+    _, output, edges = outputs(family, False, board)
+    chances = np.asarray(jax.nn.softmax(output.margin_logits))
+    possible = np.asarray(network.possible_margins(board, edges))
+    assert not chances[~possible].any()
+    assert (chances[possible] > 0).all()
+    np.testing.assert_allclose(chances.sum(axis=1), np.ones(len(edges)), rtol=1e-5)
+
+
+def test_the_families_differ_by_attention_alone() -> None:
+    plain, attentive = (outputs(family, False, Board(1, 3))[0] for family in FAMILIES)
+    assert set(attentive) - set(plain) == {"AttentionBlock_0"}
+
+
+def test_each_logit_belongs_to_its_own_edge() -> None:
+    # With residual branches and pooling cut, a logit sees only the 3x3 cells around its
+    # own: drawing an edge must change its own logit and none that is out of sight.
+    board, config = Board(3, 5), NetworkConfig(filters=8, blocks=1)
+
+    @jax.jit
+    def run(edges: jax.Array) -> Any:
+        params = network.init(jax.random.key(0), board, config)
+        for name in ("ResidualBlock_0", "GlobalPool_0"):
+            params[name] = jax.tree.map(jnp.zeros_like, params[name])
+        margin = jnp.zeros(len(edges), jnp.int32)
+        return network.apply(board, config, params, edges, margin)
+
+    edges = np.zeros((1 + board.num_edges, board.num_edges), bool)
+    edges[1:] = np.eye(board.num_edges, dtype=bool)
+    logits = np.asarray(run(edges).prior_logits)
+    changed = logits[1:] != logits[0]
+
+    cells = {board.horizontal(r, c): (r, c) for r in range(4) for c in range(5)}
+    cells |= {board.vertical(r, c): (r, c) for r in range(3) for c in range(6)}
+    for drawn, (row, col) in cells.items():
+        # The edge shows in its own cell and in that of the box above it or left of it.
+        before = (row - 1, col) if drawn < board.num_horizontal else (row, col - 1)
+        for seen, (r, c) in cells.items():
+            in_sight = any(abs(r - y) <= 1 and abs(c - x) <= 1 for y, x in ((row, col), before))
+            assert in_sight or not changed[drawn, seen]
+        assert changed[drawn, drawn]
+
+
+@given(st.integers(-4, 4), st.floats(0, 1), st.integers(-4, 4))
+def test_expected_margin_and_win_value_of_two_outcomes(
+    first: int, chance: float, lead: int
+) -> None:
+    # The margin is `first` with this chance, else -3.
+    board = Board(2, 2)
+    chances = np.zeros(9)
+    chances[first + 4] += chance
+    chances[-3 + 4] += 1 - chance
+    logits = jnp.log(jnp.asarray(np.maximum(chances, 1e-30), jnp.float32))
+    expected = chance * first - 3 * (1 - chance)
+    assert float(network.expected_margin(board, logits)) == pytest.approx(expected, abs=1e-4)
+    result = chance * np.sign(first + lead) + (1 - chance) * np.sign(lead - 3)
+    value = network.win_value(board, logits, jnp.int32(lead))
+    assert float(value) == pytest.approx(result, abs=1e-5)
+
+
+paddings = st.tuples(
+    st.tuples(st.integers(0, 1), st.integers(0, 1)), st.tuples(st.integers(0, 1), st.integers(0, 1))
+)
+
+
+@functools.cache
+def both_convolutions(size: int, padding: layers.Padding) -> Any:
+    def plain(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return jax.lax.conv_general_dilated(
+            x, kernel, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+
+    def value_and_gradients(x: jax.Array, kernel: jax.Array, dy: jax.Array) -> Any:
+        results = []
+        for function in (plain, lambda x, kernel: layers.conv(x, kernel, padding)):
+            y, pull_back = jax.vjp(function, x, kernel)
+            results.append((y, *pull_back(dy)))
+        return results
+
+    return jax.jit(value_and_gradients)
+
+
+@settings(max_examples=12)
+@given(st.sampled_from([2, 3]), paddings, common.seeds)
+def test_the_own_convolution_has_the_value_and_gradients_of_the_library_one(
+    size: int, padding: layers.Padding, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(2, 4, 5, 3)).astype(np.float32)
+    kernel = rng.normal(size=(size, size, 3, 4)).astype(np.float32)
+    height, width = (n + sum(pad) - size + 1 for n, pad in zip((4, 5), padding, strict=True))
+    dy = rng.normal(size=(2, height, width, 4)).astype(np.float32)
+    plain, own = both_convolutions(size, padding)(x, kernel, dy)
+    for expected, found in zip(plain, own, strict=True):
+        assert found.dtype == expected.dtype
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)

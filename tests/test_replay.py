@@ -1,0 +1,112 @@
+"""The replay against a list, which forgets nothing."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from azdab import replay
+from azdab.config import ReplayConfig
+from azdab.game import Board
+from azdab.replay import Replay
+from azdab.selfplay import Example, zero_examples
+from tests import common
+
+BOARD = Board(1, 2)
+CAPACITY = 8
+batch_sizes = st.lists(st.sampled_from([1, 3, 5, 8]), min_size=1, max_size=10)
+
+
+def numbered(first: int, count: int) -> Example:
+    """Examples whose every field tells their number."""
+    number = np.arange(first, first + count)
+
+    def field(zeros: jax.Array) -> Any:
+        values = np.broadcast_to(number.reshape(-1, *[1] * (zeros.ndim - 1)), zeros.shape)
+        if zeros.dtype == jnp.bool_:
+            values = values >> (np.arange(zeros.shape[-1]) if zeros.ndim > 1 else 0) & 1
+        return jnp.asarray(values, zeros.dtype)
+
+    return Example(*map(field, zero_examples(BOARD, count)))
+
+
+@functools.cache
+def add() -> Any:
+    return jax.jit(replay.add)
+
+
+@functools.cache
+def sample(config: ReplayConfig, count: int) -> Any:
+    return jax.jit(lambda buffer, key: replay.sample(buffer, config, key, count))
+
+
+def filled(sizes: list[int]) -> tuple[Replay, list[int]]:
+    """A buffer and the numbers of all examples it was given."""
+    buffer, given_so_far = replay.init(BOARD, CAPACITY), 0
+    for size in sizes:
+        buffer = add()(buffer, numbered(given_so_far, size))
+        given_so_far += size
+    return buffer, list(range(given_so_far))
+
+
+@given(batch_sizes)
+def test_the_buffer_holds_the_newest_examples_whole(sizes: list[int]) -> None:
+    buffer, everything = filled(sizes)
+    assert int(buffer.total) == len(everything)
+    newest = everything[-CAPACITY:]
+    places = np.array(newest) % CAPACITY
+    expected = jax.tree.map(
+        lambda *x: np.stack([np.asarray(y)[0] for y in x]), *(numbered(n, 1) for n in newest)
+    )
+    assert common.same_trees(
+        jax.tree.map(lambda x: np.asarray(x)[places], buffer.examples), expected
+    )
+    # Places never written are still empty.
+    empty = sorted(set(range(CAPACITY)) - set(places.tolist()))
+    assert not np.asarray(buffer.examples.margin)[empty].any()
+
+
+@given(batch_sizes, st.integers(1, CAPACITY), st.sampled_from([0.1, 0.5, 1.0]))
+def test_samples_come_from_the_whole_window_and_nowhere_else(
+    sizes: list[int], min_window: int, fraction: float
+) -> None:
+    config = ReplayConfig(capacity=CAPACITY, min_window=min_window, window_fraction=fraction)
+    buffer, everything = filled(sizes)
+    size = min(max(min_window, int(fraction * len(everything))), len(everything), CAPACITY)
+    assert int(replay.window(config, buffer.total)) == size
+    drawn = sample(config, 400)(buffer, jax.random.key(0))
+    assert set(drawn.margin.tolist()) == set(everything[-size:])
+    # Every field of a sample belongs to the same example.
+    rows = np.asarray(drawn.margin).astype(int)
+    for number in set(rows.tolist()):
+        picked = jax.tree.map(lambda x, n=number: np.asarray(x)[rows == n][0], drawn)
+        assert common.same_trees(picked, jax.tree.map(lambda x: x[0], numbered(number, 1)))
+
+
+@given(st.lists(st.integers(0, 3_000_000), min_size=2, max_size=2))
+def test_the_window_grows_but_never_beyond_capacity_or_what_there_is(totals: list[int]) -> None:
+    config = ReplayConfig(capacity=1_000_000, min_window=50_000, window_fraction=0.5)
+    small, large = sorted(totals)
+    first, second = (int(replay.window(config, jnp.int32(n))) for n in (small, large))
+    assert first <= second
+    for total, window in ((small, first), (large, second)):
+        assert window <= min(total, 1_000_000)
+        assert window >= min(total, 50_000)
+
+
+@pytest.mark.parametrize("board", [Board(1, 1), Board(2, 3), Board(5, 5)], ids=str)
+def test_the_announced_bytes_are_those_allocated(board: Board) -> None:
+    buffer = replay.init(board, 17)
+    assert replay.num_bytes(board, 17) == sum(x.nbytes for x in buffer.examples)
+    assert all(len(x) == 17 for x in buffer.examples)
+
+
+def test_a_batch_larger_than_the_buffer_is_refused() -> None:
+    buffer = replay.init(BOARD, CAPACITY)
+    with pytest.raises(ValueError, match="cannot add 9 examples to a buffer of 8"):
+        replay.add(buffer, numbered(0, 9))

@@ -1,0 +1,234 @@
+"""The search, given the truth, finds the truth; and its rewards and signs by hand."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from azdab import agents, game, network, search
+from azdab.agents import SolvedBoard
+from azdab.config import NetworkConfig, SearchConfig
+from azdab.game import Board, State
+from azdab.search import Evaluation, SearchOutput
+from tests import common
+
+BATCH = 32
+policies = st.sampled_from(["gumbel", "puct"])
+
+
+def move_utilities(board: Board, utility: str, solved: SolvedBoard, states: State) -> jax.Array:
+    """What each move is worth with perfect play, for the mover; -128 where illegal.
+
+    Whoever can reach a margin m wins exactly if m > 0, so optimal margins decide
+    optimal results as well.
+    """
+    values = agents.exact_values(solved, states.edges)
+    if utility == "win":
+        exact = jnp.sign(values + game.margin(states)[:, None]).astype(jnp.float32)
+    else:
+        exact = values / board.num_boxes
+    return jnp.where(states.edges, -128.0, exact)
+
+
+def exact_evaluator(board: Board, utility: str) -> Any:
+    """An evaluator that knows the truth, in value and, with a scale, in its prior."""
+
+    def evaluate(params: tuple[SolvedBoard, jax.Array], states: State) -> Evaluation:
+        solved, prior_scale = params
+        utilities = move_utilities(board, utility, solved, states)
+        best = utilities.max(axis=-1)
+        value = jnp.where(game.is_terminal(states), 0.0, best)
+        return Evaluation(prior_scale * utilities, value)
+
+    return evaluate
+
+
+@functools.cache
+def searcher(board: Board, policy: Any, utility: Any, simulations: int, explore: bool) -> Any:
+    config = SearchConfig(policy=policy, utility=utility, num_simulations=simulations)
+    evaluate = exact_evaluator(board, utility)
+
+    def run(params: Any, key: jax.Array, states: State) -> tuple[SearchOutput, jax.Array]:
+        output = search.search(board, config, evaluate, params, key, states, explore=explore)
+        return output, move_utilities(board, utility, params[0], states)
+
+    return jax.jit(run)
+
+
+def run(
+    board: Board,
+    seed: int,
+    *,
+    policy: str = "gumbel",
+    utility: str = "margin",
+    simulations: int = 12,
+    prior_scale: float = 10.0,
+    explore: bool = False,
+    open_edges: range | None = None,
+) -> tuple[State, SearchOutput, np.ndarray]:
+    """Search a batch of random positions, of all stages of the game unless said otherwise."""
+    stages = open_edges or range(1, board.num_edges + 1)
+    states = common.random_states(board, seed, BATCH, stages)
+    search_with = searcher(board, policy, utility, simulations, explore)
+    params = common.solved(board), jnp.float32(prior_scale)
+    output, utilities = search_with(params, jax.random.key(seed), states)
+    return states, jax.tree.map(np.asarray, output), np.asarray(utilities)
+
+
+def chosen(output: SearchOutput, utilities: np.ndarray) -> np.ndarray:
+    picked: np.ndarray = np.take_along_axis(utilities, np.asarray(output.action)[:, None], axis=1)[
+        :, 0
+    ]
+    return picked
+
+
+@settings(max_examples=15)
+@given(policies, common.seeds)
+def test_with_exact_values_and_an_agreeing_prior_every_move_is_optimal(
+    policy: str, seed: int
+) -> None:
+    _, output, utilities = run(Board(2, 3), seed, policy=policy)
+    np.testing.assert_array_equal(chosen(output, utilities), utilities.max(axis=1))
+
+
+@settings(max_examples=15)
+@given(policies, common.seeds)
+def test_with_exact_win_values_every_move_preserves_the_result(policy: str, seed: int) -> None:
+    states, output, utilities = run(Board(2, 3), seed, policy=policy, utility="win")
+    # Half of the moves or so would not do: the claim is not empty.
+    legal = ~np.asarray(states.edges)
+    assert (legal & (utilities < utilities.max(axis=1, keepdims=True))).any(axis=1).sum() > 3
+    np.testing.assert_array_equal(chosen(output, utilities), utilities.max(axis=1))
+
+
+@settings(max_examples=10)
+@given(common.seeds)
+def test_gumbel_needs_one_exact_look_at_each_move_and_no_prior(seed: int) -> None:
+    _, output, utilities = run(
+        Board(2, 2), seed, simulations=8, prior_scale=0.0, open_edges=range(8, 9)
+    )
+    assert (output.visit_counts[utilities > -128] == 1).all()
+    np.testing.assert_array_equal(chosen(output, utilities), utilities.max(axis=1))
+
+
+@settings(max_examples=20)
+@given(policies, st.sampled_from(["margin", "win"]), common.seeds)
+def test_a_move_visited_once_has_its_exact_value(policy: str, utility: str, seed: int) -> None:
+    # A uniform prior, so that bad moves are looked at too.
+    _, output, utilities = run(Board(2, 3), seed, policy=policy, utility=utility, prior_scale=0.0)
+    once = output.visit_counts == 1
+    assert once.sum() >= BATCH
+    np.testing.assert_allclose(output.q_values[once], utilities[once], atol=1e-6)
+
+
+@settings(max_examples=10)
+@given(policies, st.booleans(), common.seeds)
+def test_illegal_moves_are_neither_played_nor_visited_nor_taught(
+    policy: str, explore: bool, seed: int
+) -> None:
+    states, output, _ = run(Board(2, 3), seed, policy=policy, prior_scale=0.0, explore=explore)
+    drawn = np.asarray(states.edges)
+    assert not np.take_along_axis(drawn, np.asarray(output.action)[:, None], axis=1).any()
+    assert not output.visit_counts[drawn].any()
+    assert not output.action_weights[drawn].any()
+    np.testing.assert_allclose(output.action_weights.sum(axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("policy", ["gumbel", "puct"])
+def test_only_exploration_depends_on_the_key(policy: str) -> None:
+    board = Board(2, 3)
+    states = common.random_states(board, 0, BATCH, range(8, 18))
+    params = common.solved(board), jnp.float32(0)
+
+    def moves(explore: bool, seed: int) -> list[int]:
+        key = jax.random.key(seed)
+        actions: list[int] = searcher(board, policy, "margin", 12, explore)(params, key, states)[
+            0
+        ].action.tolist()
+        return actions
+
+    assert moves(True, 0) != moves(True, 1)
+    if policy == "gumbel":
+        assert moves(False, 0) == moves(False, 1)
+
+
+@functools.cache
+def transition(board: Board, utility: str) -> Any:
+    return jax.jit(functools.partial(search.transition, board, utility))
+
+
+@given(st.sampled_from([Board(1, 2), Board(2, 2), Board(3, 2)]), common.seeds)
+def test_rewards_and_discounts_are_what_the_rules_say(board: Board, seed: int) -> None:
+    states = common.random_states(board, seed, BATCH, range(1, board.num_edges + 1))
+    actions = game.random_actions(jax.random.key(seed), game.legal_actions(states))
+    margins = jax.tree.map(np.asarray, transition(board, "margin")(states, actions))
+    results = jax.tree.map(np.asarray, transition(board, "win")(states, actions))
+    boxes = common.surroundings(board)
+    for index, (drawn, player, lead) in enumerate(common.each(states)):
+        action = int(actions[index])
+        after = drawn | {action}
+        closed = sum(action in box and box <= after for box in boxes)
+        over = len(after) == board.num_edges
+        discount = 0 if over else 1 if closed else -1
+        assert margins[2][index] == discount
+        assert results[2][index] == discount
+        assert margins[1][index] == pytest.approx(closed / board.num_boxes)
+        assert results[1][index] == (np.sign(lead + closed) if over else 0)
+        for next_states, *_ in (margins, results):
+            assert common.indices(next_states.edges[index]) == sorted(after)
+            assert next_states.to_play[index] == (player if closed else 1 - player)
+
+
+def test_a_finished_game_gives_no_reward_for_anything() -> None:
+    board = Board(1, 2)
+    over = State(
+        edges=jnp.ones((2, board.num_edges), bool),
+        scores=jnp.array([[2, 0], [0, 2]], jnp.int16),
+        to_play=jnp.array([0, 0], jnp.int8),
+    )
+    for utility in ("margin", "win"):
+        states, reward, discount = transition(board, utility)(over, jnp.array([0, 3]))
+        assert common.same_trees(states, over)
+        assert reward.tolist() == [0, 0]
+        assert discount.tolist() == [0, 0]
+
+
+@given(common.seeds)
+def test_only_under_the_win_utility_does_the_network_see_the_score(seed: int) -> None:
+    states = common.random_states(Board(2, 3), seed, BATCH, range(0, 9))
+    leads = [lead for _, _, lead in common.each(states)]
+    assert any(leads)
+    edges, shown = search.network_inputs(states, "win")
+    assert shown.tolist() == leads
+    assert edges is states.edges
+    _, hidden = search.network_inputs(states, "margin")
+    assert hidden.tolist() == [0] * BATCH
+
+
+@pytest.mark.parametrize("utility", ["margin", "win"])
+def test_the_network_evaluates_with_its_own_heads(utility: str) -> None:
+    board, config = Board(2, 2), NetworkConfig(filters=8, blocks=1)
+    states = common.random_states(board, 0, 16, range(1, 9))
+
+    @jax.jit
+    def both(states: State) -> Any:
+        params = network.init(jax.random.key(1), board, config)
+        evaluation = search.network_evaluator(board, config, utility)(params, states)
+        inputs = search.network_inputs(states, utility)
+        return evaluation, network.apply(board, config, params, *inputs)
+
+    evaluation, output = both(states)
+    chances = np.asarray(jax.nn.softmax(output.margin_logits))
+    margins = np.arange(-4, 5)
+    leads = np.array([lead for _, _, lead in common.each(states)])
+    if utility == "win":
+        expected = (chances * np.sign(margins + leads[:, None])).sum(axis=1)
+    else:
+        expected = (chances * margins).sum(axis=1) / 4
+    np.testing.assert_allclose(evaluation.value, expected, atol=1e-5)
+    np.testing.assert_array_equal(evaluation.prior_logits, output.prior_logits)

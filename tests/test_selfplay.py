@@ -1,0 +1,228 @@
+"""Self-play examples against the rules replayed by hand and the solved board."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from azdab import selfplay
+from azdab.config import Config, SearchConfig, SelfPlayConfig
+from azdab.game import Board
+from azdab.selfplay import Example, SelfPlayStats
+from tests import common
+
+GAMES = 64
+
+# Board, solver horizon, utility, the most random plies.
+SETTINGS: list[tuple[Board, int, Any, int]] = [
+    (Board(2, 2), 0, "margin", 5),
+    (Board(2, 3), 7, "margin", 6),
+    (Board(2, 2), 5, "win", 3),
+    (Board(1, 2), 20, "margin", 8),
+]
+all_settings = pytest.mark.parametrize("setting", SETTINGS, ids=lambda s: "-".join(map(str, s)))
+
+
+def config_of(setting: tuple[Board, int, Any, int]) -> Config:
+    _, horizon, utility, opening = setting
+    return Config(
+        search=SearchConfig(utility=utility, num_simulations=4, max_num_considered_actions=4),
+        selfplay=SelfPlayConfig(
+            games_per_iteration=GAMES,
+            parallel_games=GAMES,
+            max_opening_plies=opening,
+            solver_horizon=horizon,
+            solver_rollouts=2,
+        ),
+    )
+
+
+@functools.cache
+def player(setting: tuple[Board, int, Any, int]) -> Any:
+    config = config_of(setting)
+    play = functools.partial(selfplay.self_play, setting[0], config, common.uniform)
+    return jax.jit(lambda key: play(None, key))
+
+
+@functools.cache
+def played(setting: tuple[Board, int, Any, int]) -> tuple[Example, Example, SelfPlayStats]:
+    """The main lines as ``[plies, games, ...]``, the extra examples, the statistics."""
+    examples, stats = jax.tree.map(np.asarray, player(setting)(jax.random.key(5)))
+    plies = setting[0].num_edges
+    main = jax.tree.map(lambda x: x[: plies * GAMES].reshape(plies, GAMES, *x.shape[1:]), examples)
+    return main, jax.tree.map(lambda x: x[plies * GAMES :], examples), stats
+
+
+def replayed(setting: tuple[Board, int, Any, int]) -> list[list[dict[str, Any]]]:
+    """What the rules say of every ply of every main line: ``[game][ply]``."""
+    board = setting[0]
+    edges = played(setting)[0].edges
+    after = np.concatenate([edges[1:], np.ones_like(edges[:1])])
+    games = []
+    for index in range(GAMES):
+        plain = common.Game(board)
+        plies = []
+        for ply in range(board.num_edges):
+            assert common.indices(edges[ply, index]) == sorted(plain.drawn)
+            (move,) = common.indices(after[ply, index] & ~edges[ply, index])
+            before = {"move": move, "mover": plain.to_play, "scores": list(plain.scores)}
+            before["closed"] = set(plain.owner)
+            plain.draw(move)
+            plies.append(before)
+        for before in plies:
+            before["final"], before["owner"] = plain.scores, plain.owner
+        games.append(plies)
+    return games
+
+
+def lead(scores: list[int], mover: int) -> int:
+    return scores[mover] - scores[1 - mover]
+
+
+@all_settings
+def test_main_line_examples_say_what_happened(setting: Any) -> None:
+    board = setting[0]
+    main, _, _ = played(setting)
+    for index, plies in enumerate(replayed(setting)):
+        for ply, truth in enumerate(plies):
+            mover = truth["mover"]
+            now, final = lead(truth["scores"], mover), lead(truth["final"], mover)
+            assert main.margin[ply, index] == now
+            assert main.outcome[ply, index] == final - now
+            owners = [
+                0 if box in truth["closed"] else 1 if truth["owner"][box] == mover else -1
+                for box in range(board.num_boxes)
+            ]
+            assert main.ownership[ply, index].tolist() == owners
+    np.testing.assert_array_equal(main.ownership.sum(axis=-1, dtype=int), main.outcome)
+
+
+@all_settings
+def test_policies_are_distributions_over_open_edges(setting: Any) -> None:
+    for examples in played(setting)[:2]:
+        assert (examples.policy >= 0).all()
+        assert not examples.policy[examples.edges].any()
+        sums = examples.policy.astype(np.float64).sum(axis=-1)
+        np.testing.assert_allclose(sums, np.ones_like(sums), atol=4e-3)  # of float16
+
+
+@all_settings
+def test_exact_examples_hold_the_solved_value_and_exactly_the_optimal_moves(setting: Any) -> None:
+    board, horizon = setting[0], min(setting[1], setting[0].num_edges)
+    main, extra, _ = played(setting)
+    late = jax.tree.map(lambda x: x[board.num_edges - horizon :], main)
+    late = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), late)
+    exact = jax.tree.map(lambda a, b: np.concatenate([a, b]), late, extra)
+    assert len(exact.margin) == GAMES * (horizon + 2 * max(horizon - 1, 0))
+    if not horizon:
+        return
+    num_open = (~exact.edges).sum(axis=-1)
+    assert num_open.max() == horizon
+    assert num_open.min() == 1
+    assert exact.outcome_valid.all()
+    table = np.asarray(common.solved(board).table)
+    boxes = common.surroundings(board)
+    for i, edges in enumerate(exact.edges):
+        drawn = set(common.indices(edges))
+        subset = sum(1 << edge for edge in drawn)
+        moves = {}
+        for edge in common.indices(~edges):
+            closed = sum(edge in box and box <= drawn | {edge} for box in boxes)
+            child = int(table[subset | 1 << edge])
+            moves[edge] = closed + child if closed else -child
+        best = max(moves.values())
+        assert exact.outcome[i] == best == table[subset]
+        assert exact.search_margin[i] == best
+        optimal = [edge for edge, value in moves.items() if value == best]
+        assert common.indices(exact.policy[i] > 0) == sorted(optimal)
+        np.testing.assert_allclose(exact.policy[i][optimal], 1 / len(optimal), rtol=1e-3)
+
+
+@all_settings
+def test_extra_examples_have_a_possible_margin_and_no_owners(setting: Any) -> None:
+    board = setting[0]
+    _, extra, _ = played(setting)
+    boxes = common.surroundings(board)
+    for edges, margin in zip(extra.edges, extra.margin, strict=True):
+        closed = sum(bool(edges[list(box)].all()) for box in boxes)
+        assert abs(int(margin)) <= closed
+        assert (closed - int(margin)) % 2 == 0
+    assert not extra.ownership.any()
+
+
+@all_settings
+def test_there_are_as_many_examples_as_announced_in_the_announced_form(setting: Any) -> None:
+    board, config = setting[0], config_of(setting)
+    examples, _ = player(setting)(jax.random.key(5))
+    expected = GAMES * selfplay.examples_per_game(board, config)
+    for found, announced in zip(examples, selfplay.zero_examples(board, 1), strict=True):
+        assert found.shape == (expected, *announced.shape[1:])
+        assert found.dtype == announced.dtype
+
+
+@all_settings
+def test_outcomes_count_from_the_first_ply_that_is_not_random(setting: Any) -> None:
+    board, horizon, _, opening = setting
+    valid = played(setting)[0].outcome_valid
+    num_random = (~valid).sum(axis=0)
+    assert (np.sort(valid, axis=0) == valid).all()  # once valid, valid to the end
+    most = min(opening, board.num_edges - min(horizon, board.num_edges))
+    assert set(num_random.tolist()) == set(range(most + 1))
+
+
+@pytest.mark.parametrize("setting", SETTINGS[:3], ids=lambda s: "-".join(map(str, s)))
+def test_openings_spread_the_games(setting: Any) -> None:
+    moves = [plies[0]["move"] for plies in replayed(setting)]
+    assert len(set(moves)) > setting[0].num_edges / 2
+
+
+@all_settings
+def test_the_search_value_is_kept_only_where_it_is_a_margin(setting: Any) -> None:
+    board, horizon, utility, _ = setting
+    main, _, _ = played(setting)
+    searched = main.search_margin[: max(board.num_edges - horizon, 0)]
+    assert np.isnan(searched).all() if utility == "win" else np.isfinite(searched).all()
+    assert np.isfinite(main.search_margin[len(searched) :]).all()
+    if utility == "margin":
+        assert (np.abs(main.search_margin.astype(np.float32)) <= board.num_boxes).all()
+
+
+@all_settings
+def test_statistics_are_those_of_the_games(setting: Any) -> None:
+    board, horizon, utility, _ = setting
+    main, _, stats = played(setting)
+    games = replayed(setting)
+    leads = np.array([lead(plies[0]["final"], 0) for plies in games])
+    wins = 0.5 + 0.5 * np.sign(leads)
+    np.testing.assert_allclose(stats.first_player_win_rate, wins.mean(), rtol=1e-6)
+    np.testing.assert_allclose(stats.mean_margin, leads.mean(), rtol=1e-5, atol=1e-6)
+    searched = max(board.num_edges - horizon, 0)
+    if not searched:
+        return
+    policy = main.policy[:searched].astype(np.float64)
+    entropy = -(policy * np.log(np.where(policy > 0, policy, 1))).sum(axis=-1)
+    np.testing.assert_allclose(stats.policy_entropy, entropy.mean(), atol=5e-3)
+    decided = [
+        sum(
+            abs(lead(truth["scores"], 0)) <= board.num_boxes - sum(truth["scores"])
+            for truth in plies[:searched]
+        )
+        for plies in games
+    ]
+    np.testing.assert_allclose(stats.decided_ply, np.mean(decided), rtol=1e-5)
+    if utility == "margin":
+        error = main.search_margin[:searched].astype(np.float64) - main.outcome[:searched]
+        valid = main.outcome_valid[:searched]
+        np.testing.assert_allclose(
+            stats.value_error, np.sqrt(np.mean(error[valid] ** 2)), rtol=1e-2
+        )
+
+
+def test_the_key_alone_decides_the_games() -> None:
+    play = player(SETTINGS[0])
+    first, again = play(jax.random.key(5))[0], play(jax.random.key(5))[0]
+    assert common.same_trees(first, again)
+    assert not jnp.array_equal(first.edges, play(jax.random.key(6))[0].edges)

@@ -1,0 +1,289 @@
+"""Whole runs with the smoke preset: resuming, stopping, dying, and refusing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import pytest
+
+import azdab
+from azdab import arena, checkpoint, config, metrics, train
+from azdab.checkpoint import Checkpoints, TrainState
+from azdab.config import ConfigError
+from azdab.game import Board
+from tests import common
+
+CHANGING = ("time/", "speed/", "device/")
+PATIENCE = 300  # seconds before a run is taken for stuck
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """All runs here compile the same programs: keep them."""
+    directory = tmp_path_factory.mktemp("compiled")
+    settings = {
+        "jax_compilation_cache_dir": str(directory),
+        "jax_persistent_cache_min_compile_time_secs": 0.1,
+    }
+    previous = {name: getattr(jax.config, name) for name in settings}
+    for name, value in settings.items():
+        jax.config.update(name, value)
+    yield directory
+    for name, value in previous.items():
+        jax.config.update(name, value)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, compiled: Path) -> Path:
+    """Where runs live."""
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def whole(runs: Path) -> Path:
+    """Two iterations in one go."""
+    assert train.main(["--config", "smoke", "--run", "whole", "--runs", str(runs)]) == 0
+    return runs / "whole"
+
+
+@pytest.fixture(scope="module")
+def parts(runs: Path) -> Path:
+    """The same two iterations as a finished run of one, continued."""
+    name = ["--run", "parts", "--runs", str(runs)]
+    assert train.main(["--config", "smoke", *name, "--iterations", "1"]) == 0
+    assert iterations(runs / "parts") == [1]
+    assert train.main(["--resume", *name, "--iterations", "2"]) == 0
+    return runs / "parts"
+
+
+def iterations(run: Path) -> list[int]:
+    return [line["iteration"] for line in metrics.read(run / "metrics.jsonl")]
+
+
+def saved(run: Path) -> TrainState:
+    run_config = config.from_dict(config.read(str(run / "config.yaml")))
+    board = Board(run_config.board.rows, run_config.board.cols)
+    with Checkpoints(run, run_config) as checkpoints:
+        return checkpoints.restore(train.initial_state(board, run_config))
+
+
+def lasting(run: Path) -> list[dict[str, Any]]:
+    """The metrics that must not depend on the machine or the hour."""
+    lines = metrics.read(run / "metrics.jsonl")
+    return [{k: v for k, v in line.items() if not k.startswith(CHANGING)} for line in lines]
+
+
+def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    """The one line with which a command is refused."""
+    with pytest.raises(SystemExit) as stop:
+        train.main(list(argv))
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "Traceback" not in error
+    return error
+
+
+def test_a_run_goes_to_its_end_and_leaves_everything_on_disk(whole: Path) -> None:
+    assert iterations(whole) == [1, 2]
+    assert int(saved(whole).iteration) == 2
+    assert (whole / "config.yaml").is_file()
+    assert list(whole.glob("events.out.tfevents.*"))
+    assert not list(whole.rglob("*.tmp"))
+    for line in metrics.read(whole / "metrics.jsonl"):
+        for group in ("loss/", "selfplay/", "arena/", "exact/", "speed/", "time/", "device/"):
+            assert any(key.startswith(group) for key in line)
+        assert all(isinstance(value, int | float) for value in line.values())
+
+
+def test_a_continued_run_is_bit_for_bit_the_uninterrupted_one(whole: Path, parts: Path) -> None:
+    # Parameters, their average, the optimiser, the replay, the best network and its Elo.
+    first, second = saved(whole), saved(parts)
+    assert common.same_trees(first, second)
+    assert int(first.learner.step) == 8
+    assert lasting(whole) == lasting(parts)
+    assert len(lasting(whole)[0]) > 10
+
+
+def test_the_best_network_changes_hands_by_the_rule(whole: Path) -> None:
+    run_config = config.from_dict(config.read(str(whole / "config.yaml")))
+    elo, best = 0.0, 0
+    for line in metrics.read(whole / "metrics.jsonl"):
+        rate = line["arena/win_rate_best"]
+        expected = elo + arena.elo_difference(rate, run_config.arena.num_games)
+        assert line["arena/elo"] == pytest.approx(expected, abs=1e-3)
+        assert line["arena/promoted"] == (rate >= run_config.arena.threshold)
+        if line["arena/promoted"]:
+            elo, best = expected, line["iteration"]
+    state = saved(whole)
+    assert int(state.best_iteration) == best
+    assert float(state.best_elo) == pytest.approx(elo, abs=1e-3)
+    assert [path.name for path in (whole / "best").iterdir() if path.is_dir()] == [str(best)]
+
+
+def test_players_load_from_a_run_or_a_checkpoint(whole: Path) -> None:
+    state = saved(whole)
+    latest = checkpoint.load_player(whole, "latest")
+    best = checkpoint.load_player(whole)
+    assert latest.iteration == 2
+    assert best.iteration == int(state.best_iteration)
+    assert latest.board == best.board == Board(2, 2)
+    assert latest.config.network == config.NetworkConfig(filters=16, blocks=1)
+    assert common.same_trees(latest.params, state.learner.ema_params)
+    assert common.same_trees(best.params, state.best_params)
+    for path in (whole / "checkpoints", whole / "checkpoints" / "2"):
+        again = checkpoint.load_player(path)
+        assert again.iteration == 2
+        assert common.same_trees(again.params, latest.params)
+    assert checkpoint.load_player(whole / "checkpoints" / "1").iteration == 1
+
+
+def test_where_there_is_no_checkpoint_that_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no checkpoint in"):
+        checkpoint.load_player(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "keys"),
+    [
+        (["--board.rows", "3"], ["board.rows"]),
+        (
+            ["--network.filters", "8", "--network.blocks", "2"],
+            ["network.filters", "network.blocks"],
+        ),
+        (["--replay.capacity", "500"], ["replay.capacity"]),
+        (["--search.utility", "win"], ["search.utility"]),
+        (["--seed", "1"], ["seed"]),
+    ],
+)
+def test_what_cannot_change_is_refused_by_name(
+    whole: Path, capsys: pytest.CaptureFixture[str], options: list[str], keys: list[str]
+) -> None:
+    before = (whole / "config.yaml").read_text()
+    error = refused(capsys, "--resume", "--run", "whole", "--runs", str(whole.parent), *options)
+    assert all(key in error for key in keys)
+    assert (whole / "config.yaml").read_text() == before
+
+
+def test_what_may_change_is_taken_from_the_command_line(whole: Path) -> None:
+    argv = ["--resume", "--run", "whole", "--runs", str(whole.parent)]
+    options, settings = train.parser().parse([*argv, "--learner.learning_rate", "0.5"])
+    run, run_config = train.open_run(options, settings)
+    assert run == whole
+    assert run_config.learner.learning_rate == 0.5
+    assert run_config.learner.batch_size == 16  # from the run, not the default
+
+
+def test_an_existing_run_is_not_overwritten(
+    whole: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ("--config", "smoke", "--run", "whole", "--runs", str(whole.parent))
+    assert "--resume" in refused(capsys, *argv)
+    assert iterations(whole) == [1, 2]
+
+
+def test_commands_without_sense_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = ("--runs", str(tmp_path))
+    assert "--config" in refused(capsys, *runs)
+    assert "--config" in refused(capsys, *runs, "--run", "new")
+    assert "no run to resume" in refused(capsys, *runs, "--resume", "--run", "none")
+    assert "did you mean 'smoke'" in refused(capsys, *runs, "--config", "smok")
+    assert "learner.batch_size" in refused(
+        capsys, *runs, "--config", "smoke", "--learner.batch_size", "0"
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_dry_run_prints_the_memory_of_each_phase_and_writes_nothing(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train.main(["--config", "smoke", "--dry-run", "--runs", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    for phase in ("self-play", "replay", "learning", "arena", "baselines"):
+        assert phase in printed
+    assert "parameters" in printed
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_presets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert train.main(["--list-configs"]) == 0
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in config.presets())
+
+
+def test_a_line_cut_short_is_dropped_and_so_is_what_was_not_saved(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    lines = [json.dumps({"iteration": n, "loss": 1.0}) for n in (1, 2, 3)]
+    path.write_text("\n".join(lines) + '\n{"iteration": 4, "lo')
+    assert iterations(tmp_path) == [1, 2, 3]
+    with metrics.Writer(tmp_path, 2) as writer:
+        writer.write(3, {"loss": 0.5, "bad": float("nan")})
+    assert metrics.read(path) == [
+        {"iteration": 1, "loss": 1.0},
+        {"iteration": 2, "loss": 1.0},
+        {"iteration": 3, "loss": 0.5, "bad": None},
+    ]
+
+
+def start(runs: Path, compiled: Path, *argv: str) -> "subprocess.Popen[str]":
+    """A run in a process of its own, which can be killed."""
+    environment = os.environ | {
+        "PYTHONPATH": str(Path(azdab.__file__).parents[1]),
+        "JAX_COMPILATION_CACHE_DIR": str(compiled),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "azdab.train", "--runs", str(runs), *argv],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def wait_for(process: "subprocess.Popen[str]", condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline, "the run is stuck"
+        time.sleep(0.02)
+
+
+def test_a_run_survives_being_killed_and_stops_when_asked(runs: Path, compiled: Path) -> None:
+    run = runs / "hurt"
+    name = ["--run", "hurt"]
+
+    process = start(runs, compiled, "--config", "smoke", *name, "--iterations", "100000")
+    wait_for(process, lambda: bool(iterations(run)))
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    killed_at = len(iterations(run))
+
+    process = start(runs, compiled, "--resume", *name)
+    wait_for(process, lambda: len(iterations(run)) > killed_at + 1)
+    process.send_signal(signal.SIGINT)
+    printed, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130
+    assert "Traceback" not in printed
+    assert "--resume --run hurt" in printed.replace("\n", " ")
+    done = iterations(run)
+    assert done == list(range(1, len(done) + 1))
+    assert len(done) > killed_at + 1
+    assert int(saved(run).iteration) == done[-1]
+
+    more = ["--resume", *name, "--runs", str(runs), "--iterations", str(done[-1] + 1)]
+    assert train.main(more) == 0
+    assert iterations(run) == [*done, done[-1] + 1]
+    assert int(saved(run).iteration) == done[-1] + 1
+    # Only as many checkpoints as asked for stay.
+    assert len([path for path in (run / "checkpoints").iterdir() if path.name.isdigit()]) == 2
