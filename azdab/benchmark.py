@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from azdab import config, game, learner, replay, search, selfplay
+from azdab import cli, config, game, learner, replay, search, selfplay
 from azdab.config import Config, ConfigError
 from azdab.game import Board, State
 from azdab.search import Evaluator
@@ -89,7 +89,7 @@ def programs(
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
-    command = config.Parser(
+    command = cli.Parser(
         prog="python -m azdab.benchmark",
         usage="%(prog)s [--config NAME] [--rounds N] [--SETTING VALUE ...]",
         description="Measure a config's speed on this machine.",

@@ -146,7 +146,7 @@ def find(path: Path, which: str = "best") -> Path:
     Raises:
       ConfigError: there is none.
     """
-    if ocp.is_orbax_checkpoint(path):
+    if (path / "_CHECKPOINT_METADATA").is_file():
         return path
     folder = {"best": "best", "latest": "checkpoints"}[which]
     inside = path / folder if (path / folder).is_dir() else path

@@ -8,12 +8,11 @@ This module imports neither JAX nor the rest of azdab: the memory settings it
 holds must reach the environment before JAX is loaded.
 """
 
-import argparse
 import dataclasses
 import difflib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 import pydantic
 import yaml
@@ -303,41 +302,3 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
             value = merge(below, value)
         merged[key] = value
     return merged
-
-
-class Parser(argparse.ArgumentParser):
-    """A command line on which every config field is an option.
-
-    Wrong usage ends the program with one line and exit status 2.
-    """
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(allow_abbrev=False, **kwargs)
-        group = self.add_argument_group("settings, on top of the config")
-        for name, field in fields():
-            group.add_argument(
-                f"--{name}",
-                dest=name,
-                metavar="VALUE",
-                default=argparse.SUPPRESS,
-                help=str(field.description).replace("%", "%%"),
-            )
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message}\n")
-
-    def parse(self, argv: list[str] | None = None) -> tuple[argparse.Namespace, dict[str, Any]]:
-        """The command's own options, and the nested settings given beside them."""
-        options, unknown = self.parse_known_args(argv)
-        if unknown:
-            known = [option for action in self._actions for option in action.option_strings]
-            word = unknown[0].split("=")[0]
-            self.error(f"unknown option '{word}'{suggest(word, known)}")
-        settings: dict[str, Any] = {}
-        for name, _ in fields():
-            if name in options:
-                value = yaml.safe_load(getattr(options, name))
-                for part in reversed(name.split(".")):
-                    value = {part: value}
-                settings = merge(settings, value)
-        return options, settings

@@ -2,12 +2,10 @@
 
 import json
 import math
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
 from tensorboardX import SummaryWriter
 
 
@@ -47,32 +45,3 @@ class Writer:
         for name, value in values.items():
             self._board.add_scalar(name, float(value), iteration)
         self._board.flush()
-
-
-def device_metrics() -> dict[str, float]:
-    """Peak memory in GB (of the device, or of this process on the CPU) and GPU utilisation.
-
-    Utilisation needs NVIDIA's ``pynvml``, part of the ``cuda12`` extra.
-    """
-    device = jax.devices()[0]
-    stats = device.memory_stats() or {}
-    values = {}
-    if "peak_bytes_in_use" in stats:
-        values["device/memory_peak_gb"] = stats["peak_bytes_in_use"] / 1e9
-    elif sys.platform != "win32":
-        import resource
-
-        unit = 1 if sys.platform == "darwin" else 1024
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        values["device/memory_peak_gb"] = peak * unit / 1e9
-    if device.platform == "gpu":
-        try:
-            import pynvml
-
-            pynvml.nvmlInit()
-            handle = pynvml.nvmlDeviceGetHandleByIndex(device.local_hardware_id or 0)
-            utilisation = pynvml.nvmlDeviceGetUtilizationRates(handle).gpu
-            values["device/gpu_utilisation"] = float(utilisation)
-        except ImportError:
-            pass
-    return values

@@ -1,6 +1,5 @@
 """``python -m azdab.train``: AlphaZero from zero. Read :func:`train` from top to bottom."""
 
-import os
 import signal
 import sys
 import time
@@ -14,7 +13,19 @@ import jax.numpy as jnp
 from rich.console import Console
 from rich.table import Table
 
-from azdab import arena, checkpoint, config, evaluate, learner, metrics, phases, progress, replay
+from azdab import (
+    arena,
+    checkpoint,
+    cli,
+    config,
+    device,
+    evaluate,
+    learner,
+    metrics,
+    phases,
+    progress,
+    replay,
+)
 from azdab.checkpoint import Checkpoints, TrainState
 from azdab.config import Config, ConfigError
 from azdab.game import Board
@@ -86,7 +97,7 @@ def iterate(
         start = time.perf_counter()
         state, results = play_arena(config, run, state, gate_key, baseline_key)
         values |= results | {"time/arena": time.perf_counter() - start}
-    return state, {k: float(v) for k, v in (values | metrics.device_metrics()).items()}
+    return state, {k: float(v) for k, v in (values | device.metrics()).items()}
 
 
 def play_arena(
@@ -175,7 +186,7 @@ def train(run: Path, config: Config, console: Console) -> bool:
             state.replay,
             lambda name: display.phase(f"compiling {name}"),
         )
-        console.print(f"Compiled in {plan.seconds:.0f} s for {describe_device()}.", highlight=False)
+        console.print(f"Compiled in {plan.seconds:.0f} s for {device.describe()}.", highlight=False)
         done = int(state.iteration)
         display.start(done, config.iterations)
         with metrics.Writer(run, done) as writer:
@@ -188,14 +199,6 @@ def train(run: Path, config: Config, console: Console) -> bool:
                 if stop:
                     return False
     return True
-
-
-def describe_device() -> str:
-    """The device in words."""
-    device = jax.devices()[0]
-    if device.platform == "cpu":
-        return f"the CPU ({os.cpu_count()} cores)"
-    return f"{device.device_kind} ({device.platform})"
 
 
 def dry_run(config: Config, console: Console) -> None:
@@ -213,47 +216,12 @@ def dry_run(config: Config, console: Console) -> None:
         )
     buffer = replay.num_bytes(board, config.replay.capacity)
     parameters = sum(x.size for x in jax.tree.leaves(state.learner.params))
-    console.print(f"Device: {describe_device()}. Compiled in {plan.seconds:.0f} s.")
+    console.print(f"Device: {device.describe()}. Compiled in {plan.seconds:.0f} s.")
     console.print(
         f"Network: {parameters:,} parameters. Replay: {buffer / 1e6:,.1f} MB for "
         f"{config.replay.capacity:,} positions. Resident: {resident / 1e6:,.1f} MB."
     )
     console.print(progress.memory_table(plan.memory, resident))
-
-
-def out_of_memory_advice(config: Config) -> str:
-    """What to lower, and to what."""
-    return (
-        "out of memory; lower the settings that hold it, for example "
-        f"--selfplay.parallel_games {max(1, config.selfplay.parallel_games // 2)}, "
-        f"--learner.batch_size {max(1, config.learner.batch_size // 2)}, "
-        f"--replay.capacity {max(1, config.replay.capacity // 2)}, or, on a GPU, raise "
-        "--device.memory_gb; --dry-run shows what each phase needs"
-    )
-
-
-def apply_device_settings(config: Config) -> None:
-    """Pass memory settings to JAX, which reads them when it first touches the device.
-
-    Variables the user has set already are left alone.
-    """
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", str(config.device.preallocate).lower())
-    total = gpu_memory_gb()
-    fraction_names = {"XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION"}
-    if config.device.memory_gb and total and not fraction_names & os.environ.keys():
-        fraction = min(config.device.memory_gb / total, 0.95)
-        os.environ["XLA_CLIENT_MEM_FRACTION"] = f"{fraction:.3f}"
-
-
-def gpu_memory_gb() -> float | None:
-    """Memory of the first NVIDIA GPU, without starting JAX; None where there is none."""
-    try:
-        import pynvml
-
-        pynvml.nvmlInit()
-        return pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(0)).total / 1e9
-    except Exception:  # no driver, no card, no pynvml: there is nothing to cap
-        return None
 
 
 def list_configs(console: Console) -> None:
@@ -300,9 +268,9 @@ def open_run(options: Any, settings: dict[str, Any]) -> tuple[Path, Config]:
     return run, new
 
 
-def parser() -> config.Parser:
+def parser() -> cli.Parser:
     """The command line."""
-    made = config.Parser(
+    made = cli.Parser(
         prog="python -m azdab.train",
         usage="%(prog)s --config NAME [--run NAME] [--resume] [--dry-run] [--SETTING VALUE ...]",
         description="Train a Dots-and-Boxes player from zero.",
@@ -328,7 +296,7 @@ def main(argv: list[str] | None = None) -> int:
         run, run_config = open_run(options, settings)
     except ConfigError as error:
         command.error(str(error))
-    apply_device_settings(run_config)
+    device.apply_settings(run_config)
     try:
         if options.dry_run:
             dry_run(run_config, console)
@@ -340,7 +308,7 @@ def main(argv: list[str] | None = None) -> int:
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        command.error(out_of_memory_advice(run_config))
+        command.error(device.out_of_memory_advice(run_config))
     except KeyboardInterrupt:
         finished = False
     if not finished:

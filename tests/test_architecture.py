@@ -9,6 +9,8 @@ import azdab
 
 ORDER = [
     "config",
+    "cli",
+    "device",
     "game",
     "symmetry",
     "solver",

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from azdab import config
+from azdab import cli, config
 from azdab.config import Config, ConfigError
 
 
@@ -179,7 +179,7 @@ def test_every_field_is_described() -> None:
 
 
 def test_options_become_settings() -> None:
-    _, settings = config.Parser(prog="test").parse(
+    _, settings = cli.Parser(prog="test").parse(
         [
             "--learner.learning_rate=1e-3",
             "--board.rows",
@@ -198,7 +198,7 @@ def test_options_become_settings() -> None:
     assert loaded.search.policy == "puct"
     assert loaded.device.memory_gb is None
     assert loaded.network.mixed_precision is True
-    assert config.Parser(prog="test").parse([])[1] == {}
+    assert cli.Parser(prog="test").parse([])[1] == {}
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_options_become_settings() -> None:
 def test_wrong_options_end_the_program_with_one_line(argv: list[str], message: str) -> None:
     printed = io.StringIO()
     with contextlib.redirect_stderr(printed), pytest.raises(SystemExit) as stop:
-        config.Parser(prog="test").parse(argv)
+        cli.Parser(prog="test").parse(argv)
     assert stop.value.code == 2
     assert printed.getvalue() == f"test: error: {message}\n"
 
@@ -223,7 +223,7 @@ def test_wrong_options_end_the_program_with_one_line(argv: list[str], message: s
 def test_no_option_value_crashes_the_parser(text: str) -> None:
     with contextlib.redirect_stderr(io.StringIO()) as printed:
         try:
-            _, settings = config.Parser(prog="test").parse([f"--seed={text}"])
+            _, settings = cli.Parser(prog="test").parse([f"--seed={text}"])
             config.from_dict(settings)
         except (SystemExit, ConfigError) as stop:
             one_line = str(stop) if isinstance(stop, ConfigError) else printed.getvalue().strip()

@@ -1,0 +1,50 @@
+"""Command lines: every config field is an option, and mistakes end with one line."""
+
+import argparse
+from typing import Any, NoReturn
+
+import yaml
+
+from azdab import config
+
+
+class Parser(argparse.ArgumentParser):
+    """A command line on which every config field is an option.
+
+    Wrong usage ends the program with one line and exit status 2.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(allow_abbrev=False, **kwargs)
+        group = self.add_argument_group("settings, on top of the config")
+        for name, field in config.fields():
+            group.add_argument(
+                f"--{name}",
+                dest=name,
+                metavar="VALUE",
+                default=argparse.SUPPRESS,
+                help=str(field.description).replace("%", "%%"),
+            )
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
+    def parse(self, argv: list[str] | None = None) -> tuple[argparse.Namespace, dict[str, Any]]:
+        """The command's own options, and the nested settings given beside them."""
+        options, unknown = self.parse_known_args(argv)
+        if unknown:
+            known = [option for action in self._actions for option in action.option_strings]
+            word = unknown[0].split("=")[0]
+            self.error(f"unknown option '{word}'{config.suggest(word, known)}")
+        settings: dict[str, Any] = {}
+        for name, _ in config.fields():
+            if name in options:
+                text = getattr(options, name)
+                try:
+                    value = yaml.safe_load(text)
+                except yaml.YAMLError:
+                    self.error(f"argument --{name}: cannot read the value {text!r}")
+                for part in reversed(name.split(".")):
+                    value = {part: value}
+                settings = config.merge(settings, value)
+        return options, settings

@@ -1,0 +1,80 @@
+"""The device: how much memory JAX may take of it, and what it is doing."""
+
+import os
+import sys
+
+import jax
+
+from azdab.config import Config
+
+
+def apply_settings(config: Config) -> None:
+    """Pass memory settings to JAX, which reads them when it first touches the device.
+
+    Variables the user has set already are left alone.
+    """
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", str(config.device.preallocate).lower())
+    total = gpu_memory_gb()
+    fraction_names = {"XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION"}
+    if config.device.memory_gb and total and not fraction_names & os.environ.keys():
+        fraction = min(config.device.memory_gb / total, 0.95)
+        os.environ["XLA_CLIENT_MEM_FRACTION"] = f"{fraction:.3f}"
+
+
+def gpu_memory_gb() -> float | None:
+    """Memory of the first NVIDIA GPU, without starting JAX; None where there is none."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        return pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(0)).total / 1e9
+    except Exception:  # no driver, no card, no pynvml: there is nothing to cap
+        return None
+
+
+def describe() -> str:
+    """The device in words."""
+    device = jax.devices()[0]
+    if device.platform == "cpu":
+        return f"the CPU ({os.cpu_count()} cores)"
+    return f"{device.device_kind} ({device.platform})"
+
+
+def metrics() -> dict[str, float]:
+    """Peak memory in GB (of the device, or of this process on the CPU) and GPU utilisation.
+
+    Utilisation needs NVIDIA's ``pynvml``, part of the ``cuda12`` extra.
+    """
+    device = jax.devices()[0]
+    stats = device.memory_stats() or {}
+    values = {}
+    if "peak_bytes_in_use" in stats:
+        values["device/memory_peak_gb"] = stats["peak_bytes_in_use"] / 1e9
+    elif sys.platform != "win32":
+        import resource
+
+        unit = 1 if sys.platform == "darwin" else 1024
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        values["device/memory_peak_gb"] = peak * unit / 1e9
+    if device.platform == "gpu":
+        try:
+            import pynvml
+
+            pynvml.nvmlInit()
+            handle = pynvml.nvmlDeviceGetHandleByIndex(device.local_hardware_id or 0)
+            utilisation = pynvml.nvmlDeviceGetUtilizationRates(handle).gpu
+            values["device/gpu_utilisation"] = float(utilisation)
+        except ImportError:
+            pass
+    return values
+
+
+def out_of_memory_advice(config: Config) -> str:
+    """What to lower, and to what."""
+    return (
+        "out of memory; lower the settings that hold it, for example "
+        f"--selfplay.parallel_games {max(1, config.selfplay.parallel_games // 2)}, "
+        f"--learner.batch_size {max(1, config.learner.batch_size // 2)}, "
+        f"--replay.capacity {max(1, config.replay.capacity // 2)}, or, on a GPU, raise "
+        "--device.memory_gb; --dry-run shows what each phase needs"
+    )
