@@ -236,8 +236,9 @@ def test_a_line_cut_short_is_dropped_and_so_is_what_was_not_saved(tmp_path: Path
 
 def start(runs: Path, compiled: Path, *argv: str) -> "subprocess.Popen[str]":
     """A run in a process of its own, which can be killed."""
+    path = [str(Path(azdab.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {
-        "PYTHONPATH": str(Path(azdab.__file__).parents[1]),
+        "PYTHONPATH": os.pathsep.join(filter(None, path)),
         "JAX_COMPILATION_CACHE_DIR": str(compiled),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
     }
