@@ -64,8 +64,7 @@ def programs(
     evaluate = search.network_evaluator(board, config.network, config.search.utility)
     state = learner.init(key, board, config)
     states = jax.jit(random_states, static_argnums=(0, 2))(board, key, games)
-    horizon = min(config.selfplay.solver_horizon, board.num_edges)
-    searched_plies = board.num_edges - horizon
+    searched_plies = board.num_edges - config.solver_horizon
 
     play = jax.jit(functools.partial(selfplay.self_play, board, config, evaluate))
     examples, _ = play(state.params, key)

@@ -35,6 +35,11 @@ class BoardConfig:
     cols: int = Field(default=5, ge=1, le=10)
     """Columns of boxes."""
 
+    @property
+    def num_edges(self) -> int:
+        """Edges to draw: the plies of a game."""
+        return self.rows * (self.cols + 1) + self.cols * (self.rows + 1)
+
 
 @dataclass(frozen=True, config=_STRICT)
 class NetworkConfig:
@@ -194,6 +199,25 @@ class Config:
     arena: ArenaConfig = ArenaConfig()
     device: DeviceConfig = DeviceConfig()
 
+    def __post_init__(self) -> None:
+        batch = self.selfplay.parallel_games * self.examples_per_game
+        if self.replay.capacity < batch:
+            raise ValueError(
+                f"replay.capacity must hold the {batch} positions of one batch of games, "
+                f"got {self.replay.capacity}"
+            )
+
+    @property
+    def solver_horizon(self) -> int:
+        """The horizon on this board: no more edges than there are."""
+        return min(self.selfplay.solver_horizon, self.board.num_edges)
+
+    @property
+    def examples_per_game(self) -> int:
+        """Training positions that self-play makes of one game."""
+        rollouts = self.selfplay.solver_rollouts * max(self.solver_horizon - 1, 0)
+        return self.board.num_edges + rollouts
+
 
 def to_dict(config: Config) -> dict[str, Any]:
     """The config as plain nested dictionaries, ready for YAML or JSON."""
@@ -221,7 +245,7 @@ def _explain(error: pydantic.ValidationError) -> str:
         return f"unknown key '{key}'{suggest(key, [name for name, _ in fields()])}"
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "value_error":
-        return f"{key}: {message}"
+        return f"{key}: {message}" if key else message
     return f"{key}: {message[0].lower()}{message[1:]}, got {first['input']!r}"
 
 

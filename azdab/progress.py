@@ -54,7 +54,7 @@ class Display:
     def iteration(self, number: int, total: int, values: dict[str, Any]) -> None:
         """Advance, and print the iteration's line."""
         self._progress.update(self._task, completed=number)
-        self.console.print(summary_line(number, total, values), highlight=False)
+        self.console.print(summary_line(number, total, values), highlight=False, soft_wrap=True)
 
 
 def summary_line(number: int, total: int, values: dict[str, Any]) -> str:

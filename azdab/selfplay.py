@@ -288,12 +288,6 @@ def _statistics(
     )
 
 
-def examples_per_game(board: Board, config: Config) -> int:
-    """How many examples :func:`self_play` makes of one game."""
-    horizon = min(config.selfplay.solver_horizon, board.num_edges)
-    return board.num_edges + config.selfplay.solver_rollouts * max(horizon - 1, 0)
-
-
 def self_play(
     board: Board, config: Config, evaluate: Evaluator, params: Params, key: Array
 ) -> tuple[Example, SelfPlayStats]:
@@ -309,7 +303,7 @@ def self_play(
     Returns:
       ``parallel_games * examples_per_game`` examples, and statistics.
     """
-    horizon = min(config.selfplay.solver_horizon, board.num_edges)
+    horizon = config.solver_horizon
     search_key, play_key, sample_key = jax.random.split(key, 3)
     num_searched = board.num_edges - horizon
     states, plies, num_random = _searched_plies(

@@ -70,7 +70,7 @@ def iterate(
     played = jax.tree.map(lambda *x: jnp.stack(x).mean(), *stats)
     played = jax.block_until_ready(played)
     seconds = time.perf_counter() - start
-    searched = board.num_edges - min(config.selfplay.solver_horizon, board.num_edges)
+    searched = board.num_edges - config.solver_horizon
     values |= {
         "selfplay/first_player_win_rate": played.first_player_win_rate,
         "selfplay/mean_margin": played.mean_margin,

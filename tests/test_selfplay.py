@@ -157,7 +157,7 @@ def test_extra_examples_have_a_possible_margin_and_no_owners(setting: Any) -> No
 def test_there_are_as_many_examples_as_announced_in_the_announced_form(setting: Any) -> None:
     board, config = setting[0], config_of(setting)
     examples, _ = player(setting)(jax.random.key(5))
-    expected = GAMES * selfplay.examples_per_game(board, config)
+    expected = GAMES * config.examples_per_game
     for found, announced in zip(examples, selfplay.zero_examples(board, 1), strict=True):
         assert found.shape == (expected, *announced.shape[1:])
         assert found.dtype == announced.dtype
