@@ -294,7 +294,7 @@ def self_play(
     """Play ``parallel_games`` games.
 
     Args:
-      board: the board.
+      board: the config's board.
       config: the run's config; static.
       evaluate: the evaluator that guides the search.
       params: its parameters.

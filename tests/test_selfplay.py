@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from azdab import selfplay
-from azdab.config import Config, SearchConfig, SelfPlayConfig
+from azdab.config import BoardConfig, Config, SearchConfig, SelfPlayConfig
 from azdab.game import Board
 from azdab.selfplay import Example, SelfPlayStats
 from tests import common
@@ -27,8 +27,9 @@ all_settings = pytest.mark.parametrize("setting", SETTINGS, ids=lambda s: "-".jo
 
 
 def config_of(setting: tuple[Board, int, Any, int]) -> Config:
-    _, horizon, utility, opening = setting
+    board, horizon, utility, opening = setting
     return Config(
+        board=BoardConfig(board.rows, board.cols),
         search=SearchConfig(utility=utility, num_simulations=4, max_num_considered_actions=4),
         selfplay=SelfPlayConfig(
             games_per_iteration=GAMES,
