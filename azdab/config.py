@@ -313,8 +313,10 @@ def read(name: str) -> dict[str, Any]:
 
 
 def write(config: Config, path: Path) -> None:
-    """Write a config as YAML."""
-    path.write_text(yaml.safe_dump(to_dict(config), sort_keys=False), encoding="utf-8")
+    """Write a config as YAML, whole or not at all."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(yaml.safe_dump(to_dict(config), sort_keys=False), encoding="utf-8")
+    temporary.replace(path)
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

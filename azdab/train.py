@@ -1,5 +1,6 @@
 """``python -m azdab.train``: AlphaZero from zero. Read :func:`train` from top to bottom."""
 
+import functools
 import signal
 import sys
 import time
@@ -32,6 +33,7 @@ from azdab.game import Board
 from azdab.phases import Phases
 
 
+@functools.partial(jax.jit, static_argnums=(0, 1))
 def initial_state(board: Board, config: Config) -> TrainState:
     """The state of a run before its first iteration."""
     key = jax.random.fold_in(jax.random.key(config.seed), 0)
