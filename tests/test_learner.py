@@ -11,7 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from azdab import learner, replay, symmetry
-from azdab.config import Config, LearnerConfig, NetworkConfig, ReplayConfig
+from azdab.config import (
+    BoardConfig,
+    Config,
+    LearnerConfig,
+    NetworkConfig,
+    ReplayConfig,
+    SelfPlayConfig,
+)
 from azdab.game import Board
 from azdab.learner import LearnerState, Losses
 from azdab.selfplay import Example
@@ -24,7 +31,9 @@ BATCH = 16
 def config_with(**settings: Any) -> Config:
     values: dict[str, Any] = {"learning_rate": 5e-3, "warmup_steps": 2, "schedule_steps": 100}
     return Config(
+        board=BoardConfig(BOARD.rows, BOARD.cols),
         network=NetworkConfig(filters=8, blocks=1),
+        selfplay=SelfPlayConfig(games_per_iteration=4, parallel_games=4),
         replay=ReplayConfig(capacity=64, min_window=64),
         learner=LearnerConfig(batch_size=BATCH, steps_per_iteration=10, **(values | settings)),
     )
