@@ -1,6 +1,5 @@
 """Matches between two agents, all games at once on the device."""
 
-import functools
 import math
 from typing import Any, NamedTuple
 
@@ -54,7 +53,7 @@ def play_match(
     """
     pairs = num_games // 2
     a_seat = jnp.repeat(jnp.arange(2, dtype=jnp.int8), pairs)
-    start = jax.tree.map(lambda x: jnp.broadcast_to(x, (num_games, *x.shape)), game.init(board))
+    start = game.init_batch(board, num_games)
 
     def play_ply(states: State, inputs: tuple[Array, Array]) -> tuple[State, Any]:
         ply, key = inputs
@@ -66,7 +65,7 @@ def play_match(
         chosen = jnp.where(states.to_play == a_seat, a_moves, b_moves)
         random = jnp.full(num_games, ply < min(opening_plies, board.num_edges))
         action = jnp.where(random, opening, chosen).astype(jnp.int32)
-        next_states = jax.vmap(functools.partial(game.step, board))(states, action)
+        next_states = game.step_batch(board, states, action)
         return next_states, (states, action, random)
 
     plies = jnp.arange(board.num_edges), jax.random.split(key, board.num_edges)

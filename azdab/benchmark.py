@@ -28,12 +28,12 @@ def random_states(board: Board, key: Array, count: int) -> State:
     """Positions after a random number of random moves."""
     key, length_key = jax.random.split(key)
     lengths = jax.random.randint(length_key, (count,), 0, board.num_edges)
-    start = jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *x.shape)), game.init(board))
+    start = game.init_batch(board, count)
 
     def play_ply(states: State, inputs: tuple[Array, Array]) -> tuple[State, None]:
         ply, key = inputs
         actions = game.random_actions(key, game.legal_actions(states))
-        moved = jax.vmap(functools.partial(game.step, board))(states, actions)
+        moved = game.step_batch(board, states, actions)
 
         def choose(new: Array, old: Array) -> Array:
             more = (ply < lengths).reshape((count,) + (1,) * (new.ndim - 1))

@@ -11,7 +11,6 @@ Orbax writes a checkpoint under a temporary name and renames it when complete, s
 a kill at any moment leaves the one before.
 """
 
-import dataclasses
 import logging
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -66,7 +65,7 @@ def _metadata(run_config: Config, iteration: int) -> dict[str, Any]:
         "format": FORMAT,
         "azdab": __version__,
         "iteration": iteration,
-        "config": dataclasses.asdict(run_config),
+        "config": config.to_dict(run_config),
     }
 
 

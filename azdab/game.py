@@ -13,6 +13,7 @@ with ``H = (rows + 1) * cols``. Boxes are numbered row by row.
 """
 
 import dataclasses
+import functools
 from typing import NamedTuple
 
 import jax
@@ -110,6 +111,11 @@ def init(board: Board) -> State:
     )
 
 
+def init_batch(board: Board, count: int) -> State:
+    """``count`` empty boards."""
+    return jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *x.shape)), init(board))
+
+
 def grid(board: Board, values: Array) -> tuple[Array, Array]:
     """Split per-edge values ``[..., E]`` into horizontal and vertical grids.
 
@@ -179,6 +185,11 @@ def step(board: Board, state: State, action: Int[Array, ""]) -> State:
         scores=state.scores + jnp.where(mover, closed, 0).astype(jnp.int16),
         to_play=jnp.where(passes, 1 - state.to_play, state.to_play).astype(jnp.int8),
     )
+
+
+def step_batch(board: Board, states: State, actions: Int[Array, "B"]) -> State:
+    """:func:`step` for a batch of positions."""
+    return jax.vmap(functools.partial(step, board))(states, actions)
 
 
 def random_actions(key: Array, legal: Bool[Array, "*b E"]) -> Int[Array, "*b"]:

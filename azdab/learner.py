@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
-from azdab import network, replay, symmetry
+from azdab import network, replay, search, symmetry
 from azdab.config import Config, LearnerConfig
 from azdab.game import Board
 from azdab.network import Params
@@ -139,8 +139,7 @@ def loss(params: Params, board: Board, config: Config, examples: Example) -> tup
     Returns:
       The scalar to minimise, and its parts (``grad_norm`` still 0).
     """
-    margin = examples.margin.astype(jnp.int32)
-    shown = margin if config.search.utility == "win" else jnp.zeros_like(margin)
+    shown = search.shown_margin(examples.margin.astype(jnp.int32), config.search.utility)
     output = network.apply(board, config.network, params, examples.edges, shown)
 
     illegal = jnp.finfo(jnp.float32).min

@@ -13,7 +13,6 @@ so that ``Q = reward + discount * value(child)`` is always the mover's.
 import functools
 from typing import Any, NamedTuple, Protocol
 
-import jax
 import jax.numpy as jnp
 import mctx
 from jaxtyping import Array, Bool, Float, Int
@@ -60,14 +59,18 @@ class SearchOutput(NamedTuple):
     visit_counts: Int[Array, "B E"]
 
 
-def network_inputs(states: State, utility: str) -> tuple[Array, Array]:
-    """The drawn edges and the margin the network may see.
+def shown_margin(margin: Int[Array, "B"], utility: str) -> Int[Array, "B"]:
+    """The score margin as the network may see it, in play and in learning.
 
     Under the margin utility the best move does not depend on the score, so the
     network is not shown it.
     """
-    margin = game.margin(states)
-    return states.edges, margin if utility == "win" else jnp.zeros_like(margin)
+    return margin if utility == "win" else jnp.zeros_like(margin)
+
+
+def network_inputs(states: State, utility: str) -> tuple[Array, Array]:
+    """The drawn edges, ``bool[B, E]``, and the margin shown, ``int32[B]``."""
+    return states.edges, shown_margin(game.margin(states), utility)
 
 
 def network_evaluator(board: Board, config: NetworkConfig, utility: str) -> Evaluator:
@@ -92,7 +95,7 @@ def transition(
     board: Board, utility: str, states: State, actions: Int[Array, "B"]
 ) -> tuple[State, Float[Array, "B"], Float[Array, "B"]]:
     """The next states with the movers' rewards and discounts, ``float32[B]`` each."""
-    next_states = jax.vmap(functools.partial(game.step, board))(states, actions)
+    next_states = game.step_batch(board, states, actions)
     again = next_states.to_play == states.to_play
     over = game.is_terminal(next_states)
     if utility == "win":

@@ -7,7 +7,6 @@ to reset and nothing padded. With a solver horizon ``k`` the search plays the fi
 examples are drawn from it.
 """
 
-import functools
 from typing import NamedTuple
 
 import jax
@@ -107,7 +106,7 @@ def _searched_plies(
     num_random = jax.random.randint(
         opening_key, (games,), 0, min(config.selfplay.max_opening_plies, num_plies) + 1
     )
-    start = jax.tree.map(lambda x: jnp.broadcast_to(x, (games, *x.shape)), game.init(board))
+    start = game.init_batch(board, games)
 
     def play_ply(states: State, inputs: tuple[Array, Array]) -> tuple[State, _Ply]:
         ply, key = inputs
@@ -115,7 +114,7 @@ def _searched_plies(
         output = search(board, config.search, evaluate, params, search_key, states)
         random_action = game.random_actions(random_key, game.legal_actions(states))
         action = jnp.where(ply < num_random, random_action, output.action)
-        next_states = jax.vmap(functools.partial(game.step, board))(states, action)
+        next_states = game.step_batch(board, states, action)
         return next_states, _Ply(states, output.action_weights, output.value)
 
     keys = jax.random.split(key, num_plies)
@@ -158,7 +157,7 @@ def _solved_plies(
         bit = game.random_actions(key, optimal)
         action = jnp.take_along_axis(solved.position.open_edges, bit[:, None], axis=1)[:, 0]
         policy = _to_edges(solved.position, board.num_edges, _uniform_over(optimal))
-        next_states = jax.vmap(functools.partial(game.step, board))(states, action)
+        next_states = game.step_batch(board, states, action)
         return (next_states, subset | (1 << bit)), _Ply(states, policy, value / board.num_boxes)
 
     start = (states, jnp.zeros(len(states.to_play), jnp.int32))
