@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from azdab import agents, arena, evaluate, learner, replay, search, selfplay
+from azdab import agents, arena, exactness, learner, replay, search, selfplay
 from azdab.agents import Agent, SolvedBoard
 from azdab.arena import Match
 from azdab.config import Config
@@ -137,7 +137,7 @@ def compile_phases(
 
     opponents = {"random": agents.random_agent(board), "greedy": agents.greedy_agent(board)}
     solved = None
-    if evaluate.can_solve(board):
+    if exactness.can_solve(board):
         report("exact solution of the board")
         solved = agents.solve_board(board)
         opponents["perfect"] = agents.perfect_agent(board)

@@ -20,7 +20,7 @@ from azdab import (
     cli,
     config,
     device,
-    evaluate,
+    exactness,
     learner,
     metrics,
     phases,
@@ -135,7 +135,7 @@ def play_arena(
         }
         if name == "perfect":
             assert run.solved is not None
-            regret = evaluate.regret(run.solved, games)
+            regret = exactness.regret(run.solved, games)
             values |= {"exact/regret": regret.loss, "exact/optimal_moves": regret.optimal}
     return state, values
 

@@ -22,7 +22,7 @@ ORDER = [
     "learner",
     "agents",
     "arena",
-    "evaluate",
+    "exactness",
     "checkpoint",
     "metrics",
     "phases",

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from azdab import agents, arena, evaluate
+from azdab import agents, arena, exactness
 from azdab.arena import Match
 from azdab.game import Board
 from tests import common
@@ -33,7 +33,7 @@ def match(name: str) -> Match:
 
 
 def test_perfect_play_has_no_regret() -> None:
-    regret = evaluate.regret(common.solved(BOARD), match("perfect"))
+    regret = exactness.regret(common.solved(BOARD), match("perfect"))
     assert regret.loss == 0
     assert regret.optimal == 1
     assert regret.loss_choice == 0
@@ -42,7 +42,7 @@ def test_perfect_play_has_no_regret() -> None:
 
 def test_regret_orders_the_players() -> None:
     regrets = {
-        name: evaluate.regret(common.solved(BOARD), match(name))
+        name: exactness.regret(common.solved(BOARD), match(name))
         for name in ("perfect", "greedy", "random")
     }
     assert 0 == regrets["perfect"].loss < regrets["greedy"].loss < regrets["random"].loss
@@ -67,7 +67,7 @@ def test_regret_is_the_cost_of_each_own_move_after_the_opening(name: str) -> Non
                 choices.append(here[-1])
         losses += here
         by_ply.append(np.mean(here) if here else np.nan)
-    regret = evaluate.regret(common.solved(BOARD), match(name))
+    regret = exactness.regret(common.solved(BOARD), match(name))
     assert regret.num_moves == len(losses)
     assert regret.loss == pytest.approx(np.mean(losses))
     assert regret.optimal == pytest.approx(np.mean(np.array(losses) == 0))
@@ -78,6 +78,6 @@ def test_regret_is_the_cost_of_each_own_move_after_the_opening(name: str) -> Non
 
 
 def test_boards_of_up_to_24_edges_can_be_solved() -> None:
-    assert evaluate.can_solve(Board(3, 3))
-    assert evaluate.can_solve(Board(2, 4))
-    assert not evaluate.can_solve(Board(3, 4))
+    assert exactness.can_solve(Board(3, 3))
+    assert exactness.can_solve(Board(2, 4))
+    assert not exactness.can_solve(Board(3, 4))
