@@ -7,6 +7,9 @@
         checkpoints/<n>/        everything after iteration n: ``params`` and ``training``
         best/<n>/               ``params`` of the best network, from iteration n
 
+A network that is only to play is a run reduced to ``config.yaml``, ``README.md`` and
+``best/<n>/``; those that come with azdab are such directories in ``azdab/models/``.
+
 Orbax writes a checkpoint under a temporary name and renames it when complete, so
 a kill at any moment leaves the one before.
 """
@@ -155,6 +158,51 @@ def find(path: Path, which: str = "best") -> Path:
     return max(steps, key=lambda child: int(child.name))
 
 
+def bundled() -> dict[str, Path]:
+    """The networks that come with azdab, by name."""
+    models = Path(__file__).parent / "models"
+    return {path.parent.name: path.parent for path in sorted(models.glob("*/config.yaml"))}
+
+
+def newest_run(runs: Path, which: str) -> Path:
+    """The run whose ``best`` or ``latest`` checkpoint was written last.
+
+    Raises:
+      ConfigError: there is no run with one.
+    """
+    folder = {"best": "best", "latest": "checkpoints"}[which]
+    written = list(runs.glob(f"*/{folder}/[0-9]*/_CHECKPOINT_METADATA"))
+    if not written:
+        raise ConfigError(f"no run with a checkpoint in {runs}: train one, or give a path")
+    return max(written, key=lambda path: path.stat().st_mtime).parents[2]
+
+
+def resolve(name: str, runs: Path = Path("runs")) -> Path:
+    """The checkpoint that a word on the command line means.
+
+    Args:
+      name: ``best`` or ``latest`` of the newest run, a path (see :func:`find`), or the
+        name of a run in ``runs`` or of a bundled network.
+      runs: where runs live.
+
+    Raises:
+      ConfigError: it means none.
+    """
+    if name in ("best", "latest"):
+        return find(newest_run(runs, name), name)
+    models = bundled()
+    for path in (Path(name), runs / name):
+        if path.exists():
+            return find(path)
+    if name in models:
+        return find(models[name])
+    known = ["best", "latest", *models]
+    raise ConfigError(
+        f"no checkpoint '{name}'{config.suggest(name, known)}; "
+        f"give a run, a checkpoint or one of: {', '.join(known)}"
+    )
+
+
 def load_player(path: Path, which: str = "best") -> Player:
     """Load a network for play or analysis.
 
@@ -163,19 +211,49 @@ def load_player(path: Path, which: str = "best") -> Player:
       which: ``best`` or ``latest``.
 
     Raises:
-      ConfigError: there is no checkpoint, or it is of a newer format.
+      ConfigError: there is no checkpoint, or it is of another format.
     """
     checkpoint = find(path, which).absolute()
-    metadata = ocp.checkpointables_metadata(checkpoint).custom_metadata or {}
-    if metadata.get("format") != FORMAT:
-        raise ConfigError(
-            f"{checkpoint} has format {metadata.get('format')}, this azdab reads {FORMAT}"
-        )
-    run_config = config.from_dict(metadata["config"])
-    board = Board(run_config.board.rows, run_config.board.cols)
-    like = jax.eval_shape(lambda: network.init(jax.random.key(0), board, run_config.network))
-    loaded = ocp.load_checkpointables(checkpoint, {"params": _abstract(like)})
+    logging.getLogger("absl").setLevel(logging.CRITICAL)  # what goes wrong is raised here
+    try:
+        metadata = ocp.checkpointables_metadata(checkpoint).custom_metadata or {}
+        if metadata.get("format") != FORMAT:
+            raise ConfigError(
+                f"{checkpoint} has format {metadata.get('format')}, this azdab reads {FORMAT}"
+            )
+        run_config = config.from_dict(metadata["config"])
+        board = Board(run_config.board.rows, run_config.board.cols)
+        like = jax.eval_shape(lambda: network.init(jax.random.key(0), board, run_config.network))
+        loaded = ocp.load_checkpointables(checkpoint, {"params": _abstract(like)})
+    except ConfigError:
+        raise
+    except (ocp.errors.InvalidLayoutError, KeyError, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ConfigError(f"{checkpoint} is damaged: {reason}") from None
     return Player(board, run_config, loaded["params"], metadata["iteration"])
+
+
+def export_player(player: Player, directory: Path, card: str) -> None:
+    """Write a network for play only, where :func:`load_player` finds it.
+
+    Args:
+      player: the network.
+      directory: must not exist; becomes ``config.yaml``, ``README.md`` and ``best/<n>/``.
+      card: what to know about the network, in Markdown; becomes the ``README.md``.
+
+    Raises:
+      ConfigError: the directory exists.
+    """
+    if directory.exists():
+        raise ConfigError(f"{directory} exists: remove it first")
+    directory.mkdir(parents=True)
+    config.write(player.config, directory / "config.yaml")
+    (directory / "README.md").write_text(card, encoding="utf-8")
+    ocp.save_checkpointables(
+        directory.absolute() / "best" / str(player.iteration),
+        {"params": player.params},
+        custom_metadata=_metadata(player.config, player.iteration),
+    )
 
 
 def fresh(learner: LearnerState, replay: Replay) -> TrainState:

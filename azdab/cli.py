@@ -9,13 +9,16 @@ from azdab import config
 
 
 class Parser(argparse.ArgumentParser):
-    """A command line on which every config field is an option.
+    """A command line on which, with ``settings``, every config field is an option.
 
     Wrong usage ends the program with one line and exit status 2.
     """
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, *, settings: bool = True, **kwargs: Any) -> None:
         super().__init__(allow_abbrev=False, **kwargs)
+        self._settings = settings
+        if not settings:
+            return
         group = self.add_argument_group("settings, on top of the config")
         for name, field in config.fields():
             group.add_argument(
@@ -37,7 +40,7 @@ class Parser(argparse.ArgumentParser):
             word = unknown[0].split("=")[0]
             self.error(f"unknown option '{word}'{config.suggest(word, known)}")
         settings: dict[str, Any] = {}
-        for name, _ in config.fields():
+        for name, _ in config.fields() if self._settings else ():
             if name in options:
                 text = getattr(options, name)
                 try:

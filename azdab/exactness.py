@@ -1,16 +1,32 @@
-"""The exact ruler: what moves cost against perfect play."""
+"""The exact ruler: what moves cost against perfect play.
 
+A move is *optimal* if it loses no boxes, and it *keeps the outcome* if perfect play
+after it still gets what perfect play before it got: a win, a draw or a loss, by
+the final score. An optimal move always keeps the outcome.
+
+Positions whose moves are all worth the same cannot be played wrongly and would
+only flatter, so shares and means are over the others; and the share that keeps the
+outcome is over positions where some move would change it. Losses per game are sums
+and need no such care.
+"""
+
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from azdab import agents
+from azdab import agents, game, truth
 from azdab.agents import SolvedBoard
 from azdab.arena import Match
 from azdab.game import Board
+from azdab.positions import has_choice
+from azdab.truth import ILLEGAL, Truth
 
-MAX_EXACT_EDGES = 24
-"""Boards with at most this many edges are solved whole: 2^24 bytes, under a second."""
+PHASES = ("opening", "middle", "endgame")
+"""See :func:`phases`."""
+
+EDGES_PER_GROUP = 4
+"""Figures by the number of edges left come in groups of so many."""
 
 
 class Regret(NamedTuple):
@@ -34,7 +50,7 @@ class Regret(NamedTuple):
 
 def can_solve(board: Board) -> bool:
     """Whether the whole board can be solved for :func:`regret`."""
-    return board.num_edges <= MAX_EXACT_EDGES
+    return board.num_edges <= truth.TABLE_EDGES
 
 
 def regret(solved: SolvedBoard, match: Match) -> Regret:
@@ -59,3 +75,143 @@ def regret(solved: SolvedBoard, match: Match) -> Regret:
         by_ply=by_ply,
         num_moves=int(mine.sum()),
     )
+
+
+class Judgement(NamedTuple):
+    """Moves against the truth, ``float64[N]`` each: probabilities if the mover is random.
+
+    Attributes:
+      optimal: whether the move loses no boxes.
+      keeps: whether it keeps the outcome; NaN where every move does.
+      loss: boxes of final margin lost.
+    """
+
+    optimal: np.ndarray
+    keeps: np.ndarray
+    loss: np.ndarray
+
+
+class Quality(NamedTuple):
+    """Means of judgements; NaN over no moves.
+
+    Attributes:
+      moves: how many.
+      optimal: share of optimal moves.
+      loss: boxes lost per move.
+      stakes: in how many positions the outcome was at stake.
+      keeps: share of moves there that keep it.
+    """
+
+    moves: int
+    optimal: float
+    loss: float
+    stakes: int
+    keeps: float
+
+
+class GameLosses(NamedTuple):
+    """What A lost in each game of a match.
+
+    Attributes:
+      loss: boxes, ``int64[G]``; moves whose truth is not known count nothing.
+      judgement: of A's moves that posed a question.
+      edges: ``bool[N, E]``, the positions of those moves.
+    """
+
+    loss: np.ndarray
+    judgement: Judgement
+    edges: np.ndarray
+
+
+def _judge_all(values: np.ndarray, margin: np.ndarray) -> Judgement:
+    """Every move of every position, ``float64[N, E]``; meaningless where illegal."""
+    wide = values.astype(np.float64)
+    best = wide.max(axis=-1, keepdims=True)
+    lead = margin[:, None]
+    keeps = np.sign(lead + wide) == np.sign(lead + best)
+    at_stake = (~keeps & (values != ILLEGAL)).any(axis=-1, keepdims=True)
+    return Judgement(
+        optimal=(wide == best).astype(np.float64),
+        keeps=np.where(at_stake, keeps, np.nan),
+        loss=best - wide,
+    )
+
+
+def judge(values: np.ndarray, margin: np.ndarray, actions: np.ndarray) -> Judgement:
+    """Judge one move per position.
+
+    Args:
+      values: ``int8[N, E]``, exact action values.
+      margin: ``int[N]``, the movers' leads in boxes.
+      actions: ``int[N]``, the moves, all legal.
+    """
+    rows = np.arange(len(actions))
+    return Judgement(*(field[rows, actions] for field in _judge_all(values, margin)))
+
+
+def judge_random(values: np.ndarray, margin: np.ndarray) -> Judgement:
+    """What a uniformly random move is worth on average."""
+    legal = values != ILLEGAL
+    return Judgement(
+        *(
+            np.where(legal, field, 0).sum(axis=-1) / legal.sum(axis=-1)
+            for field in _judge_all(values, margin)
+        )
+    )
+
+
+def quality(judgement: Judgement, mask: np.ndarray | None = None) -> Quality:
+    """Mean of the judgements, or of those where ``bool[N]`` is True."""
+    optimal, keeps, loss = (field if mask is None else field[mask] for field in judgement)
+    keeps = keeps[~np.isnan(keeps)]
+
+    def mean(values: np.ndarray) -> float:
+        return float(values.mean()) if len(values) else float("nan")
+
+    return Quality(len(optimal), mean(optimal), mean(loss), len(keeps), mean(keeps))
+
+
+def phases(board: Board, edges: np.ndarray) -> np.ndarray:
+    """The phase of each position, ``int[N]``, an index into ``PHASES``.
+
+    The endgame begins when no move is safe: each closes a box or lets the opponent
+    close one. Before it, the opening lasts until half of the edges are drawn.
+    """
+    degrees = edges[:, board.box_edges()].sum(axis=-1)
+    ready = np.zeros_like(edges)  # edges of a box with two or more edges drawn
+    for box, around in enumerate(board.box_edges()):
+        ready[:, around] |= (degrees[:, box] >= 2)[:, None]
+    safe = (~edges & ~ready).any(axis=-1)
+    early = 2 * edges.sum(axis=-1) < board.num_edges
+    return np.where(safe, np.where(early, 0, 1), 2)
+
+
+def edge_groups(edges: np.ndarray) -> np.ndarray:
+    """The group of each position by edges left, ``int[N]``; see :func:`edge_labels`."""
+    return (np.sum(~edges, axis=-1) - 1) // EDGES_PER_GROUP
+
+
+def edge_labels(max_edges: int) -> list[str]:
+    """Names of the groups of positions with 1 to ``max_edges`` edges left."""
+    starts = range(1, max_edges + 1, EDGES_PER_GROUP)
+    return [f"{first}-{min(first + EDGES_PER_GROUP - 1, max_edges)}" for first in starts]
+
+
+def breakdown(
+    judgement: Judgement, groups: np.ndarray, labels: Sequence[str]
+) -> dict[str, Quality]:
+    """Quality per group; ``groups`` is ``int[N]``, indices into ``labels``."""
+    return {label: quality(judgement, groups == i) for i, label in enumerate(labels)}
+
+
+def game_losses(known: Truth, match: Match) -> GameLosses:
+    """Judge A's moves after the opening, as far as the truth is known."""
+    edges = np.asarray(match.states.edges)
+    mine = np.asarray((match.states.to_play == match.a_seat) & ~match.random) & known.known(edges)
+    edges = edges[mine]
+    values = known.action_values(edges)
+    margin = np.asarray(game.margin(match.states))[mine]
+    judged = judge(values, margin, np.asarray(match.actions)[mine])
+    loss = np.bincount(np.nonzero(mine)[1], judged.loss, len(match.margin)).astype(np.int64)
+    asks = has_choice(values)
+    return GameLosses(loss, Judgement(*(field[asks] for field in judged)), edges[asks])

@@ -1,0 +1,226 @@
+"""``python -m azdab.evaluate``: how far a network is from perfect play."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from azdab import __version__, checkpoint, cli, device, measure, report, truth
+from azdab.checkpoint import Player
+from azdab.config import ConfigError
+from azdab.game import Board
+from azdab.measure import Form, Watch
+from azdab.truth import Truth
+
+QUICK = (0, 16, 64)
+"""Simulations per move in the quick form."""
+
+FULL = (0, 1, 8, 32, 64, 128, 256, 512)
+"""Simulations per move in the full form."""
+
+
+class _Rate(ProgressColumn):
+    """Network evaluations per second."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:,.0f} evaluations/s" if task.speed else "")
+
+
+@contextmanager
+def watching(console: Console, evaluations: int) -> Iterator[Watch]:
+    """A progress bar over so many network evaluations."""
+    progress = Progress(
+        TextColumn("{task.description:<36}"),
+        BarColumn(bar_width=24),
+        _Rate(),
+        TextColumn("elapsed"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(elapsed_when_finished=False),
+        console=console,
+        transient=True,
+    )
+    bar = progress.add_task("", total=evaluations)
+    planned = 0
+
+    def stage(name: str, cost: int) -> None:
+        # What a stage takes is an estimate: each starts where it should.
+        nonlocal planned
+        progress.update(bar, description=name, completed=planned)
+        planned += cost
+
+    with progress:
+        yield Watch(stage, lambda done: progress.advance(bar, done))
+
+
+def form(board: Board, options: Any) -> Form:
+    """How much to measure: the form's numbers, unless the options say otherwise."""
+    whole = board.num_edges <= truth.TABLE_EDGES
+    games, count = (1000 if whole else 400, 2000) if options.full else (1000 if whole else 100, 500)
+    simulations = options.simulations or (FULL if options.full else QUICK)
+    return Form(
+        simulations=tuple(sorted(set(simulations))),
+        positions=options.positions or count,
+        games=options.games or games,
+        opening_plies=options.opening_plies,
+        seed=options.seed,
+        chunk=64 if jax.default_backend() == "cpu" else 1024,
+    )
+
+
+def opponent(known: Truth) -> str:
+    """The strongest opponent at hand, in words."""
+    if known.max_edges >= known.board.num_edges:
+        return "the perfect player"
+    return f"greedy, perfect with at most {known.max_edges} edges left"
+
+
+def to_json(path: Path, player: Player, known: Truth, size: Form, result: measure.Report) -> str:
+    """The figures with everything needed to get them again."""
+    values = {
+        "azdab": __version__,
+        "checkpoint": str(path),
+        "iteration": player.iteration,
+        "board": [player.board.rows, player.board.cols],
+        "utility": player.config.search.utility,
+        "device": device.describe(),
+        "truth": {"source": known.source, "max_edges": known.max_edges},
+        "opponent": opponent(known),
+        "form": size,
+        **result._asdict(),
+    }
+    return json.dumps(report.plain(values), indent=2) + "\n"
+
+
+def evaluate(path: Path, options: Any, console: Console) -> None:
+    """Measure the network in a checkpoint, print the figures and write what is asked for.
+
+    Args:
+      path: the checkpoint.
+      options: of the command line.
+      console: where to print.
+
+    Raises:
+      ConfigError: the checkpoint or an option cannot be used.
+    """
+    start = time.perf_counter()
+    player = checkpoint.load_player(path)
+    size = form(player.board, options)
+    with console.status("solving"):
+        known = truth.of(player.board, options.max_edges)
+    console.print(
+        f"{path}: {player.board}, iteration {player.iteration}, on {device.describe()}.\n"
+        f"Exact with at most {known.max_edges} of {player.board.num_edges} edges left.",
+        highlight=False,
+        soft_wrap=True,
+    )
+    with watching(console, measure.evaluations(player.board, size)) as watch:
+        result = measure.measure(player, known, size, watch)
+    for table in report.tables(result, opponent(known)):
+        console.print(table)
+    if options.json:
+        text = to_json(path, player, known, size, result)
+        Path(options.json).write_text(text, encoding="utf-8")
+    if options.plot:
+        report.plot(result, Path(options.plot))
+    console.print(f"Took {time.perf_counter() - start:.0f} s.", highlight=False)
+
+
+def parser() -> cli.Parser:
+    """The command line."""
+    made = cli.Parser(
+        settings=False,
+        prog="python -m azdab.evaluate",
+        usage="%(prog)s CHECKPOINT [--full] [--OPTION VALUE ...]",
+        description="Measure a network against perfect play.",
+    )
+    made.add_argument(
+        "checkpoint",
+        metavar="CHECKPOINT",
+        help="a run, a checkpoint, 'best' or 'latest' of the newest run, or a bundled network",
+    )
+    made.add_argument("--full", action="store_true", help="more of everything; takes long")
+    made.add_argument(
+        "--simulations",
+        metavar="N",
+        type=int,
+        nargs="+",
+        help="simulations per move to measure; 0 is the raw policy",
+    )
+    made.add_argument("--positions", metavar="N", type=int, help="positions per set")
+    made.add_argument("--games", metavar="N", type=int, help="games per setting; even")
+    made.add_argument(
+        "--opening-plies", metavar="N", type=int, default=2, help="random plies before a game"
+    )
+    made.add_argument(
+        "--max-edges",
+        metavar="N",
+        type=int,
+        default=20,
+        help="on boards of more than 24 edges, exact with at most this many left",
+    )
+    made.add_argument("--seed", metavar="N", type=int, default=0, help="of everything random")
+    made.add_argument("--json", metavar="FILE", help="write every figure here")
+    made.add_argument("--plot", metavar="FILE", help="draw a picture here")
+    made.add_argument("--runs", metavar="DIR", default="runs", help="where runs live")
+    return made
+
+
+def check(options: Any) -> None:
+    """Refuse numbers that make no sense, and files that cannot be written.
+
+    Raises:
+      ConfigError: says which option, and why.
+    """
+    least = {"positions": 1, "games": 2, "opening_plies": 0, "max_edges": 2, "seed": 0}
+    for name, low in least.items():
+        value = getattr(options, name)
+        if value is not None and value < low:
+            option = name.replace("_", "-")
+            raise ConfigError(f"--{option} must be at least {low}, got {value}")
+    if options.games and options.games % 2:
+        raise ConfigError(f"--games must be even, got {options.games}")
+    if options.simulations and min(options.simulations) < 0:
+        raise ConfigError(f"--simulations must not be negative, got {min(options.simulations)}")
+    for name in ("json", "plot"):
+        path = getattr(options, name)
+        if path and not Path(path).absolute().parent.is_dir():
+            raise ConfigError(f"--{name}: there is no directory {Path(path).parent}")
+    if options.plot:
+        report.load_pyplot()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit status."""
+    console = Console()
+    command = parser()
+    options, _ = command.parse(argv)
+    try:
+        check(options)
+        evaluate(checkpoint.resolve(options.checkpoint, Path(options.runs)), options, console)
+    except ConfigError as error:
+        command.error(str(error))
+    except KeyboardInterrupt:
+        console.print("Stopped.")
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

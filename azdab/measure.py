@@ -1,0 +1,211 @@
+"""All exact figures about one network: games, position sets, calibration."""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from azdab import arena, calibration, exactness, movers, positions
+from azdab.arena import Score
+from azdab.calibration import Calibration
+from azdab.checkpoint import Player
+from azdab.exactness import Judgement, Quality
+from azdab.game import Board
+from azdab.movers import Mover
+from azdab.positions import PositionSet
+from azdab.truth import Truth
+
+RANDOM = "random mover"
+
+SETS = ("random", "play", "noisy")
+"""The position sets: random edge subsets, the engine against strong play, strong against noisy."""
+
+_USUAL_SIMULATIONS = 64  # the engine whose games give the set `play`, or the nearest below
+
+
+class Form(NamedTuple):
+    """How much is measured.
+
+    Attributes:
+      simulations: settings of the engine; 0 is the raw policy.
+      positions: in each set.
+      games: of each setting against the strongest opponent; even.
+      opening_plies: random plies before each game.
+      seed: of everything random.
+      chunk: positions the network is asked about at once.
+    """
+
+    simulations: tuple[int, ...]
+    positions: int
+    games: int
+    opening_plies: int
+    seed: int
+    chunk: int
+
+
+class Figures(NamedTuple):
+    """Quality of moves: in all, by edges left and by phase."""
+
+    all: Quality
+    by_edges: dict[str, Quality]
+    by_phase: dict[str, Quality]
+
+
+class GameFigures(NamedTuple):
+    """A setting's games against the strongest opponent.
+
+    Attributes:
+      games: how many.
+      flawless: share of them in which no move, of those whose truth is known, lost boxes.
+      loss: boxes lost per game by those moves.
+      score: the match's score, from the engine's side.
+      moves: quality of the moves.
+    """
+
+    games: int
+    flawless: float
+    loss: float
+    score: Score
+    moves: Figures
+
+
+class Report(NamedTuple):
+    """Everything measured; settings are named by :func:`setting_name` or ``RANDOM``.
+
+    Attributes:
+      games: per setting.
+      sets: per position set and setting.
+      calibration: per position set, of the raw network; sets that are empty are left out.
+    """
+
+    games: dict[str, GameFigures]
+    sets: dict[str, dict[str, Figures]]
+    calibration: dict[str, Calibration]
+
+
+class Watch(NamedTuple):
+    """Who is told how things go.
+
+    Attributes:
+      stage: told the name of each stage and the network evaluations it will take.
+      advance: told how many of them are done.
+    """
+
+    stage: Callable[[str, int], None]
+    advance: Callable[[int], None]
+
+
+def setting_name(simulations: int) -> str:
+    """A setting in words."""
+    return f"search {simulations}" if simulations else "raw policy"
+
+
+def evaluations(board: Board, form: Form) -> int:
+    """About how many network evaluations :func:`measure` takes."""
+    asked = form.games * board.num_edges // 2 + len(SETS) * form.positions
+    return asked * sum(count + 1 for count in form.simulations) + len(SETS) * form.positions
+
+
+def figures(truth: Truth, judgement: Judgement, edges: np.ndarray) -> Figures:
+    """Sum up judgements of moves in the positions ``bool[N, E]``."""
+    groups = exactness.edge_groups(edges)
+    labels = exactness.edge_labels(truth.max_edges)
+    phases = exactness.phases(truth.board, edges)
+    return Figures(
+        exactness.quality(judgement),
+        exactness.breakdown(judgement, groups, labels),
+        exactness.breakdown(judgement, phases, exactness.PHASES),
+    )
+
+
+def figures_of_games(truth: Truth, match: arena.Match) -> GameFigures:
+    """What A did in its games."""
+    lost = exactness.game_losses(truth, match)
+    return GameFigures(
+        games=len(lost.loss),
+        flawless=float(np.mean(lost.loss == 0)),
+        loss=float(lost.loss.mean()),
+        score=arena.score(match),
+        moves=figures(truth, lost.judgement, lost.edges),
+    )
+
+
+def figures_of_set(truth: Truth, chosen: PositionSet, mover: Mover) -> Figures:
+    """What a mover does in a set that is not empty."""
+    actions = mover(positions.to_states(truth.board, chosen))
+    judged = exactness.judge(chosen.values, chosen.margin, actions)
+    return figures(truth, judged, chosen.edges)
+
+
+def _advance(watch: Watch, cost: int, moves: int) -> None:
+    watch.advance(cost * moves)
+
+
+def measure(player: Player, truth: Truth, form: Form, watch: Watch) -> Report:
+    """Measure a network against the truth.
+
+    Args:
+      player: the network.
+      truth: what is known of its board.
+      form: how much.
+      watch: who is told.
+    """
+    board = player.board
+    seeds = [int(x >> 1) for x in np.random.SeedSequence(form.seed).generate_state(6)]
+    engines = {
+        setting_name(count): movers.engine(
+            board,
+            player.config,
+            player.params,
+            count,
+            seeds[0],
+            form.chunk,
+            functools.partial(_advance, watch, count + 1),
+        )
+        for count in form.simulations
+    }
+    cost = {setting_name(count): count + 1 for count in form.simulations}
+    below = [count for count in form.simulations if count <= _USUAL_SIMULATIONS]
+    usual = setting_name(max(below, default=min(form.simulations)))
+
+    games: dict[str, GameFigures] = {}
+    candidates: dict[str, PositionSet] = {}
+    contestants: dict[str, Mover] = {RANDOM: movers.random_mover(seeds[0]), **engines}
+    for name, mover in contestants.items():
+        moves = form.games * board.num_edges // 2
+        watch.stage(f"games, {name}", cost.get(name, 0) * moves)
+        opponent = movers.strong(truth, seeds[1], form.chunk)
+        match = movers.play(board, (mover, opponent), form.games, form.opening_plies, seeds[2])
+        games[name] = figures_of_games(truth, match)
+        if name == usual:
+            candidates["play"] = positions.from_match(
+                truth, match, form.positions, seeds[3], only_a=True
+            )
+
+    watch.stage("positions", 0)
+    candidates["random"] = positions.random_subsets(truth, form.positions, seeds[4])
+    candidates["noisy"] = positions.noisy_play(truth, form.positions, seeds[5], form.chunk)
+    sets: dict[str, dict[str, Figures]] = {}
+    calibrations: dict[str, Calibration] = {}
+    for set_name in SETS:
+        chosen = candidates[set_name]
+        if not len(chosen.edges):
+            continue
+        by_chance = exactness.judge_random(chosen.values, chosen.margin)
+        sets[set_name] = {RANDOM: figures(truth, by_chance, chosen.edges)}
+        for name, mover in engines.items():
+            watch.stage(f"{set_name} positions, {name}", cost[name] * len(chosen.edges))
+            sets[set_name][name] = figures_of_set(truth, chosen, mover)
+        watch.stage(f"{set_name} positions, calibration", len(chosen.edges))
+        forecast = calibration.forecast(
+            board,
+            player.config,
+            player.params,
+            form.chunk,
+            positions.to_states(board, chosen),
+        )
+        calibrations[set_name] = calibration.calibrate(
+            forecast, chosen.margin, chosen.values.max(axis=-1)
+        )
+    return Report(games, sets, calibrations)
