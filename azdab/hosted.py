@@ -1,0 +1,233 @@
+"""Players on the host: from numpy positions to moves, whatever computes them.
+
+:mod:`azdab.agents` holds the players that training compiles into its own programs.
+Here they stand beside players that are not array programs, under one interface.
+:mod:`azdab.players` makes them by name.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Array
+
+from azdab import agents, baselines, batching, checkpoint, search
+from azdab.agents import Agent
+from azdab.config import ConfigError
+from azdab.game import Board, State
+
+Act = Callable[[Array, State, np.ndarray], np.ndarray]
+"""``(key, states, history) -> actions``.
+
+``states`` are numpy positions ``[B, ...]``, none terminal, all at the same ply, and
+``history``, ``int32[B, ply]``, the moves that led to them. ``actions``, ``int32[B]``,
+are legal. The same arguments give the same actions, unless a player says otherwise.
+"""
+
+CHUNK = 16
+"""Positions per call of a compiled agent: few enough that filling up wastes little."""
+
+
+def generator(key: Array) -> np.random.Generator:
+    """Numpy's random numbers from a JAX key."""
+    return np.random.default_rng(np.asarray(jax.random.key_data(key)))
+
+
+def take(states: State, rows: np.ndarray) -> State:
+    """Some positions of a batch."""
+    return State(*(x[rows] for x in states))
+
+
+def from_agent(agent: Agent, params: Any = None) -> Act:
+    """An agent of :mod:`azdab.agents`, compiled for ``CHUNK`` positions."""
+    compiled = jax.jit(agent)
+
+    def act(key: Array, states: State, history: np.ndarray) -> np.ndarray:
+        del history
+        calls = iter(range(len(states.to_play)))
+
+        def once(states: State) -> Array:
+            return compiled(params, jax.random.fold_in(key, next(calls)), states)
+
+        return batching.in_chunks(once, CHUNK)(states).astype(np.int32)
+
+    return act
+
+
+def one_by_one(choose: Callable[[np.random.Generator, np.ndarray], int]) -> Act:
+    """A player who looks at the drawn edges, ``bool[E]``, of one position at a time."""
+
+    def act(key: Array, states: State, history: np.ndarray) -> np.ndarray:
+        del history
+        rng = generator(key)
+        return np.array([choose(rng, edges) for edges in states.edges], np.int32)
+
+    return act
+
+
+def random(board: Board) -> Act:
+    """A uniformly random edge."""
+    return from_agent(agents.random_agent(board))
+
+
+def greedy(board: Board) -> Act:
+    """Closes a box if it can, else plays a safe edge, else any edge."""
+
+    def act(key: Array, states: State, history: np.ndarray) -> np.ndarray:
+        del history
+        return baselines.greedy_actions(board, generator(key), np.asarray(states.edges))
+
+    return act
+
+
+def greedy_min(board: Board) -> Act:
+    """Closes a box if it can, else gives away as few boxes as possible, counting chains."""
+    return from_agent(agents.greedy_agent(board))
+
+
+def chains(board: Board, *, exact: int = 20) -> Act:
+    """``greedy-min`` that also keeps control of chains, exact from so many edges left."""
+    _at_least("exact", exact, 0)
+    player = baselines.ChainPlayer(board)
+    solver = _exact_solver(board) if exact else None
+
+    def choose(rng: np.random.Generator, edges: np.ndarray) -> int:
+        open_edges = np.flatnonzero(~edges)
+        if solver is not None and len(open_edges) <= exact:
+            return _random_best(rng, solver.action_values(edges))
+        return int(rng.choice(player.choices(set(open_edges.tolist()))))
+
+    return one_by_one(choose)
+
+
+def alphabeta(board: Board, *, nodes: int = 20_000) -> Act:
+    """Alpha-beta search of so many nodes per move, without a network."""
+    _at_least("nodes", nodes, 1)
+    try:
+        from azdab import alphabeta
+    except ImportError:
+        raise _missing("numba", "azdab[exact]") from None
+    _check_dots(board)
+    return one_by_one(alphabeta.Searcher(board, nodes).choose)
+
+
+def mcts(board: Board, *, simulations: int = 1000, uct_c: float = 2.0) -> Act:
+    """OpenSpiel's Monte Carlo tree search with random rollouts."""
+    _at_least("simulations", simulations, 1)
+    try:
+        import pyspiel
+    except ImportError:
+        raise _missing("OpenSpiel", "open-spiel") from None
+    rules = pyspiel.load_game(f"dots_and_boxes(num_rows={board.rows},num_cols={board.cols})")
+
+    def act(key: Array, states: State, history: np.ndarray) -> np.ndarray:
+        del states
+        seeds = generator(key).integers(2**31, size=len(history))
+        actions = []
+        for moves, seed in zip(history, seeds, strict=True):
+            state = rules.new_initial_state()
+            for move in moves.tolist():
+                state.apply_action(move)
+            rollouts = pyspiel.RandomRolloutEvaluator(1, int(seed))
+            bot = pyspiel.MCTSBot(
+                rules, rollouts, uct_c, simulations, max_memory_mb=1000, solve=True,
+                seed=int(seed), verbose=False,
+            )  # fmt: skip
+            actions.append(bot.step(state))
+        return np.array(actions, np.int32)
+
+    return act
+
+
+def network(board: Board, *, checkpoint: str) -> Act:
+    """A trained network alone: the edge with the highest prior."""
+    trained = _load(board, checkpoint)
+    evaluate = search.network_evaluator(
+        board, trained.config.network, trained.config.search.utility
+    )
+    return from_agent(agents.network_agent(evaluate), trained.params)
+
+
+def searched(board: Board, *, checkpoint: str, simulations: int = 64) -> Act:
+    """A trained network with search."""
+    _at_least("simulations", simulations, 1)
+    trained = _load(board, checkpoint)
+    settings = trained.config.search
+    evaluate = search.network_evaluator(board, trained.config.network, settings.utility)
+    agent = agents.search_agent(board, settings, evaluate, simulations)
+    return from_agent(agent, trained.params)
+
+
+def engine(
+    board: Board,
+    *,
+    checkpoint: str,
+    simulations: int = 64,
+    edges: int = 32,
+    nodes: int = 1_000_000,
+) -> Act:
+    """A network with search, exact once few edges are left.
+
+    Where the exact solver would visit more than ``nodes`` positions, the search moves.
+    As the solver remembers positions, whether it does can depend on earlier games.
+    """
+    _at_least("edges", edges, 0)
+    _at_least("nodes", nodes, 1)
+    look = searched(board, checkpoint=checkpoint, simulations=simulations)
+    solver = _exact_solver(board)
+
+    def act(key: Array, states: State, history: np.ndarray) -> np.ndarray:
+        rng = generator(key)
+        actions = np.full(len(states.to_play), -1, np.int32)
+        for row in np.flatnonzero(np.sum(~states.edges, axis=1) <= edges):
+            values = solver.action_values(states.edges[row], limit=nodes)
+            if values is not None:
+                actions[row] = _random_best(rng, values)
+        (left,) = np.nonzero(actions < 0)
+        if len(left):
+            actions[left] = look(key, take(states, left), history[left])
+        return actions
+
+    return act
+
+
+def _at_least(option: str, value: int, least: int) -> None:
+    if value < least:
+        raise ConfigError(f"{option} must be at least {least}, got {value}")
+
+
+def _missing(library: str, package: str) -> ConfigError:
+    return ConfigError(f"needs {library}, which is not installed: pip install '{package}'")
+
+
+def _check_dots(board: Board) -> None:
+    if (board.rows + 1) * (board.cols + 1) > 64:
+        raise ConfigError(f"boards have at most 64 dots here, {board} has more")
+
+
+def _exact_solver(board: Board) -> Any:
+    try:
+        from azdab import exact
+    except ImportError:
+        raise _missing("numba", "azdab[exact]") from None
+    _check_dots(board)
+    return exact.Solver(board)
+
+
+def _random_best(rng: np.random.Generator, values: np.ndarray) -> int:
+    return int(rng.choice(np.flatnonzero(values == values.max())))
+
+
+@functools.lru_cache(maxsize=4)
+def trained(name: str) -> checkpoint.Player:
+    """The network that :func:`azdab.checkpoint.resolve` finds; players may share it."""
+    return checkpoint.load_player(checkpoint.resolve(name))
+
+
+def _load(board: Board, name: str) -> checkpoint.Player:
+    player = trained(name)
+    if player.board != board:
+        raise ConfigError(f"{name} plays on {player.board}, not on {board}")
+    return player

@@ -1,0 +1,115 @@
+"""Players by name, for matches: ``greedy-min``, ``chains-24``, ``mcts:simulations=1000``.
+
+The baseline that training reports as ``greedy`` is ``greedy-min`` here; ``greedy`` is
+the textbook player, who does not count chains.
+"""
+
+import inspect
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from azdab import config, hosted
+from azdab.config import ConfigError
+from azdab.game import Board
+from azdab.hosted import Act
+
+
+class Player(NamedTuple):
+    """Someone to play against.
+
+    Attributes:
+      name: the specification it was made from.
+      act: how it moves.
+    """
+
+    name: str
+    act: Act
+
+
+PLAYERS: dict[str, Callable[..., Act]] = {
+    "random": hosted.random,
+    "greedy": hosted.greedy,
+    "greedy-min": hosted.greedy_min,
+    "chains": hosted.chains,
+    "alphabeta": hosted.alphabeta,
+    "mcts": hosted.mcts,
+    "network": hosted.network,
+    "search": hosted.searched,
+    "engine": hosted.engine,
+}
+"""The players by name; their keyword arguments are the options of a specification."""
+
+
+def make(spec: str, board: Board, checkpoint: Path | str | None = None) -> Player:
+    """Make a player from its specification.
+
+    Args:
+      spec: ``name`` or ``name:option=value,option=value``; ``chains-24`` is short for
+        ``chains:exact=24``.
+      board: the board to play on.
+      checkpoint: the network of players that need one and name none, in any form that
+        :func:`azdab.checkpoint.resolve` takes.
+
+    Raises:
+      ConfigError: the specification is wrong, or something it needs is missing.
+    """
+    name, _, text = spec.partition(":")
+    given = dict(_option(spec, part) for part in text.split(",") if text)
+    if short := re.fullmatch(r"chains-(\d+)", name):
+        name, given = "chains", {"exact": short[1]} | given
+    if name not in PLAYERS:
+        raise ConfigError(
+            f"unknown player '{name}'{config.suggest(name, list(PLAYERS))}; "
+            f"the players are: {', '.join(PLAYERS)}"
+        )
+    options = options_of(name)
+    if "checkpoint" in options and checkpoint is not None:
+        given.setdefault("checkpoint", str(checkpoint))
+    values = {}
+    for option, value in given.items():
+        if option not in options:
+            accepted = ", ".join(options) or "none"
+            raise ConfigError(
+                f"player '{spec}' has no option '{option}'"
+                f"{config.suggest(option, list(options))}; its options are: {accepted}"
+            )
+        kind = options[option].annotation
+        try:
+            values[option] = kind(value)
+        except ValueError:
+            word = "an integer" if kind is int else "a number"
+            raise ConfigError(f"player '{spec}': {option} must be {word}, got '{value}'") from None
+    if "checkpoint" in options and "checkpoint" not in values:
+        raise ConfigError(f"player '{spec}' needs a network: add checkpoint=PATH")
+    try:
+        return Player(spec, PLAYERS[name](board, **values))
+    except ConfigError as error:
+        raise ConfigError(f"player '{spec}': {error}") from None
+
+
+def options_of(name: str) -> dict[str, inspect.Parameter]:
+    """The options of a player with their types and defaults."""
+    parameters = inspect.signature(PLAYERS[name]).parameters
+    return {k: p for k, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
+
+
+def describe() -> str:
+    """All players in words, one a line."""
+    lines = []
+    for name, build in PLAYERS.items():
+        options = ", ".join(
+            option if p.default is p.empty else f"{option}={p.default}"
+            for option, p in options_of(name).items()
+        )
+        summary = str(inspect.getdoc(build)).split("\n")[0]
+        lines.append(f"{name}: {summary}" + (f" Options: {options}." if options else ""))
+    return "\n".join(lines)
+
+
+def _option(spec: str, part: str) -> tuple[str, str]:
+    option, equals, value = part.partition("=")
+    if not (option and equals and value):
+        raise ConfigError(f"player '{spec}': write options as 'option=value', not '{part}'")
+    return option, value
