@@ -1,4 +1,4 @@
-"""``python -m azdab.evaluate``: how far a network is from perfect play."""
+"""``python -m azdab.evaluate``: how far a network is from perfect play, and matches."""
 
 import json
 import sys
@@ -21,7 +21,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from azdab import __version__, checkpoint, cli, device, measure, report, truth
+from azdab import __version__, checkpoint, cli, device, measure, report, tournament, truth
 from azdab.checkpoint import Player
 from azdab.config import ConfigError
 from azdab.game import Board
@@ -147,12 +147,14 @@ def parser() -> cli.Parser:
     made = cli.Parser(
         settings=False,
         prog="python -m azdab.evaluate",
-        usage="%(prog)s CHECKPOINT [--full] [--OPTION VALUE ...]",
-        description="Measure a network against perfect play.",
+        usage="%(prog)s [CHECKPOINT] [--full | --match A B | --tournament A B ...] "
+        "[--OPTION VALUE ...]",
+        description="Measure a network against perfect play, or play matches.",
     )
     made.add_argument(
         "checkpoint",
         metavar="CHECKPOINT",
+        nargs="?",
         help="a run, a checkpoint, 'best' or 'latest' of the newest run, or a bundled network",
     )
     made.add_argument("--full", action="store_true", help="more of everything; takes long")
@@ -164,7 +166,7 @@ def parser() -> cli.Parser:
         help="simulations per move to measure; 0 is the raw policy",
     )
     made.add_argument("--positions", metavar="N", type=int, help="positions per set")
-    made.add_argument("--games", metavar="N", type=int, help="games per setting; even")
+    made.add_argument("--games", metavar="N", type=int, help="games per setting or match; even")
     made.add_argument(
         "--opening-plies", metavar="N", type=int, default=2, help="random plies before a game"
     )
@@ -179,6 +181,7 @@ def parser() -> cli.Parser:
     made.add_argument("--json", metavar="FILE", help="write every figure here")
     made.add_argument("--plot", metavar="FILE", help="draw a picture here")
     made.add_argument("--runs", metavar="DIR", default="runs", help="where runs live")
+    tournament.add_match_options(made)
     return made
 
 
@@ -202,6 +205,8 @@ def check(options: Any) -> None:
         path = getattr(options, name)
         if path and not Path(path).absolute().parent.is_dir():
             raise ConfigError(f"--{name}: there is no directory {Path(path).parent}")
+        if path and Path(path).is_dir():
+            raise ConfigError(f"--{name}: {path} is a directory")
     if options.plot:
         report.load_pyplot()
 
@@ -213,7 +218,15 @@ def main(argv: list[str] | None = None) -> int:
     options, _ = command.parse(argv)
     try:
         check(options)
-        evaluate(checkpoint.resolve(options.checkpoint, Path(options.runs)), options, console)
+        path = None
+        if options.checkpoint:
+            path = checkpoint.resolve(options.checkpoint, Path(options.runs))
+        if options.match or options.tournament:
+            tournament.run_from_options(options, path, console)
+        elif path:
+            evaluate(path, options, console)
+        else:
+            command.error("say which checkpoint to measure, or add --match or --tournament")
     except ConfigError as error:
         command.error(str(error))
     except KeyboardInterrupt:

@@ -23,23 +23,32 @@ Mover = Callable[[State], np.ndarray]
 """From positions ``[N, ...]`` in numpy to moves, ``int32[N]``; may draw random numbers."""
 
 
+@functools.cache
+def _compiled_step(board: Board) -> Callable[..., State]:
+    return jax.jit(functools.partial(game.step_batch, board))
+
+
+@functools.cache
+def _compiled_greedy(board: Board) -> Agent:
+    return jax.jit(agents.greedy_agent(board))
+
+
 def from_agent(
-    agent: Agent, params: Any, seed: int, chunk: int, report: Callable[[int], None] | None = None
+    compiled: Agent, params: Any, seed: int, chunk: int, report: Callable[[int], None] | None = None
 ) -> Mover:
     """An agent of :mod:`azdab.agents`, asked for ``chunk`` moves at a time.
 
     Args:
-      agent: the agent.
+      compiled: the agent, under ``jax.jit``.
       params: its parameters.
       seed: of its random choices; every call continues the sequence.
       chunk: positions per call of the compiled agent.
       report: told how many moves are made.
     """
-    act = jax.jit(agent)
     calls = iter(range(2**31))
 
     def once(states: State) -> Any:
-        return act(params, jax.random.fold_in(jax.random.key(seed), next(calls)), states)
+        return compiled(params, jax.random.fold_in(jax.random.key(seed), next(calls)), states)
 
     return batching.in_chunks(once, chunk, report)
 
@@ -59,7 +68,7 @@ def engine(
         agent = agents.network_agent(evaluate)
     else:
         agent = agents.search_agent(board, config.search, evaluate, num_simulations)
-    return from_agent(agent, params, seed, chunk, report)
+    return from_agent(jax.jit(agent), params, seed, chunk, report)
 
 
 def choose(rng: np.random.Generator, choices: np.ndarray) -> np.ndarray:
@@ -77,7 +86,7 @@ def random_mover(seed: int) -> Mover:
 def strong(truth: Truth, seed: int, chunk: int) -> Mover:
     """A random optimal move where the truth is known, else ``greedy``'s."""
     rng = np.random.default_rng(seed)
-    greedy = from_agent(agents.greedy_agent(truth.board), None, seed, chunk)
+    greedy = from_agent(_compiled_greedy(truth.board), None, seed, chunk)
 
     def move(states: State) -> np.ndarray:
         edges = np.asarray(states.edges)
@@ -119,7 +128,6 @@ def play(
     """
     rng = np.random.default_rng(seed)
     a_seat = np.repeat(np.arange(2, dtype=np.int8), num_games // 2)
-    step = jax.jit(functools.partial(game.step_batch, board))
     states: Any = jax.tree.map(np.asarray, game.init_batch(board, num_games))
     history, moves = [], []
     for ply in range(board.num_edges):
@@ -134,7 +142,7 @@ def play(
                     actions[mine] = mover(jax.tree.map(lambda x, mine=mine: x[mine], states))
         history.append(states)
         moves.append(actions)
-        states = jax.tree.map(np.asarray, step(states, actions))
+        states = jax.tree.map(np.asarray, _compiled_step(board)(states, actions))
     lead = states.scores[:, 0].astype(np.int32) - states.scores[:, 1]
     opening = np.arange(board.num_edges) < opening_plies
     played: dict[str, Any] = {

@@ -36,6 +36,12 @@ def _table(title: str, columns: list[str]) -> Table:
     return table
 
 
+def _add_heading(table: Table, set_name: str, settings: dict[str, Figures]) -> None:
+    positions = next(iter(settings.values())).all.moves
+    table.add_section()
+    table.add_row(f"[bold]{_SETS[set_name]}, {positions:,}")
+
+
 def games_table(games: dict[str, GameFigures], opponent: str) -> Table:
     """What each setting gave away in whole games."""
     columns = ["", "games", "nothing lost", "boxes/game", "boxes/move", "optimal", "W-D-L"]
@@ -57,15 +63,13 @@ def games_table(games: dict[str, GameFigures], opponent: str) -> Table:
 
 def moves_table(sets: dict[str, dict[str, Figures]]) -> Table:
     """Quality of moves on the position sets, with optimal moves by phase."""
-    columns = ["", "positions", "optimal", "boxes/move", "outcome kept"]
+    columns = ["", "optimal", "boxes/move", "outcome kept"]
     table = _table("Moves on fixed positions", [*columns, *exactness.PHASES])
     for set_name, settings in sets.items():
-        table.add_section()
-        table.add_row(f"[bold]{_SETS[set_name]}")
+        _add_heading(table, set_name, settings)
         for name, row in settings.items():
             table.add_row(
                 name,
-                f"{row.all.moves:,}",
                 percent(row.all.optimal),
                 _number(row.all.loss),
                 f"{percent(row.all.keeps)} of {row.all.stakes:,}",
@@ -79,8 +83,7 @@ def edges_table(sets: dict[str, dict[str, Figures]]) -> Table:
     labels = list(next(iter(next(iter(sets.values())).values())).by_edges)
     table = _table("Optimal moves by edges left", ["", *labels])
     for set_name, settings in sets.items():
-        table.add_section()
-        table.add_row(f"[bold]{_SETS[set_name]}")
+        _add_heading(table, set_name, settings)
         for name, row in settings.items():
             table.add_row(name, *(percent(quality.optimal) for quality in row.by_edges.values()))
     return table

@@ -24,6 +24,9 @@ TABLE_EDGES = 24
 ENDGAME_EDGES = 24
 """Most edges left that :func:`from_endgames` takes: a table of 2^24 bytes per position."""
 
+SEARCH_DOTS = 64
+"""Most dots of a board that :func:`from_search` takes: its words have so many bits."""
+
 ILLEGAL = -128
 """What an action value is where the edge is drawn already."""
 
@@ -79,7 +82,8 @@ def from_search(board: Board, max_edges: int) -> Truth:
     engine = exact.Solver(board)
 
     def solve(edges: np.ndarray) -> np.ndarray:
-        return np.stack([engine.action_values(position) for position in edges])
+        # Without a limit there is always an answer.
+        return np.stack([np.asarray(engine.action_values(position)) for position in edges])
 
     return Truth(board, max_edges, "search", solve)
 
@@ -104,11 +108,12 @@ def of(board: Board, max_edges: int) -> Truth:
     max_edges = min(max_edges, board.num_edges)
     if board.num_edges <= TABLE_EDGES:
         return from_table(board)
-    if importlib.util.find_spec("numba"):
+    dots = (board.rows + 1) * (board.cols + 1)
+    if importlib.util.find_spec("numba") and dots <= SEARCH_DOTS:
         return from_search(board, max_edges)
     if max_edges <= ENDGAME_EDGES:
         return from_endgames(board, max_edges)
     raise ConfigError(
-        f"exact values with {max_edges} edges left need: pip install 'azdab[exact]'; "
-        f"without it, at most {ENDGAME_EDGES}"
+        f"exact values with {max_edges} edges left need pip install 'azdab[exact]' and at "
+        f"most {SEARCH_DOTS} dots; otherwise at most {ENDGAME_EDGES} edges can be left"
     )

@@ -1,4 +1,4 @@
-"""Regret: nothing for perfect play, and what moves cost otherwise, counted by hand."""
+"""The exact ruler: nothing for perfect play, and what moves cost otherwise, counted by hand."""
 
 import functools
 from typing import Any
@@ -7,9 +7,11 @@ import jax
 import numpy as np
 import pytest
 
-from azdab import agents, arena, exactness
+from azdab import agents, arena, exactness, movers, positions, truth
 from azdab.arena import Match
+from azdab.exactness import PHASES
 from azdab.game import Board
+from azdab.truth import ILLEGAL
 from tests import common
 
 BOARD = Board(2, 2)
@@ -81,3 +83,129 @@ def test_boards_of_up_to_24_edges_can_be_solved() -> None:
     assert exactness.can_solve(Board(3, 3))
     assert exactness.can_solve(Board(2, 4))
     assert not exactness.can_solve(Board(3, 4))
+
+
+def judged(values: list[int], margin: int, action: int) -> tuple[float, float, float]:
+    """One judgement, as (optimal, keeps, loss)."""
+    found = exactness.judge(np.array([values], np.int8), np.array([margin]), np.array([action]))
+    return float(found.optimal[0]), float(found.keeps[0]), float(found.loss[0])
+
+
+@pytest.mark.parametrize(
+    ("margin", "action", "expected"),
+    [
+        # Moves worth 3, 1 and -1 boxes. One box ahead: 4, 2 or 0 in the end.
+        (1, 0, (1, 1, 0)),
+        (1, 1, (0, 1, 2)),
+        (1, 2, (0, 0, 4)),
+        # Two behind: a win, a loss, a loss.
+        (-2, 1, (0, 0, 2)),
+        (-2, 2, (0, 0, 4)),
+        # Three behind: a draw, then losses.
+        (-3, 0, (1, 1, 0)),
+        (-3, 1, (0, 0, 2)),
+    ],
+)
+def test_a_move_keeps_the_outcome_by_the_final_score(
+    margin: int, action: int, expected: tuple[float, float, float]
+) -> None:
+    assert judged([3, 1, -1, ILLEGAL], margin, action) == expected
+
+
+@pytest.mark.parametrize("margin", [2, -4, 9])
+def test_an_outcome_that_no_move_changes_is_not_at_stake(margin: int) -> None:
+    optimal, keeps, loss = judged([3, 1, -1, ILLEGAL], margin, 2)
+    assert (optimal, loss) == (0, 4)
+    assert np.isnan(keeps)
+
+
+def test_quality_leaves_out_what_is_not_at_stake() -> None:
+    values = np.array([[3, 1, -1], [3, 1, -1], [2, 0, 0]], np.int8)
+    found = exactness.judge(values, np.array([-2, 9, 0]), np.array([0, 1, 2]))
+    quality = exactness.quality(found)
+    np.testing.assert_allclose(quality, (3, 1 / 3, 4 / 3, 2, 0.5))
+    first = exactness.quality(found, np.array([True, False, False]))
+    np.testing.assert_allclose(first, (1, 1, 0, 1, 1))
+    nothing = exactness.quality(found, np.zeros(3, bool))
+    assert (nothing.moves, nothing.stakes) == (0, 0)
+    assert np.isnan([nothing.optimal, nothing.loss, nothing.keeps]).all()
+
+
+def test_the_random_mover_is_judged_by_the_mean_over_its_moves() -> None:
+    values = np.array([[3, 1, -1, ILLEGAL], [5, ILLEGAL, 5, -5]], np.int8)
+    found = exactness.judge_random(values, np.array([-2, 0]))
+    np.testing.assert_allclose(found.optimal, [1 / 3, 2 / 3])
+    np.testing.assert_allclose(found.keeps, [1 / 3, 2 / 3])
+    np.testing.assert_allclose(found.loss, [2, 10 / 3])
+
+
+def test_measured_random_moves_approach_the_computed_ones() -> None:
+    known = truth.from_table(BOARD)
+    chosen = positions.random_subsets(known, 200, seed=0)
+    expected = exactness.quality(exactness.judge_random(chosen.values, chosen.margin))
+    mover = movers.random_mover(1)
+    states = positions.to_states(BOARD, chosen)
+    samples = [
+        exactness.quality(exactness.judge(chosen.values, chosen.margin, mover(states)))
+        for _ in range(100)
+    ]
+    for name in ("optimal", "loss", "keeps"):
+        measured = np.mean([getattr(sample, name) for sample in samples])
+        assert measured == pytest.approx(getattr(expected, name), rel=0.02)
+
+
+def test_phases_by_safe_moves_and_drawn_edges() -> None:
+    # Edges of a 2x2 board: 0-5 horizontal by rows, 6-11 vertical by rows.
+    drawn = [[], [0, 1, 4, 5], [0, 1, 4, 5, 6, 8], [0, 1, 4, 5, 6, 8, 9, 11], [*range(5)]]
+    edges = np.zeros((len(drawn), BOARD.num_edges), bool)
+    for row, some in zip(edges, drawn, strict=True):
+        row[some] = True
+    expected = []
+    for some in drawn:
+        boxes = common.surroundings(BOARD)
+        safe = any(
+            edge not in some and all(len(box & set(some)) < 2 for box in boxes if edge in box)
+            for edge in range(BOARD.num_edges)
+        )
+        expected.append("endgame" if not safe else "opening" if len(some) < 6 else "middle")
+    found = [PHASES[i] for i in exactness.phases(BOARD, edges)]
+    assert found == expected
+    assert set(found) == {"opening", "middle", "endgame"}
+
+
+def test_groups_by_edges_left() -> None:
+    edges = np.zeros((4, 12), bool)
+    for row, left in zip(edges, (1, 4, 5, 10), strict=True):
+        row[left:] = True
+    assert exactness.edge_groups(edges).tolist() == [0, 0, 1, 2]
+    assert exactness.edge_labels(10) == ["1-4", "5-8", "9-10"]
+    assert exactness.edge_labels(8) == ["1-4", "5-8"]
+
+
+@pytest.mark.parametrize("max_edges", [12, 7])
+def test_losses_per_game_add_up_what_each_own_move_cost(max_edges: int) -> None:
+    known = truth.from_endgames(BOARD, max_edges)
+    played: Any = jax.tree.map(np.asarray, match("random"))
+    minimax = common.Minimax(BOARD)
+    lost = exactness.game_losses(known, played)
+    expected = np.zeros(len(played.margin), int)
+    asked = 0
+    for ply in range(max(OPENING, BOARD.num_edges - max_edges), BOARD.num_edges):
+        for index in np.flatnonzero(played.states.to_play[ply] == played.a_seat):
+            drawn = frozenset(common.indices(played.states.edges[ply, index]))
+            values = {edge: minimax.move_value(drawn, edge) for edge in minimax.all - drawn}
+            expected[index] += max(values.values()) - values[int(played.actions[ply, index])]
+            asked += len(set(values.values())) > 1
+    np.testing.assert_array_equal(lost.loss, expected)
+    assert lost.loss.any()
+    assert len(lost.edges) == len(lost.judgement.loss) == asked
+    assert lost.judgement.loss.sum() == expected.sum()
+
+
+def test_perfect_games_lose_nothing() -> None:
+    played: Any = jax.tree.map(np.asarray, match("perfect"))
+    lost = exactness.game_losses(truth.from_table(BOARD), played)
+    assert not lost.loss.any()
+    quality = exactness.quality(lost.judgement)
+    assert (quality.optimal, quality.loss, quality.keeps) == (1, 0, 1)
+    assert quality.stakes > 0

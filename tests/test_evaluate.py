@@ -1,0 +1,216 @@
+"""The command: what it prints and writes, and what it refuses."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from azdab import calibration, checkpoint, config, evaluate, network
+from azdab.calibration import Forecast
+from azdab.checkpoint import Player
+from azdab.config import ConfigError
+from azdab.game import Board
+from tests import common
+
+BOARD = Board(2, 2)
+SMALL = ["--simulations", "0", "4", "--positions", "40", "--games", "8"]
+
+
+def untrained(seed: int = 0, iteration: int = 3) -> Player:
+    run_config = config.from_dict(config.read("smoke"))
+    params = network.init(jax.random.key(seed), BOARD, run_config.network)
+    return Player(BOARD, run_config, params, iteration)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network as it comes with azdab."""
+    directory = tmp_path_factory.mktemp("models") / "tiny"
+    checkpoint.export_player(untrained(), directory, "# tiny\n")
+    return directory
+
+
+@pytest.fixture(scope="module")
+def written(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The figures of one evaluation."""
+    path = tmp_path_factory.mktemp("figures") / "figures.json"
+    assert evaluate.main([str(exported), *SMALL, "--json", str(path)]) == 0
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    """The one line with which the command is refused."""
+    with pytest.raises(SystemExit) as stop:
+        evaluate.main(list(argv))
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "Traceback" not in error
+    return error
+
+
+def test_figures_are_complete_and_possible(written: Any) -> None:
+    settings = ["random mover", "raw policy", "search 4"]
+    assert written["board"] == [2, 2]
+    assert written["iteration"] == 3
+    assert written["truth"] == {"source": "table", "max_edges": 12}
+    assert "CPU" in written["device"]
+    assert list(written["games"]) == settings
+    assert list(written["sets"]) == ["random", "play", "noisy"]
+    for row in written["games"].values():
+        assert row["games"] == 8
+        score = row["score"]
+        assert score["wins"] + score["draws"] + score["losses"] == 8
+        assert (row["loss"] == 0) == (row["flawless"] == 1)
+    for name, rows in written["sets"].items():
+        assert list(rows) == settings
+        for row in rows.values():
+            assert row["all"] == rows[settings[0]]["all"] | {
+                key: row["all"][key] for key in ("optimal", "loss", "keeps")
+            }
+            assert 0 <= row["all"]["optimal"] <= 1
+            assert 0 <= row["all"]["keeps"] <= 1
+            assert 0 < row["all"]["moves"] <= 40
+            for part in ("by_edges", "by_phase"):
+                assert sum(q["moves"] for q in row[part].values()) == row["all"]["moves"]
+                lost = sum(q["moves"] * (q["loss"] or 0) for q in row[part].values())
+                assert lost == pytest.approx(row["all"]["moves"] * row["all"]["loss"])
+            assert list(row["by_edges"]) == ["1-4", "5-8", "9-12"]
+        assert written["calibration"][name]["positions"] == rows[settings[0]]["all"]["moves"]
+
+
+def test_the_same_seed_gives_the_same_figures(
+    written: Any, exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    again = tmp_path / "again.json"
+    assert evaluate.main([str(exported), *SMALL, "--json", str(again)]) == 0
+    assert json.loads(again.read_text(encoding="utf-8")) == written
+    printed = capsys.readouterr().out
+    raw = written["sets"]["play"]["raw policy"]["all"]
+    assert "Games against the perfect player" in printed
+    assert f"{raw['loss']:.3f}" in printed
+    assert f"{written['games']['search 4']['loss']:.3f}" in printed
+
+
+def test_a_picture_is_drawn(exported: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "figure.png"
+    small = ["--simulations", "0", "--positions", "5", "--games", "2"]
+    assert evaluate.main([str(exported), *small, "--plot", str(path)]) == 0
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_match_takes_the_place_of_the_figures(
+    exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "match.json"
+    match = ["--match", "random", "greedy", "--games", "4", "--json", str(path)]
+    assert evaluate.main([str(exported), *match]) == 0
+    assert "random against greedy" in capsys.readouterr().out
+    assert json.loads(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("argv", "reason"),
+    [
+        ([], "which checkpoint"),
+        (["nowhere"], "no checkpoint 'nowhere'"),
+        (["lates"], "did you mean 'latest'"),
+        (["latest"], "no run with a checkpoint"),
+        (["best", "--games", "3"], "--games must be even"),
+        (["best", "--positions", "0"], "--positions must be at least 1"),
+        (["best", "--simulations", "-1"], "--simulations must not be negative"),
+        (["best", "--max-edges", "many"], "invalid int value"),
+        (["best", "--json", "no/such/place.json"], "no directory"),
+        (["best", "--gamez", "4"], "did you mean '--games'"),
+    ],
+)
+def test_mistakes_end_with_one_line(
+    argv: list[str],
+    reason: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert reason in refused(capsys, *argv)
+
+
+def test_a_directory_without_a_checkpoint_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "no checkpoint in" in refused(capsys, str(tmp_path))
+
+
+@pytest.mark.parametrize("lost", ["_CHECKPOINT_METADATA", "params"])
+def test_a_damaged_checkpoint_is_refused(
+    lost: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint.export_player(untrained(), tmp_path / "net", "")
+    damaged = tmp_path / "net" / "best" / "3" / lost
+    damaged.rename(tmp_path / "elsewhere")
+    assert str(tmp_path) in refused(capsys, str(tmp_path / "net"))
+
+
+def test_an_exported_network_comes_back_as_it_was(exported: Path) -> None:
+    player, again = untrained(), checkpoint.load_player(exported)
+    assert common.same_trees(player.params, again.params)
+    assert again[:2] == player[:2]
+    assert again.iteration == 3
+    assert (exported / "README.md").read_text(encoding="utf-8") == "# tiny\n"
+    stored = config.from_dict(config.read(str(exported / "config.yaml")))
+    assert stored == player.config
+    with pytest.raises(ConfigError, match="exists"):
+        checkpoint.export_player(player, exported, "")
+
+
+def test_words_mean_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    models = tmp_path / "models"
+    for name, iteration in (("runs/old", 1), ("runs/new", 2), ("models/2x2", 9)):
+        checkpoint.export_player(untrained(0, iteration), tmp_path / name, "")
+    best = Path("runs/new/best/2")
+    assert checkpoint.resolve("best") == best
+    assert checkpoint.resolve("runs/new") == best
+    assert checkpoint.resolve("runs/new/best/2") == best
+    assert checkpoint.resolve("old") == Path("runs/old/best/1")
+    with pytest.raises(ConfigError, match="no run with a checkpoint"):
+        checkpoint.resolve("latest")
+    monkeypatch.setattr(checkpoint, "bundled", lambda: {"2x2": models / "2x2"})
+    assert checkpoint.resolve("2x2") == models / "2x2" / "best" / "9"
+
+
+def test_calibration_by_hand() -> None:
+    forecast = Forecast(np.array([0.95, 0.91, 0.12, 0.5]), np.array([2.0, 1.0, -3.0, 0.5]))
+    margin, best = np.array([0, 1, 0, 2]), np.array([2, -3, -1, -2])
+    found = calibration.calibrate(forecast, margin, best)
+    # Results under perfect play: won, lost, lost, drawn.
+    assert found.bin_counts.tolist() == [0, 1, 0, 0, 0, 1, 0, 0, 0, 2]
+    np.testing.assert_allclose(found.bin_forecasts[[1, 5, 9]], [0.12, 0.5, 0.93])
+    np.testing.assert_allclose(found.bin_results[[1, 5, 9]], [0, 0.5, 0.5])
+    assert np.isnan(found.bin_results[0])
+    assert found.win_error == pytest.approx((0.12 + 0 + 2 * 0.43) / 4)
+    assert found.win_brier == pytest.approx((0.05**2 + 0.91**2 + 0.12**2 + 0) / 4)
+    assert found.margin_bias == pytest.approx((0 + 4 - 2 + 2.5) / 4)
+    assert found.margin_rmse == pytest.approx(np.sqrt((0 + 16 + 4 + 6.25) / 4))
+
+
+def test_forecasts_are_the_networks_and_know_the_score() -> None:
+    player = untrained()
+    states = common.random_states(BOARD, 0, 10, [2, 3, 4])
+    found = calibration.forecast(BOARD, player.config, player.params, 4, states)
+    output = network.apply(
+        BOARD, player.config.network, player.params, states.edges, jnp.zeros(10, jnp.int32)
+    )
+    probabilities = np.asarray(jax.nn.softmax(output.margin_logits))
+    support = np.arange(-4, 5)
+    np.testing.assert_allclose(found.margin, probabilities @ support, rtol=1e-4, atol=1e-5)
+    leads = np.array([lead for _, _, lead in common.each(states)])
+    final = support[None] + leads[:, None]
+    won = np.sum(probabilities * ((final > 0) + 0.5 * (final == 0)), axis=1)
+    np.testing.assert_allclose(found.win, won, rtol=1e-4, atol=1e-5)
+    assert leads.any()
