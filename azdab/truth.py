@@ -27,6 +27,10 @@ ENDGAME_EDGES = 24
 SEARCH_DOTS = 64
 """Most dots of a board that :func:`from_search` takes: its words have so many bits."""
 
+SEARCH_EDGES = 40
+"""Most edges left that :func:`from_search` takes. On 5x5, 32 take milliseconds, 36 some
+tenths of a second and 40 several seconds per position."""
+
 ILLEGAL = -128
 """What an action value is where the edge is drawn already."""
 
@@ -109,11 +113,12 @@ def of(board: Board, max_edges: int) -> Truth:
     if board.num_edges <= TABLE_EDGES:
         return from_table(board)
     dots = (board.rows + 1) * (board.cols + 1)
-    if importlib.util.find_spec("numba") and dots <= SEARCH_DOTS:
+    searchable = dots <= SEARCH_DOTS and max_edges <= SEARCH_EDGES
+    if searchable and importlib.util.find_spec("numba"):
         return from_search(board, max_edges)
     if max_edges <= ENDGAME_EDGES:
         return from_endgames(board, max_edges)
     raise ConfigError(
-        f"exact values with {max_edges} edges left need pip install 'azdab[exact]' and at "
-        f"most {SEARCH_DOTS} dots; otherwise at most {ENDGAME_EDGES} edges can be left"
+        f"no exact values on {board} with {max_edges} edges left: at most {SEARCH_EDGES} on boards "
+        f"of {SEARCH_DOTS} dots with pip install 'azdab[exact]', otherwise {ENDGAME_EDGES}"
     )

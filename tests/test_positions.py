@@ -150,6 +150,11 @@ def test_the_source_fits_the_board_and_what_is_installed(monkeypatch: pytest.Mon
     assert (large.source, large.max_edges) == ("endgames", 20)
     with pytest.raises(ConfigError, match="azdab\\[exact\\]"):
         truth.of(Board(4, 4), 30)
+    monkeypatch.undo()
+    with pytest.raises(ConfigError, match="at most 40"):
+        truth.of(Board(5, 5), 41)
+    with pytest.raises(ConfigError, match="8x8 with 30"):
+        truth.of(Board(8, 8), 30)
 
 
 def test_strong_play_is_greedy_where_the_truth_is_not_known() -> None:
