@@ -106,11 +106,19 @@ def alphabeta(board: Board, *, nodes: int = 20_000) -> Act:
     """Alpha-beta search of so many nodes per move, without a network."""
     _at_least("nodes", nodes, 1)
     try:
-        from azdab import alphabeta
+        from azdab import deepening
     except ImportError:
         raise _missing("numba", "azdab[exact]") from None
     _check_dots(board)
-    return one_by_one(alphabeta.Searcher(board, nodes).choose)
+    return one_by_one(deepening.Searcher(board, nodes).choose)
+
+
+def openspiel_state(rules: Any, moves: np.ndarray) -> Any:
+    """OpenSpiel's position after moves, ``int32[ply]``: its edges are numbered as ours."""
+    state = rules.new_initial_state()
+    for move in moves.tolist():
+        state.apply_action(move)
+    return state
 
 
 def mcts(board: Board, *, simulations: int = 1000, uct_c: float = 2.0) -> Act:
@@ -127,15 +135,12 @@ def mcts(board: Board, *, simulations: int = 1000, uct_c: float = 2.0) -> Act:
         seeds = generator(key).integers(2**31, size=len(history))
         actions = []
         for moves, seed in zip(history, seeds, strict=True):
-            state = rules.new_initial_state()
-            for move in moves.tolist():
-                state.apply_action(move)
             rollouts = pyspiel.RandomRolloutEvaluator(1, int(seed))
             bot = pyspiel.MCTSBot(
                 rules, rollouts, uct_c, simulations, max_memory_mb=1000, solve=True,
                 seed=int(seed), verbose=False,
             )  # fmt: skip
-            actions.append(bot.step(state))
+            actions.append(bot.step(openspiel_state(rules, moves)))
         return np.array(actions, np.int32)
 
     return act
