@@ -1,290 +1,265 @@
 """A classical player: alpha-beta search to the depth that a node budget allows.
 
-Like :mod:`azdab.exact`, whose bit boards and theory it uses, it searches *quiet*
-positions, where nothing can be taken: runs of captures are resolved at once, and all
-edges of a chain are one move. Unlike there, the search stops at a depth, and what
-stands then is estimated by playing on by rule: safe edges in a fixed order, then
-always the shortest chain, with control kept where that pays. Iterative deepening
+Like :mod:`azdab.exact`, whose representation and theory it uses, it searches
+*quiet* positions, where nothing can be taken: runs of captures are resolved at once,
+and all edges of a chain are one move. Unlike there, the search stops at a depth, and
+what stands then is estimated by playing on by rule: safe edges in a fixed order,
+then always the shortest chain, with control kept where that pays. Iterative deepening
 with a transposition table goes deeper until the budget is spent.
+
+Moves are 0 to 63 for the bits of ``h`` and 64 to 127 for those of ``v``.
 """
 
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from azdab import exact
-from azdab.exact import ONE, U, jit
+from azdab.chains import (
+    ONE,
+    ZERO,
+    Word,
+    count,
+    degrees,
+    edge_bits,
+    forced,
+    geometry,
+    grow,
+    jit,
+    lowest,
+    words,
+)
 from azdab.game import Board
+from azdab.quiet import draw
 
-degrees: Any = exact._degrees
-lowest: Any = exact._lowest
-neighbours: Any = exact._neighbours
-popcount: Any = exact._popcount
-resolve: Any = exact._resolve
-
-integer: Any = np.int64
-"""Numba keeps 64 bits; the type checker need not tell them from Python's integers."""
-
-Word = Any
-"""64 bits, ``np.uint64``: open edges ``h`` and ``v``, or a set of boxes."""
-
-_INFINITY = 127  # more boxes than any board has
+# More boxes than any board has. Not a Python integer: numba would compile the search again
+# for a literal bound, and cannot load that from its cache.
+_INFINITY: Any = np.int64(127)
 _CERTAIN = 255  # the depth of a value that rests on no estimate
-_NO_MOVE = 255  # moves are 0 to 63 for bits of h, 64 to 127 for bits of v
+_NO_MOVE = 255
 
-# Places in the array ``control``.
-_NODES, _LIMIT, _STOPPED, _ESTIMATED = range(4)
+# Places in ``Memory.control``.
+_NODES, _LIMIT, _ESTIMATED = range(3)
 
 
-class _Tables(NamedTuple):
-    """What the search carries along.
+class Memory(NamedTuple):
+    """What the search writes to.
 
     Attributes:
-      w: ``uint64``, bits per row of boxes.
-      boxes: ``uint64``, all boxes.
-      positions: ``uint64[2^k, 3]``, the transposition table: ``h``, ``v`` and, in bytes,
-        depth, lower and upper bound (plus 128) and best move.
-      moves, scores: ``int64[depth, count]``, the moves at each depth with their order.
-      history: ``int64[128]``, how often a move was the best before.
-      gifts: ``int64[boxes, 2]``, chains given away in an estimate.
-      control: ``int64[4]``, nodes visited and allowed, whether the search ran out of
-        them, and whether a value rests on an estimate.
+      table: ``uint64[2^k, 3]``, known positions: ``h``, ``v`` and, in bytes, depth, lower
+        and upper bound (plus 128) and best move.
+      moves, order: ``int64[depths, moves]``, the moves of the position at each depth, and
+        how early each is to be tried.
+      history: ``int64[128]``, how much each move has cut off so far.
+      gifts: ``int64[num_boxes, 2]``, chains given away in an estimate.
+      control: ``int64[3]``, positions visited and allowed, and whether a value rests on an
+        estimate.
     """
 
-    w: Word
-    boxes: Word
-    positions: np.ndarray
+    table: np.ndarray
     moves: np.ndarray
-    scores: np.ndarray
+    order: np.ndarray
     history: np.ndarray
     gifts: np.ndarray
     control: np.ndarray
 
 
 @jit
-def _draw(move: Any, h: Word, v: Word) -> tuple[Word, Word]:
-    if move < 64:
-        return h & ~(ONE << U(move)), v
-    return h, v & ~(ONE << U(move - 64))
+def _safe(h: Any, v: Any, g: Any) -> Any:
+    """The open edges of a quiet position that give nothing away."""
+    _, two, _ = degrees(h, v, g)
+    return h & ~two & ~(two << g.width), v & ~two & ~(two << ONE)
 
 
 @jit
-def _chain_at(box: Word, two: Word, h: Word, v: Word, t: _Tables) -> Word:
-    """All boxes of the chain or loop of boxes with two open edges around ``box``."""
-    chain = box
-    while True:
-        grown = chain | (neighbours(chain, h, v, t.w, t.boxes) & two)
-        if grown == chain:
-            return chain
-        chain = grown
-
-
-@jit
-def _opening(chain: Word, h: Word, v: Word, t: _Tables) -> Any:
+def _opening(chain: Any, h: Any, v: Any, g: Any) -> Any:
     """The move that opens a chain: the middle edge of two boxes, otherwise any."""
-    in_h = h & (chain | (chain << t.w))
-    in_v = v & (chain | (chain << ONE))
-    if popcount(chain) == 2:
-        if h & chain & (chain << t.w):
-            in_h = h & chain & (chain << t.w)
-        elif v & chain & (chain << ONE):
-            in_h, in_v = U(0), v & chain & (chain << ONE)
-    return integer(lowest(in_h)) if in_h else integer(lowest(in_v)) + 64
+    in_h, in_v = h & (chain | (chain << g.width)), v & (chain | (chain << ONE))
+    if count(chain) == 2:
+        if in_h & chain & (chain << g.width):
+            in_h &= chain & (chain << g.width)
+        elif in_v & chain & (chain << ONE):
+            in_h, in_v = ZERO, in_v & chain & (chain << ONE)
+    return lowest(in_h) if in_h else lowest(in_v) + 64
 
 
 @jit
-def _estimate(h: Word, v: Word, t: _Tables) -> Any:
+def _estimate(h: Any, v: Any, g: Any, m: Memory) -> Any:
     """The mover's future margin in a quiet position if both sides play on by rule."""
     sign = 1
     while True:
-        _, two, _ = degrees(h, v, t.w, t.boxes)
-        safe_h = h & ~two & ~(two << t.w)
-        safe_v = v & ~two & ~(two << ONE)
+        safe_h, safe_v = _safe(h, v, g)
         if safe_h:
-            h ^= safe_h & (~safe_h + ONE)
+            h, v = draw(h, v, lowest(safe_h))
         elif safe_v:
-            v ^= safe_v & (~safe_v + ONE)
+            h, v = draw(h, v, lowest(safe_v) + 64)
         else:
             break
         sign = -sign
-    count = 0
+    gifts = 0
     while h | v:
-        _, two, _ = degrees(h, v, t.w, t.boxes)
-        shortest = U(0)
-        least = integer(_INFINITY)
-        todo = two
+        _, two, _ = degrees(h, v, g)
+        shortest, least, todo = ZERO, _INFINITY, two
         while todo:
-            chain = _chain_at(todo & (~todo + ONE), two, h, v, t)
+            chain = grow(todo & (~todo + ONE), two, h, v, g)
             todo &= ~chain
-            if integer(popcount(chain)) < least:
-                least = integer(popcount(chain))
-                shortest = chain
-        h, v = _draw(_opening(shortest, h, v, t), h, v)
-        captured, held, keep, h, v = resolve(h, v, t.w, t.boxes)
-        t.gifts[count, 0] = captured + held
-        t.gifts[count, 1] = keep
-        count += 1
+            if count(chain) < least:
+                shortest, least = chain, count(chain)
+        h, v = draw(h, v, _opening(shortest, h, v, g))
+        taken, held, leave, h, v = forced(h, v, g)
+        m.gifts[gifts, 0], m.gifts[gifts, 1] = taken + held, leave
+        gifts += 1
     value = 0
-    for i in range(count - 1, -1, -1):
-        taken, keep = t.gifts[i]
-        value = -(taken - keep + abs(value + keep)) if keep else -(taken + value)
+    for i in range(gifts - 1, -1, -1):
+        taken, leave = m.gifts[i]
+        value = -(taken - leave + abs(value + leave)) if leave else -(taken + value)
     return sign * value
 
 
 @jit
-def _generate(h: Word, v: Word, depth: Any, t: _Tables) -> Any:
-    """Fill in the moves of a quiet position, likely good ones with high scores."""
-    moves, scores = t.moves[depth], t.scores[depth]
-    _, two, _ = degrees(h, v, t.w, t.boxes)
-    count = 0
-    for part in range(2):
-        safe = v & ~two & ~(two << ONE) if part else h & ~two & ~(two << t.w)
-        while safe:
-            moves[count] = integer(lowest(safe)) + 64 * part
-            scores[count] = t.history[moves[count]]
-            safe &= safe - ONE
-            count += 1
+def _list_moves(h: Any, v: Any, depth: Any, g: Any, m: Memory) -> Any:
+    """Fill in the moves of a quiet position; returns how many there are."""
+    moves, order = m.moves[depth], m.order[depth]
+    number = 0
+    safe_h, safe_v = _safe(h, v, g)
+    while safe_h | safe_v:
+        move = lowest(safe_h) if safe_h else lowest(safe_v) + 64
+        safe_h, safe_v = draw(safe_h, safe_v, move)
+        moves[number], order[number] = move, m.history[move]
+        number += 1
+    _, two, _ = degrees(h, v, g)
     todo = two
     while todo:
-        chain = _chain_at(todo & (~todo + ONE), two, h, v, t)
+        chain = grow(todo & (~todo + ONE), two, h, v, g)
         todo &= ~chain
-        moves[count] = _opening(chain, h, v, t)
-        scores[count] = -integer(popcount(chain))
-        count += 1
-    return count
+        moves[number], order[number] = _opening(chain, h, v, g), -count(chain)
+        number += 1
+    return number
 
 
 @jit
-def _position(h: Word, v: Word, depth: Any, alpha: Any, beta: Any, t: _Tables) -> Any:
-    """The mover's future margin after ``depth`` quiet moves, in any position; fail-soft."""
-    captured, held, keep, h, v = resolve(h, v, t.w, t.boxes)
-    if held == 0:
-        alpha, beta = alpha - captured, beta - captured
-        rest = _quiet(h, v, depth, alpha, beta, t)
-        return captured + rest
-    # The mover chooses between taking all and keeping control.
-    base = captured + held - keep
-    reach = beta - base
-    if reach <= 0:
-        return base
-    alpha, beta = -keep - reach, -keep + reach
-    rest = _quiet(h, v, depth, alpha, beta, t)
-    return base + abs(rest + keep)
+def _in_all(rest: Any, taken: Any, held: Any, leave: Any) -> Any:
+    """The margin with the boxes that fall first, by what the rest is worth to whoever opens it.
+
+    With a chain held back, the mover takes all of it or hands over the turn.
+    """
+    return taken + held - leave + abs(rest + leave) if held else taken + rest
 
 
 @jit
-def _quiet(h: Word, v: Word, depth: Any, alpha: Any, beta: Any, t: _Tables) -> Any:
-    """The same for a quiet position."""
-    if not (h | v):
-        return 0
-    t.control[_NODES] += 1
-    if t.control[_NODES] > t.control[_LIMIT]:
-        t.control[_STOPPED] = 1
+def _search(h: Any, v: Any, depth: Any, alpha: Any, beta: Any, g: Any, m: Memory) -> Any:
+    """The mover's future margin, estimated ``depth`` quiet moves later; fail-soft."""
+    taken, held, leave, h, v = forced(h, v, g)
+    if held:
+        reach = beta - (taken + held - leave)
+        if reach <= 0:
+            return beta - reach
+        alpha, beta = -leave - reach, -leave + reach
+    else:
+        alpha, beta = alpha - taken, beta - taken
+
+    # From here on the position is quiet, and alpha and beta are those of its value.
+    if not h | v:
+        return _in_all(0, taken, held, leave)
+    m.control[_NODES] += 1
+    if m.control[_NODES] > m.control[_LIMIT]:
         return 0
     if depth == 0:
-        t.control[_ESTIMATED] = 1
-        return _estimate(h, v, t)
-
-    key = h * U(0x9E3779B97F4A7C15) ^ (v + U(0x632BE59BD9B4E019)) * U(0xC2B2AE3D27D4EB4F)
-    slot = integer((key >> U(32)) & U(len(t.positions) - 1))
-    first = _NO_MOVE
-    if t.positions[slot, 0] == h and t.positions[slot, 1] == v:
-        word = t.positions[slot, 2]
-        low = integer((word >> U(16)) & U(255)) - 128
-        high = integer((word >> U(8)) & U(255)) - 128
-        first = integer(word & U(255))
-        known = integer(word >> U(24))
+        m.control[_ESTIMATED] = 1
+        return _in_all(_estimate(h, v, g, m), taken, held, leave)
+    mixed = h * Word(0x9E3779B97F4A7C15) ^ (v + ONE) * Word(0xC2B2AE3D27D4EB4F)
+    entry = m.table[(mixed >> Word(32)) & Word(len(m.table) - 1)]
+    first: Any = _NO_MOVE
+    if entry[0] == h and entry[1] == v:
+        packed = np.int64(entry[2])
+        known, low, high = packed >> 24, (packed >> 16 & 255) - 128, (packed >> 8 & 255) - 128
+        first = packed & 255
         if known >= depth and (low >= beta or high <= alpha or low == high):
             if known != _CERTAIN:
-                t.control[_ESTIMATED] = 1
-            return low if low >= beta or low == high else high
+                m.control[_ESTIMATED] = 1
+            return _in_all(high if high <= alpha else low, taken, held, leave)
 
-    estimated_before = t.control[_ESTIMATED]
-    t.control[_ESTIMATED] = 0
-    mine, order = t.moves[depth], t.scores[depth]
-    count = _generate(h, v, depth, t)
-    best, best_move = -_INFINITY, integer(_NO_MOVE)
-    lower = alpha
-    for i in range(count):
+    estimated_before = m.control[_ESTIMATED]
+    m.control[_ESTIMATED] = 0
+    moves, order = m.moves[depth], m.order[depth]
+    number = _list_moves(h, v, depth, g, m)
+    best, best_move, lower = -_INFINITY, _NO_MOVE, alpha
+    for i in range(number):
         top = i
-        for j in range(i, count):
-            if mine[j] == first:
+        for j in range(i, number):
+            if moves[j] == first:
                 top = j
                 break
             if order[j] > order[top]:
                 top = j
-        move = mine[top]
-        mine[top], order[top] = mine[i], order[i]
-        next_h, next_v = _draw(move, h, v)
-        value = -_position(next_h, next_v, depth - 1, -beta, -lower, t)
-        if t.control[_STOPPED]:
+        move = moves[top]
+        moves[top], order[top] = moves[i], order[i]
+        next_h, next_v = draw(h, v, move)
+        value = -_search(next_h, next_v, depth - 1, -beta, -lower, g, m)
+        if m.control[_NODES] > m.control[_LIMIT]:
             return 0
         if value > best:
-            best, best_move = value, move
-            lower = max(lower, value)
-            if lower >= beta:
-                t.history[move] += depth * depth
+            best, best_move, lower = value, move, max(lower, value)
+            if best >= beta:
+                m.history[move] += depth * depth
                 break
-    known = depth if t.control[_ESTIMATED] else _CERTAIN
-    t.control[_ESTIMATED] |= estimated_before
-    low = best if best > alpha else -_INFINITY
-    high = best if best < beta else _INFINITY
-    t.positions[slot, 0] = h
-    t.positions[slot, 1] = v
-    t.positions[slot, 2] = (
-        (U(known) << U(24)) | (U(low + 128) << U(16)) | (U(high + 128) << U(8)) | U(best_move)
-    )
-    return best
+    reached = depth if m.control[_ESTIMATED] else _CERTAIN
+    m.control[_ESTIMATED] |= estimated_before
+    at_least = best if best > alpha else -_INFINITY
+    at_most = best if best < beta else _INFINITY
+    entry[0], entry[1] = h, v
+    entry[2] = reached << 24 | (at_least + 128) << 16 | (at_most + 128) << 8 | best_move
+    return _in_all(best, taken, held, leave)
 
 
 @jit
-def _choose(h: Word, v: Word, candidates: np.ndarray, t: _Tables) -> Any:
-    """The best of the candidate edges, reordered in place; the earliest among equals."""
-    choice = candidates[0]
-    for depth in range(len(candidates)):
-        t.control[_ESTIMATED] = 0
+def _choose(h: Any, v: Any, moves: Any, g: Any, m: Memory) -> Any:
+    """The best of ``moves``, which are reordered; the earliest among equals."""
+    for depth in range(len(moves)):
+        m.control[_ESTIMATED] = 0
         best, place = -_INFINITY, 0
-        for i in range(len(candidates)):
-            next_h, next_v = _draw(candidates[i], h, v)
-            open_before = ((h | (h >> t.w)) | (v | (v >> ONE))) & t.boxes
-            open_after = ((next_h | (next_h >> t.w)) | (next_v | (next_v >> ONE))) & t.boxes
-            closed = integer(popcount(open_before & ~open_after))
-            low, high = best - closed, _INFINITY
-            if closed == 0:
-                low, high = -_INFINITY, -best
-            value = _position(next_h, next_v, depth, low, high, t)
-            if t.control[_STOPPED]:
-                return choice
-            value = closed + value if closed else -value
+        for i in range(len(moves)):
+            next_h, next_v = draw(h, v, moves[i])
+            left = (h | (h >> g.width) | v | (v >> ONE)) & g.boxes
+            closed = count(left & ~(next_h | (next_h >> g.width) | next_v | (next_v >> ONE)))
+            if closed:
+                value = _search(next_h, next_v, depth, best - closed, _INFINITY, g, m) + closed
+            else:
+                value = -_search(next_h, next_v, depth, -_INFINITY, -best, g, m)
+            if m.control[_NODES] > m.control[_LIMIT]:
+                return moves[0]
             if value > best:
                 best, place = value, i
-        choice = candidates[place]
-        candidates[1 : place + 1] = candidates[:place].copy()
-        candidates[0] = choice
-        if not t.control[_ESTIMATED]:
+        # The best of this depth is the first to be searched at the next.
+        choice = moves[place]
+        moves[1 : place + 1] = moves[:place].copy()
+        moves[0] = choice
+        if not m.control[_ESTIMATED]:
             break
-    return choice
+    return moves[0]
 
 
 class Searcher:
-    """The compiled search with its tables.
+    """The compiled search with its memory; not for several threads.
 
     Args:
       board: of at most 64 dots.
       nodes: quiet positions to visit per move.
+
+    Raises:
+      ValueError: the board is too large.
     """
 
     def __init__(self, board: Board, nodes: int) -> None:
-        self._solver: Any = exact.Solver(board, table_bits=1)  # for its layout only
-        self._tables = _Tables(
-            w=self._solver.w,
-            boxes=self._solver.boxes,
-            positions=np.zeros((1 << min(max(nodes.bit_length(), 10), 20), 3), np.uint64),
-            moves=np.zeros((128, 128), np.int64),
-            scores=np.zeros((128, 128), np.int64),
+        self._geometry = geometry(board)
+        self._edge_bits = edge_bits(board)
+        self._limit = nodes
+        self._memory = Memory(
+            table=np.zeros((1 << min(max(nodes.bit_length(), 10), 20), 3), np.uint64),
+            moves=np.zeros((board.num_edges + 1, board.num_edges), np.int64),
+            order=np.zeros((board.num_edges + 1, board.num_edges), np.int64),
             history=np.zeros(128, np.int64),
             gifts=np.zeros((board.num_boxes, 2), np.int64),
-            control=np.array([0, nodes, 0, 0]),
+            control=np.zeros(3, np.int64),
         )
 
     def choose(self, rng: np.random.Generator, edges: np.ndarray) -> int:
@@ -294,11 +269,10 @@ class Searcher:
           rng: breaks ties.
           edges: ``bool[E]``, the drawn edges.
         """
-        tables = self._tables
-        tables.positions[:] = 0
-        tables.history[:] = 0
-        tables.control[[_NODES, _STOPPED]] = 0
-        h, v = self._solver._words(edges)
-        bits = self._solver.edge_bit
-        move = _choose(h, v, bits[rng.permutation(np.flatnonzero(~edges))], tables)
-        return int(np.flatnonzero(bits == move)[0])
+        self._memory.table[:] = 0
+        self._memory.history[:] = 0
+        self._memory.control[:] = 0, self._limit, 0
+        moves = self._edge_bits[rng.permutation(np.flatnonzero(~edges))]
+        h, v = words(self._edge_bits, edges)
+        move = _choose(h, v, moves, self._geometry, self._memory)
+        return int(np.flatnonzero(self._edge_bits == move)[0])

@@ -106,11 +106,11 @@ def alphabeta(board: Board, *, nodes: int = 20_000) -> Act:
     """Alpha-beta search of so many nodes per move, without a network."""
     _at_least("nodes", nodes, 1)
     try:
-        from azdab import deepening
+        from azdab import alphabeta
     except ImportError:
         raise _missing("numba", "azdab[exact]") from None
     _check_dots(board)
-    return one_by_one(deepening.Searcher(board, nodes).choose)
+    return one_by_one(alphabeta.Searcher(board, nodes).choose)
 
 
 def openspiel_state(rules: Any, moves: np.ndarray) -> Any:

@@ -204,11 +204,12 @@ def rates(result: Tournament) -> np.ndarray:
 def standings(result: Tournament) -> Table:
     """The players by Elo, with the score rates of everyone against everyone."""
     table = Table(title="Standings (score rates in %)", title_justify="left")
-    for column in ("player", "Elo", "95%"):
-        table.add_column(column, justify="left" if column == "player" else "right")
+    table.add_column("player", overflow="fold")
+    for column in ("Elo", "95%"):
+        table.add_column(column, justify="right", no_wrap=True)
     order = np.argsort(-result.ratings.elo, kind="stable")
     for place in range(len(order)):
-        table.add_column(str(place + 1), justify="right")
+        table.add_column(str(place + 1), justify="right", no_wrap=True)
     crosstable = rates(result)[order][:, order]
     for place, (index, row) in enumerate(zip(order, crosstable, strict=True), start=1):
         elo, low, high = (values[index] for values in result.ratings)
