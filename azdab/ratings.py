@@ -103,7 +103,8 @@ def wilson(rate: float, count: int) -> Interval:
     centre = rate + Z**2 / (2 * count)
     spread = Z * math.sqrt(rate * (1 - rate) / count + Z**2 / (4 * count**2))
     scale = 1 + Z**2 / count
-    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+    # The ends are 0 and 1 exactly where the rate is.
+    return min(rate, (centre - spread) / scale), max(rate, (centre + spread) / scale)
 
 
 def pair_interval(counts: np.ndarray) -> Interval:
