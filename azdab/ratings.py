@@ -9,10 +9,10 @@ intervals and tests treat the pair as the unit. A pair scores 0, 1/4, 1/2, 3/4 o
 import math
 from typing import Any, Literal, NamedTuple
 
-import choix
 import numpy as np
 
 from azdab import arena
+from azdab.config import ConfigError
 
 Z = 1.959964
 """Standard deviations of a two-sided 95% normal interval; all intervals here are of 95%."""
@@ -206,6 +206,19 @@ class Ratings(NamedTuple):
         return {name: values.tolist() for name, values in self._asdict().items()}
 
 
+def load_choix() -> Any:
+    """The library that fits ratings.
+
+    Raises:
+      ConfigError: it is not installed.
+    """
+    try:
+        import choix
+    except ImportError:
+        raise ConfigError("ratings need choix: pip install 'azdab[evaluate]'") from None
+    return choix
+
+
 def bradley_terry(won: np.ndarray) -> np.ndarray:
     """Maximum-likelihood Elo ratings with mean 0, ``float64[N]``.
 
@@ -216,7 +229,7 @@ def bradley_terry(won: np.ndarray) -> np.ndarray:
       won: ``float64[N, N]``, points of the row's player against the column's.
     """
     drawn = 0.5 * (1 - np.eye(len(won)))
-    strengths = choix.ilsr_pairwise_dense(won + drawn, max_iter=10_000)
+    strengths = load_choix().ilsr_pairwise_dense(won + drawn, max_iter=10_000)
     return (strengths - strengths.mean()) * 400 / math.log(10)
 
 

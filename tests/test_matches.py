@@ -4,6 +4,7 @@ import argparse
 import functools
 import io
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -269,3 +270,10 @@ def test_mistakes_are_named_in_one_line(words: list[str], message: str) -> None:
         run(*words)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_missing_library_is_named_before_the_games(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "choix", None)
+    monkeypatch.setattr(matches, "round_robin", None)
+    with pytest.raises(ConfigError, match="ratings need choix: pip install"):
+        run("--match", "greedy", "random", "--board", "2x2")
