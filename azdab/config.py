@@ -21,6 +21,9 @@ from pydantic.dataclasses import dataclass
 
 _STRICT = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
+TABLE_HORIZON = 16
+"""Endings of at most this many edges are solved in dense tables on the device."""
+
 
 class ConfigError(ValueError):
     """A config that cannot be used; the message is one line and says what to change."""
@@ -93,8 +96,9 @@ class SelfPlayConfig:
     """Games played at once: the batch of the search. Must divide `games_per_iteration`."""
     max_opening_plies: NonNegativeInt = 8
     """Each game starts with a random number of random plies, at most this many."""
-    solver_horizon: int = Field(default=0, ge=0, le=20)
-    """Positions with at most this many edges left are played and labelled exactly; 0: never."""
+    solver_horizon: int = Field(default=0, ge=0, le=36)
+    """Positions with at most this many edges left are played and labelled exactly; 0: never.
+    Up to 16 by a table on the device; beyond by the host's cores, which takes numba."""
     solver_rollouts: NonNegativeInt = 2
     """Extra endgames per game, played imperfectly from the solved position, labelled exactly."""
 
@@ -211,6 +215,11 @@ class Config:
     def solver_horizon(self) -> int:
         """The horizon on this board: no more edges than there are."""
         return min(self.selfplay.solver_horizon, self.board.num_edges)
+
+    @property
+    def uses_engine(self) -> bool:
+        """Whether endings are too long for the table."""
+        return self.solver_horizon > TABLE_HORIZON
 
     @property
     def examples_per_game(self) -> int:

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from azdab import agents, arena, exactness, learner, replay, search, selfplay
+from azdab import agents, arena, endings, exactness, learner, replay, search, selfplay
 from azdab.agents import Agent, SolvedBoard
 from azdab.arena import Match
 from azdab.config import Config
@@ -21,6 +21,8 @@ from azdab.game import Board
 from azdab.learner import LearnerState
 from azdab.network import Params
 from azdab.replay import Replay
+from azdab.search import Evaluator
+from azdab.selfplay import Example
 
 
 class Phases(NamedTuple):
@@ -89,6 +91,36 @@ def against(match: Match, opponent: int, num_opponents: int) -> Match:
     )
 
 
+def _with_engine(
+    board: Board, config: Config, evaluator: Evaluator, params: Params, compile: Callable[..., Any]
+) -> tuple[Callable[..., Any], Example]:
+    """Self-play in two programs, with the endings between them played on the host.
+
+    Returns:
+      The function, and the shapes of its examples.
+    """
+    key = jax.random.key(0)
+    play = functools.partial(selfplay.play, board, config, evaluator)
+    finish = functools.partial(selfplay.finish, board, config)
+    engine = endings.Engine(board, 1 + config.selfplay.solver_rollouts)
+    openings = jax.eval_shape(play, params, key)
+    shapes = jax.eval_shape(
+        lambda edges: endings.blank(edges, config.solver_horizon, engine.lines),
+        openings.states.edges,
+    )
+    compiled_play = compile("self-play", play, params, key)
+    compiled_finish = compile("endings", finish, openings, shapes, key)
+
+    def self_play(params: Params, key: Array) -> Any:
+        play_key, endings_key, finish_key = jax.random.split(key, 3)
+        openings = compiled_play(params, play_key)
+        exact = engine(openings.states.edges, endings_key)
+        return compiled_finish(openings, exact, finish_key)
+
+    examples, _ = jax.eval_shape(finish, openings, shapes, key)
+    return self_play, examples
+
+
 def compile_phases(
     board: Board,
     config: Config,
@@ -125,8 +157,12 @@ def compile_phases(
     key = jax.random.key(0)
     params: Params = learner_state.params
 
-    self_play = functools.partial(selfplay.self_play, board, config, evaluator)
-    examples, _ = jax.eval_shape(self_play, params, key)
+    if config.uses_engine:
+        self_play, examples = _with_engine(board, config, evaluator, params, compile)
+    else:
+        on_device = functools.partial(selfplay.self_play, board, config, evaluator)
+        examples, _ = jax.eval_shape(on_device, params, key)
+        self_play = compile("self-play", on_device, params, key)
 
     def learn(state: LearnerState, buffer: Replay, key: Array) -> Any:
         return learner.learn(state, buffer, board, config, key)
@@ -154,7 +190,7 @@ def compile_phases(
         )
 
     phases = Phases(
-        self_play=compile("self-play", self_play, params, key),
+        self_play=self_play,
         add=compile("replay", replay.add, buffer, examples, donate=0),
         learn=compile("learning", learn, learner_state, buffer, key, donate=0),
         gate=compile("arena", gate, params, params, key),

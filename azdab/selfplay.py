@@ -2,9 +2,8 @@
 
 Every game lasts exactly ``E`` plies, so a batch of games is one scan with nothing
 to reset and nothing padded. With a solver horizon ``k`` the search plays the first
-``E - k`` plies; the position then reached is solved together with all of its
-``2^k`` descendants, the rest of the game is played from that table, and more exact
-examples are drawn from it.
+``E - k`` plies (:func:`play`), the rest is played and labelled exactly
+(:mod:`azdab.endings`), and :func:`finish` makes examples of both.
 """
 
 from typing import NamedTuple
@@ -13,8 +12,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from azdab import game, solver
+from azdab import endings, game
 from azdab.config import Config
+from azdab.endings import Endings
 from azdab.game import Board, State
 from azdab.network import Params
 from azdab.search import Evaluator, search
@@ -88,20 +88,29 @@ def _uniform_over(mask: Array) -> Array:
     return mask / jnp.maximum(mask.sum(axis=-1, keepdims=True), 1)
 
 
-def _searched_plies(
-    board: Board, config: Config, evaluate: Evaluator, params: Params, key: Array, num_plies: int
-) -> tuple[State, _Ply, Array]:
-    """Play the first plies with search.
+class Openings(NamedTuple):
+    """Games played up to the solver's horizon.
+
+    Attributes:
+      states: where they stand, ``[B, ...]``.
+      plies: how they got there, ``[E - horizon, B, ...]``.
+      num_random: ``int32[B]``, random plies at the start of each.
+    """
+
+    states: State
+    plies: _Ply
+    num_random: Int[Array, "B"]
+
+
+def play(board: Board, config: Config, evaluate: Evaluator, params: Params, key: Array) -> Openings:
+    """Play ``parallel_games`` games with search up to the solver's horizon.
 
     Every position is searched, but the first few moves of each game, a random
     number of them, are then replaced by random ones: the games spread over the
     board, and the searches still teach.
-
-    Returns:
-      The states reached, the plies stacked on a leading time axis, and the number
-      of random plies per game.
     """
     games = config.selfplay.parallel_games
+    num_plies = board.num_edges - config.solver_horizon
     key, opening_key = jax.random.split(key)
     num_random = jax.random.randint(
         opening_key, (games,), 0, min(config.selfplay.max_opening_plies, num_plies) + 1
@@ -119,110 +128,40 @@ def _searched_plies(
 
     keys = jax.random.split(key, num_plies)
     states, plies = jax.lax.scan(play_ply, start, (jnp.arange(num_plies), keys))
-    return states, plies, num_random
+    return Openings(states, plies, num_random)
 
 
-class _Solved(NamedTuple):
-    """The solved endgames of a batch of games."""
+def _solved_plies(board: Board, states: State, endings: Endings) -> tuple[State, _Ply]:
+    """The first line of every game as plies, ``[k, B, ...]``."""
+    line = jax.tree.map(lambda x: jnp.moveaxis(x[:, 0], 1, 0), endings)
 
-    position: solver.Endgame
-    table: Int[Array, "B N"]
+    def play_ply(states: State, action: Array) -> tuple[State, State]:
+        return game.step_batch(board, states, action), states
 
-    def look_up(self, subset: Int[Array, "B *s"]) -> tuple[Array, Array]:
-        """Values of subsets, ``[B, *s]``, and of their moves, ``[B, *s, k]``."""
-        values = jax.vmap(solver.action_values)(self.position.box_masks, self.table, subset)
-        return values.max(axis=-1), values
-
-
-def _solve(board: Board, states: State, horizon: int) -> _Solved:
-    position = jax.vmap(lambda edges: solver.endgame(board, edges, horizon))(states.edges)
-    return _Solved(position, solver.solve_table(position.box_masks).T)
+    final, states = jax.lax.scan(play_ply, states, line.action)
+    policy = _uniform_over(line.optimal)
+    return final, _Ply(states, policy, line.value / board.num_boxes)
 
 
-def _to_edges(position: solver.Endgame, num_edges: int, values: Array) -> Array:
-    """Scatter per-open-edge values ``[B, k]`` to ``[B, E]``, zero elsewhere."""
-    zeros = jnp.zeros((len(values), num_edges), values.dtype)
-    return jax.vmap(lambda z, index, v: z.at[index].set(v))(zeros, position.open_edges, values)
-
-
-def _solved_plies(
-    board: Board, solved: _Solved, states: State, key: Array, horizon: int
-) -> tuple[State, _Ply]:
-    """Play the last ``horizon`` plies perfectly, choosing among optimal moves at random."""
-
-    def play_ply(carry: tuple[State, Array], key: Array) -> tuple[tuple[State, Array], _Ply]:
-        states, subset = carry
-        value, move_values = solved.look_up(subset)
-        optimal = move_values == value[:, None]
-        bit = game.random_actions(key, optimal)
-        action = jnp.take_along_axis(solved.position.open_edges, bit[:, None], axis=1)[:, 0]
-        policy = _to_edges(solved.position, board.num_edges, _uniform_over(optimal))
-        next_states = game.step_batch(board, states, action)
-        return (next_states, subset | (1 << bit)), _Ply(states, policy, value / board.num_boxes)
-
-    start = (states, jnp.zeros(len(states.to_play), jnp.int32))
-    (states, _), plies = jax.lax.scan(play_ply, start, jax.random.split(key, horizon))
-    return states, plies
-
-
-def _noisy_descendants(
-    solved: _Solved, key: Array, horizon: int, rollouts: int
-) -> Int[Array, "B R"]:
-    """Subsets met by imperfect play from each solved position.
-
-    Every rollout plays optimal moves except that, with a probability of its own
-    drawn from U(0, 1)^2, a move is random: from nearly perfect to nearly random play.
-
-    Returns:
-      ``int32[B, rollouts * (horizon - 1)]``, the positions after each move but the last.
-    """
-    shape = (len(solved.table), rollouts)
-    bits = (1 << jnp.arange(horizon, dtype=jnp.int32))[None, None]
-    noise_key, key = jax.random.split(key)
-    noise = jax.random.uniform(noise_key, shape) ** 2
-
-    def play_ply(subset: Array, key: Array) -> tuple[Array, Array]:
-        explore_key, move_key = jax.random.split(key)
-        value, move_values = solved.look_up(subset)
-        explore = jax.random.uniform(explore_key, shape) < noise
-        legal = (subset[..., None] & bits) == 0
-        moves = jnp.where(explore[..., None], legal, move_values == value[..., None])
-        subset = subset | (1 << game.random_actions(move_key, moves))
-        return subset, subset
-
-    start = jnp.zeros(shape, jnp.int32)
-    _, subsets = jax.lax.scan(play_ply, start, jax.random.split(key, horizon - 1))
-    return jnp.moveaxis(subsets, 0, -1).reshape(shape[0], -1)
-
-
-def _solved_examples(
-    board: Board, solved: _Solved, states: State, key: Array, horizon: int, rollouts: int
-) -> Example:
-    """Exactly labelled descendants of solved positions, as imperfect players meet them."""
-    rollout_key, margin_key = jax.random.split(key)
-    subset = _noisy_descendants(solved, rollout_key, horizon, rollouts)
-    games, per_game = subset.shape
-    value, move_values = solved.look_up(subset)
-    optimal = _uniform_over(move_values == value[..., None])
-    drawn = (subset[..., None] >> jnp.arange(horizon)[None, None]) & 1 == 1
+def _noisy_examples(board: Board, endings: Endings, key: Array) -> Example:
+    """The positions of the other lines, after their first move."""
 
     def flat(x: Array) -> Array:
-        return x.reshape(games * per_game, *x.shape[2:])
+        x = x[:, 1:, 1:]
+        return x.reshape(-1, *x.shape[3:])
 
-    position = jax.tree.map(lambda x: jnp.repeat(x, per_game, axis=0), solved.position)
-    new_edges = _to_edges(position, board.num_edges, flat(drawn))
-    edges = jnp.repeat(states.edges, per_game, axis=0) | new_edges
+    edges, value, optimal = flat(endings.edges), flat(endings.value), flat(endings.optimal)
     # Any score can precede these positions, and none changes the optimal margin.
     closed = jnp.sum(game.box_degrees(board, edges) == 4, axis=(-1, -2))
-    margin = 2 * jax.random.binomial(margin_key, closed.astype(jnp.float32), 0.5) - closed
+    margin = 2 * jax.random.binomial(key, closed.astype(jnp.float32), 0.5) - closed
     return Example(
         edges=edges,
         margin=margin.astype(jnp.int8),
-        policy=_to_edges(position, board.num_edges, flat(optimal)).astype(jnp.float16),
-        search_margin=flat(value).astype(jnp.float16),
-        outcome=flat(value),
-        outcome_valid=jnp.ones(games * per_game, bool),
-        ownership=jnp.zeros((games * per_game, board.num_boxes), jnp.int8),
+        policy=_uniform_over(optimal).astype(jnp.float16),
+        search_margin=value.astype(jnp.float16),
+        outcome=value,
+        outcome_valid=jnp.ones(len(edges), bool),
+        ownership=jnp.zeros((len(edges), board.num_boxes), jnp.int8),
     )
 
 
@@ -287,10 +226,33 @@ def _statistics(
     )
 
 
+def finish(
+    board: Board, config: Config, openings: Openings, endings: Endings | None, key: Array
+) -> tuple[Example, SelfPlayStats]:
+    """Turn games and their endings into ``parallel_games * examples_per_game`` examples.
+
+    Args:
+      board: the config's board.
+      config: the run's config; static.
+      openings: from :func:`play`.
+      endings: of the same games; None without a solver horizon.
+      key: random key.
+    """
+    states, plies, num_random = openings
+    if endings is not None:
+        states, exact = _solved_plies(board, states, endings)
+        plies = jax.tree.map(lambda *x: jnp.concatenate(x), plies, exact)
+    examples = _examples(board, config, plies, states, num_random, config.solver_horizon)
+    if endings is not None:
+        noisy = _noisy_examples(board, endings, key)
+        examples = jax.tree.map(lambda *x: jnp.concatenate(x), examples, noisy)
+    return examples, _statistics(board, config, openings.plies, states, num_random)
+
+
 def self_play(
     board: Board, config: Config, evaluate: Evaluator, params: Params, key: Array
 ) -> tuple[Example, SelfPlayStats]:
-    """Play ``parallel_games`` games.
+    """A whole round of self-play as one program, with endings from the table.
 
     Args:
       board: the config's board.
@@ -302,22 +264,11 @@ def self_play(
     Returns:
       ``parallel_games * examples_per_game`` examples, and statistics.
     """
+    play_key, endings_key, finish_key = jax.random.split(key, 3)
+    openings = play(board, config, evaluate, params, play_key)
+    lines = 1 + config.selfplay.solver_rollouts
     horizon = config.solver_horizon
-    search_key, play_key, sample_key = jax.random.split(key, 3)
-    num_searched = board.num_edges - horizon
-    states, plies, num_random = _searched_plies(
-        board, config, evaluate, params, search_key, num_searched
-    )
-    searched = plies
-    extra = None
+    exact = None
     if horizon:
-        solved = _solve(board, states, horizon)
-        rollouts = config.selfplay.solver_rollouts
-        if rollouts and horizon > 1:
-            extra = _solved_examples(board, solved, states, sample_key, horizon, rollouts)
-        states, exact = _solved_plies(board, solved, states, play_key, horizon)
-        plies = jax.tree.map(lambda *x: jnp.concatenate(x), plies, exact)
-    examples = _examples(board, config, plies, states, num_random, horizon)
-    if extra is not None:
-        examples = jax.tree.map(lambda *x: jnp.concatenate(x), examples, extra)
-    return examples, _statistics(board, config, searched, states, num_random)
+        exact = endings.from_table(board, openings.states.edges, endings_key, horizon, lines)
+    return finish(board, config, openings, exact, finish_key)

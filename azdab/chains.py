@@ -1,0 +1,268 @@
+"""Boxes as bits: chains, forced captures, and what of a position can be set aside.
+
+Compiled by numba for :mod:`azdab.exact`. A position is two 64-bit words of *open*
+edges. With ``W = cols + 1``, box ``(r, c)`` is bit ``r * W + c``; its top edge has
+the same bit in ``h`` and its left edge in ``v``, its bottom edge is bit ``+ W`` in
+``h`` and its right edge bit ``+ 1`` in ``v``. One shift thus compares all boxes with
+their neighbours.
+"""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numba
+import numpy as np
+import platformdirs
+from jaxtyping import Bool
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from azdab.game import Board
+
+Word = np.uint64
+ONE, ZERO = Word(1), Word(0)
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def _cache_directory() -> Path:
+    """Where compiled code is kept: another place whenever what others call has changed.
+
+    Numba itself looks only at the file of a function, not at those of its callees.
+    """
+    called = [Path(__file__).with_name(name) for name in ("chains.py", "quiet.py")]
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in called)).hexdigest()
+    return platformdirs.user_cache_path("azdab") / f"numba-{digest[:16]}"
+
+
+_CACHE = str(_cache_directory())
+
+
+def jit(function: Function) -> Function:
+    """Compile, to run without the interpreter's lock; the result is kept on disk."""
+    settings: Any = numba.config
+    before, settings.CACHE_DIR = settings.CACHE_DIR, _CACHE
+    try:
+        compiled: Any = numba.njit(cache=True, nogil=True)(function)
+    finally:
+        settings.CACHE_DIR = before
+    return cast(Function, compiled)
+
+
+@intrinsic
+def _count(typing_context: Any, x: Any) -> Any:
+    """The set bits of a word."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.ctpop(args[0])
+
+    return types.int64(types.uint64), generate
+
+
+@intrinsic
+def _lowest(typing_context: Any, x: Any) -> Any:
+    """The index of the lowest set bit of a word that has one."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.uint64), generate
+
+
+# Compiled code calls them without the context.
+count: Any = _count
+lowest: Any = _lowest
+
+MAX_DOTS = 64
+"""Dots of the largest board: words of open edges have a bit for every dot."""
+
+# A board for compiled code: a record, which numba passes as one pointer.
+Geometry = np.dtype(
+    [
+        ("width", np.uint64),  # W
+        ("boxes", np.uint64),  # the bits of all boxes
+        ("corners", np.uint64, (4, 2)),  # the bits in h and in v of each corner's outer edges
+        # Chains (row 0) and loops (row 1) that stand alone are counted by length in bit
+        # fields of one word each: one chain of a length; 0 where its field has no room.
+        ("fields", np.uint64, (2, MAX_DOTS)),
+        ("lengths", np.int64, (2, 64)),  # the length whose field holds a bit
+    ]
+)
+
+LOOP_BITS = 40
+"""Bits for the counts of loops: their word is stored with 24 bits of search result."""
+
+
+def geometry(board: Board) -> np.record:
+    """Describe a board.
+
+    Raises:
+      ValueError: it has more than ``MAX_DOTS`` dots.
+    """
+    rows, cols, width = board.rows, board.cols, board.cols + 1
+    if (rows + 1) * width > MAX_DOTS:
+        raise ValueError(f"the exact engine takes boards of up to {MAX_DOTS} dots, got {board}")
+    g = np.rec.array(np.zeros(1, Geometry))[0]
+    g.width = width
+    g.boxes = sum(1 << (row * width + col) for row in range(rows) for col in range(cols))
+    last_h, last_v = rows * width, (rows - 1) * width
+    corners = [(0, 0), (cols - 1, cols), (last_h, last_v), (last_h + cols - 1, last_v + cols)]
+    g.corners[:] = [[1 << h, 1 << v] for h, v in corners]
+    for kind, first, step, room in ((0, 1, 1, 64), (1, 4, 2, LOOP_BITS)):
+        position = 0
+        for length in range(first, board.num_boxes + 1, step):
+            size = (board.num_boxes // length).bit_length()
+            if position + size > room:
+                break
+            g.fields[kind, length] = 1 << position
+            g.lengths[kind, position : position + size] = length
+            position += size
+    return g
+
+
+def edge_bits(board: Board) -> np.ndarray:
+    """Each edge's bit in ``h``, or 64 + its bit in ``v``, ``int64[E]``."""
+    rows, cols, width = board.rows, board.cols, board.cols + 1
+    horizontal = [row * width + col for row in range(rows + 1) for col in range(cols)]
+    vertical = [64 + row * width + col for row in range(rows) for col in range(cols + 1)]
+    return np.array(horizontal + vertical)
+
+
+def words(bits: np.ndarray, edges: Bool[np.ndarray, "E"]) -> tuple[np.uint64, np.uint64]:
+    """The open edges of a position as ``h`` and ``v``.
+
+    Args:
+      bits: from :func:`edge_bits`.
+      edges: ``bool[E]``, the drawn edges.
+    """
+    made = [0, 0]
+    for bit in bits[~np.asarray(edges, bool)].tolist():
+        made[bit // 64] |= 1 << bit % 64
+    return Word(made[0]), Word(made[1])
+
+
+@jit
+def degrees(h: Any, v: Any, g: Any) -> Any:
+    """The boxes with one, with two, and with three or four open edges."""
+    top, bottom = h & g.boxes, (h >> g.width) & g.boxes
+    left, right = v & g.boxes, (v >> ONE) & g.boxes
+    odd = top ^ bottom ^ left ^ right
+    two = (top & bottom) ^ (left & right) ^ ((top ^ bottom) & (left ^ right))
+    four = top & bottom & left & right
+    return odd & ~two, two & ~odd, (odd & two) | four
+
+
+@jit
+def unfinished(h: Any, v: Any, g: Any) -> Any:
+    """How many boxes have an open edge."""
+    return count((h | (h >> g.width) | v | (v >> ONE)) & g.boxes)
+
+
+@jit
+def neighbours(x: Any, h: Any, v: Any, g: Any) -> Any:
+    """The boxes across an open edge from those in ``x``."""
+    up, down = (x & h) >> g.width, (x & (h >> g.width)) << g.width
+    left, right = (x & v) >> ONE, (x & (v >> ONE)) << ONE
+    return (up | down | left | right) & g.boxes
+
+
+@jit
+def erase(x: Any, h: Any, v: Any, g: Any) -> Any:
+    """Draw all edges of the boxes in ``x``."""
+    return h & ~(x | (x << g.width)), v & ~(x | (x << ONE))
+
+
+@jit
+def grow(start: Any, within: Any, h: Any, v: Any, g: Any) -> Any:
+    """The boxes reached from ``start`` through open edges and boxes in ``within``."""
+    reached = start
+    while True:
+        grown = reached | (neighbours(reached, h, v, g) & within)
+        if grown == reached:
+            return reached
+        reached = grown
+
+
+@jit
+def forced(h: Any, v: Any, g: Any) -> Any:
+    """Take every box that is right to take whatever follows.
+
+    All capturable chains but one are taken: leaving two boxes (or the four of a
+    chain open at both ends) hands over the turn, and once is enough. A box that
+    cannot be left so is taken too.
+
+    Returns:
+      Boxes taken; the length of the chain held back and the boxes it leaves when it
+      hands over the turn (2 or 4), both 0 if there is none; the open edges once
+      everything, the held chain too, is gone. No box then has one open edge.
+    """
+    taken = 0
+    while True:
+        one, two, _ = degrees(h, v, g)
+        held, held_leave = ZERO, 0
+        take, todo = ZERO, one
+        while todo and not take:
+            chain = todo & (~todo + ONE)
+            todo ^= chain
+            end, leave = chain, 2
+            while True:
+                end = neighbours(end, h, v, g) & ~chain & (one | two)
+                if not end:
+                    break
+                chain |= end
+                if end & one:
+                    todo &= ~end
+                    leave = 4
+                    break
+            if count(chain) < leave:
+                take = chain
+            elif not held:
+                held, held_leave = chain, leave
+            elif held_leave > leave:
+                take = held
+            else:
+                take = chain
+        if not take:
+            after_h, after_v = erase(held, h, v, g)
+            return taken, count(held), held_leave, after_h, after_v
+        taken += count(take)
+        h = h & ~(take | (take << g.width))
+        v = v & ~(take | (take << ONE))
+
+
+@jit
+def set_aside(h: Any, v: Any, chains: Any, loops: Any, g: Any) -> Any:
+    """Move what is only a length out of a quiet position into the counts.
+
+    Chains with both ends at the border, and loops, can lie anywhere. The two outer
+    edges of a corner box are interchangeable too: the horizontal one stays open.
+
+    Returns:
+      The open edges of the rest, and the counts of chains and of loops.
+    """
+    for i in range(4):
+        outer_h, outer_v = g.corners[i, 0], g.corners[i, 1]
+        if v & outer_v and not h & outer_h:
+            h, v = h | outer_h, v ^ outer_v
+    _, two, more = degrees(h, v, g)
+    todo = two
+    while todo:
+        chain = grow(todo & (~todo + ONE), two, h, v, g)
+        todo &= ~chain
+        if neighbours(chain, h, v, g) & more:
+            continue
+        length = count(chain)
+        down = chain & (chain >> g.width) & (h >> g.width)
+        right = chain & (chain >> ONE) & (v >> ONE)
+        is_loop = count(down) + count(right) == length
+        field = g.fields[1, length] if is_loop else g.fields[0, length]
+        if field:
+            if is_loop:
+                loops += field
+            else:
+                chains += field
+            h, v = erase(chain, h, v, g)
+    return h, v, chains, loops

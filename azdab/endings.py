@@ -1,0 +1,135 @@
+"""Endings played from exact values: the teacher that self-play hands its games to.
+
+Once few enough edges are left, the value of every move is known. A game is then
+finished in several *lines*: the first is perfect play and gives the game its
+outcome, the others err now and then and visit positions that imperfect players
+meet. Every position of every line is labelled with its exact value and with all
+of its optimal moves.
+
+Two teachers say the same: a dense table on the device for up to
+``config.TABLE_HORIZON`` edges (:mod:`azdab.solver`), and beyond that a search on
+the host's cores (:mod:`azdab.exact`).
+"""
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Int
+
+from azdab import game, solver
+from azdab.game import Board
+
+
+class Endings(NamedTuple):
+    """The last ``k`` plies of ``B`` games, each played in ``L`` lines.
+
+    Attributes:
+      edges: ``bool[B, L, k, E]``, the edges drawn before each ply.
+      action: ``int32[B, L, k]``, the edge drawn.
+      value: ``int8[B, L, k]``, the mover's optimal future margin in boxes.
+      optimal: ``bool[B, L, k, E]``, the moves that keep it.
+    """
+
+    edges: Bool[Array, "B L k E"]
+    action: Int[Array, "B L k"]
+    value: Int[Array, "B L k"]
+    optimal: Bool[Array, "B L k E"]
+
+
+def blank(edges: Bool[Array, "B E"], horizon: int, lines: int) -> Endings:
+    """Endings of the right shapes with nothing in them."""
+    shape = (len(edges), lines, horizon)
+    return Endings(
+        edges=jnp.zeros((*shape, edges.shape[-1]), bool),
+        action=jnp.zeros(shape, jnp.int32),
+        value=jnp.zeros(shape, jnp.int8),
+        optimal=jnp.zeros((*shape, edges.shape[-1]), bool),
+    )
+
+
+def from_table(
+    board: Board, edges: Bool[Array, "B E"], key: Array, horizon: int, lines: int
+) -> Endings:
+    """Endings from dense tables of all descendants.
+
+    Args:
+      board: the board.
+      edges: ``bool[B, E]``, positions with ``horizon`` edges open.
+      key: random key.
+      horizon: static; memory grows as ``B * 2^horizon`` bytes.
+      lines: static. Each but the first has a probability of random moves of its
+        own, drawn from U(0, 1)^2: from nearly perfect to nearly random play.
+    """
+    position = jax.vmap(lambda edges: solver.endgame(board, edges, horizon))(edges)
+    table = solver.solve_table(position.box_masks).T
+    shape = (len(edges), lines)
+    noise_key, key = jax.random.split(key)
+    noise = jax.random.uniform(noise_key, shape) ** 2 * (jnp.arange(lines) > 0)[None]
+    bits = (1 << jnp.arange(horizon, dtype=jnp.int32))[None, None]
+
+    def play_ply(subset: Array, key: Array) -> tuple[Array, tuple[Array, ...]]:
+        explore_key, move_key = jax.random.split(key)
+        values = jax.vmap(solver.action_values)(position.box_masks, table, subset)
+        value = values.max(axis=-1)
+        optimal = values == value[..., None]
+        explore = jax.random.uniform(explore_key, shape) < noise
+        legal = (subset[..., None] & bits) == 0
+        bit = game.random_actions(move_key, jnp.where(explore[..., None], legal, optimal))
+        return subset | (1 << bit), (~legal, bit, value, optimal)
+
+    start = jnp.zeros(shape, jnp.int32)
+    _, plies = jax.lax.scan(play_ply, start, jax.random.split(key, horizon))
+    drawn, bit, value, optimal = (jnp.moveaxis(x, 0, 2) for x in plies)
+
+    def to_edges(mask: Array) -> Array:
+        """Scatter over the open edges ``[B, L, k, k]`` to ``[B, L, k, E]``."""
+        empty = jnp.zeros((*mask.shape[:3], board.num_edges), bool)
+        return jax.vmap(lambda x, index, m: x.at[..., index].set(m))(
+            empty, position.open_edges, mask
+        )
+
+    index = jnp.broadcast_to(position.open_edges[:, None, None], (*bit.shape, horizon))
+    return Endings(
+        edges=edges[:, None, None] | to_edges(drawn),
+        action=jnp.take_along_axis(index, bit[..., None], axis=-1)[..., 0],
+        value=value,
+        optimal=to_edges(optimal),
+    )
+
+
+class Engine:
+    """Endings from :mod:`azdab.exact` on the host, one thread per core.
+
+    Args:
+      board: the board.
+      lines: as in :func:`from_table`.
+    """
+
+    def __init__(self, board: Board, lines: int) -> None:
+        self._board = board
+        self.lines = lines
+        self._local = threading.local()
+        self._threads = ThreadPoolExecutor(os.cpu_count())
+
+    def _play(self, edges: np.ndarray, seed: int) -> tuple[np.ndarray, ...]:
+        from azdab import exact  # only here is numba needed
+
+        if not hasattr(self._local, "solver"):
+            self._local.solver = exact.Solver(self._board)
+        return self._local.solver.lines(edges, self.lines, seed)
+
+    def __call__(self, edges: Bool[Array, "B E"], key: Array) -> Endings:
+        """Play endings.
+
+        Args:
+          edges: ``bool[B, E]``, positions with equally many open edges.
+          key: random key.
+        """
+        seeds = np.asarray(jax.random.bits(key, (len(edges),), jnp.uint32)).tolist()
+        games = list(self._threads.map(self._play, np.asarray(edges), seeds))
+        return Endings(*(jnp.asarray(np.stack(parts)) for parts in zip(*games, strict=True)))

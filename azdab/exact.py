@@ -1,0 +1,144 @@
+"""Exact values of positions far from the end, on the host's cores.
+
+The search is in :mod:`azdab.quiet`. This is the door to it: one position in, its
+value, the values of its moves, or whole endings out.
+
+Needs numba: ``pip install 'azdab[exact]'``.
+"""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from azdab.chains import Word, edge_bits, geometry, jit, unfinished, words
+from azdab.game import Board
+from azdab.quiet import Scratch, draw, position_value
+
+_ILLEGAL = -128
+
+
+@jit
+def _action_values(h: Any, v: Any, bits: Any, g: Any, m: Any, table: Any, values: Any) -> Any:
+    """The mover's future margin after each edge, into ``int64[E]``; returns the best."""
+    boxes = unfinished(h, v, g)
+    guess, best = 0, _ILLEGAL
+    for edge in range(len(bits)):
+        next_h, next_v = draw(h, v, bits[edge])
+        values[edge] = _ILLEGAL
+        if next_h != h or next_v != v:
+            closed = boxes - unfinished(next_h, next_v, g)
+            guess = position_value(next_h, next_v, guess, g, m, table)
+            values[edge] = closed + guess if closed else -guess
+            best = max(best, values[edge])
+    return best
+
+
+@jit
+def _random(state: Any) -> Any:
+    """64 random bits, and the next state (splitmix64: Steele, Lea and Flood, OOPSLA 2014)."""
+    state += Word(0x9E3779B97F4A7C15)
+    x = (state ^ (state >> Word(30))) * Word(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> Word(27))) * Word(0x94D049BB133111EB)
+    return x ^ (x >> Word(31)), state
+
+
+@jit
+def _play_lines(
+    h: Any, v: Any, state: Any, edge_bits: Any, g: Any, m: Any, table: Any,
+    edges: Any, action: Any, value: Any, optimal: Any,
+) -> None:  # fmt: skip
+    """Fill the arrays of :class:`azdab.endings.Endings` for one game."""
+    values = np.empty(len(edge_bits), np.int64)
+    lines, plies = action.shape
+    for line in range(lines):
+        bits, state = _random(state)
+        noise = 0.0 if line == 0 else (bits / 2.0**64) ** 2
+        line_h, line_v = h, v
+        for ply in range(plies):
+            best = _action_values(line_h, line_v, edge_bits, g, m, table, values)
+            legal, good = values != _ILLEGAL, values == best
+            edges[line, ply], value[line, ply], optimal[line, ply] = ~legal, best, good
+            bits, state = _random(state)
+            choices = np.flatnonzero(legal if bits / 2.0**64 < noise else good)
+            bits, state = _random(state)
+            action[line, ply] = choices[np.int64(bits % Word(len(choices)))]
+            line_h, line_v = draw(line_h, line_v, edge_bits[action[line, ply]])
+
+
+class Solver:
+    """Exact values on one board. It remembers what it has searched; not for several threads.
+
+    Args:
+      board: of at most 64 dots.
+      table_bits: the transposition table has ``2^table_bits`` entries of 32 bytes.
+
+    Raises:
+      ValueError: the board is too large.
+    """
+
+    def __init__(self, board: Board, table_bits: int = 20) -> None:
+        self._edge_bits = edge_bits(board)
+        self._scratch = np.rec.array(np.zeros(1, Scratch))[0]
+        self._memory = geometry(board), self._scratch, np.zeros((1 << table_bits, 4), np.uint64)
+
+    @property
+    def nodes(self) -> int:
+        """Positions the last call looked at."""
+        return int(self._scratch.visited)
+
+    def _start(self, edges: Any, limit: int | None) -> tuple[np.uint64, np.uint64]:
+        """The words of a position, with the search allowed to begin."""
+        self._scratch.visited = 0
+        self._scratch.allowed = np.iinfo(np.int64).max if limit is None else limit
+        return words(self._edge_bits, edges)
+
+    def _finished(self) -> bool:
+        return bool(self._scratch.visited <= self._scratch.allowed)
+
+    def value(self, edges: Bool[np.ndarray, "E"], limit: int | None = None) -> int | None:
+        """The optimal future margin of the player to move, in boxes.
+
+        Args:
+          edges: ``bool[E]``, the drawn edges.
+          limit: most positions to look at, None for as many as it takes.
+
+        Returns:
+          The value; None if the limit was too low.
+        """
+        h, v = self._start(edges, limit)
+        value = position_value(h, v, 0, *self._memory)
+        return int(value) if self._finished() else None
+
+    def action_values(
+        self, edges: Bool[np.ndarray, "E"], limit: int | None = None
+    ) -> Int[np.ndarray, "E"] | None:
+        """The mover's optimal future margin after each move, ``int8[E]``; -128 where illegal.
+
+        Arguments as in :meth:`value`, and None too if the limit was too low.
+        """
+        h, v = self._start(edges, limit)
+        values = np.empty(len(self._edge_bits), np.int64)
+        _action_values(h, v, self._edge_bits, *self._memory, values)
+        return values.astype(np.int8) if self._finished() else None
+
+    def lines(self, edges: Bool[np.ndarray, "E"], lines: int, seed: int) -> tuple[np.ndarray, ...]:
+        """Play a position to its end several times.
+
+        Args:
+          edges: ``bool[E]``, the drawn edges, ``k`` of them open.
+          lines: how often. The first line is perfect; each other errs with a
+            probability of its own, drawn from U(0, 1)^2.
+          seed: of the choices among optimal moves, and of the errors.
+
+        Returns:
+          The arrays of :class:`azdab.endings.Endings`, without their batch axis.
+        """
+        h, v = self._start(edges, None)
+        edges = np.asarray(edges, bool)
+        shape = (lines, int(np.sum(~edges)))
+        drawn, optimal = np.empty((2, *shape, len(edges)), bool)
+        action, value = np.empty(shape, np.int32), np.empty(shape, np.int8)
+        arrays = drawn, action, value, optimal
+        _play_lines(h, v, Word(seed), self._edge_bits, *self._memory, *arrays)
+        return arrays
