@@ -114,7 +114,7 @@ def _board(text: str | None, specs: list[str], checkpoint: Path | str | None) ->
         if not sizes or "0" in sizes.groups():
             raise ConfigError(f"--board: write rows and columns of boxes as 5x5, got '{text}'")
         return Board(int(sizes[1]), int(sizes[2]))
-    named = re.findall(r"[:,]checkpoint=([^,]+)", " ".join(specs))
+    named = [name for spec in specs for name in re.findall(r"[:,]checkpoint=([^,]+)", spec)]
     if checkpoint is None and not named:
         raise ConfigError("no player has a network: say on which --board to play")
     return hosted.trained(str(checkpoint) if checkpoint is not None else named[0]).board

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from azdab import cli, matches, players, tournament
-from azdab.config import ConfigError
+from azdab import checkpoint, cli, hosted, matches, players, tournament
+from azdab.config import Config, ConfigError
 from azdab.game import Board, State
 from azdab.matches import Match
 from azdab.players import Player
@@ -270,6 +270,19 @@ def test_mistakes_are_named_in_one_line(words: list[str], message: str) -> None:
         run(*words)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_the_board_is_that_of_the_first_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    boards = {"given": Board(2, 3), "first": Board(3, 3), "second": Board(4, 4)}
+
+    def trained(name: str) -> checkpoint.Player:
+        return checkpoint.Player(boards[name], Config(), None, 0)
+
+    monkeypatch.setattr(hosted, "trained", trained)
+    specs = ["random", "search:simulations=4,checkpoint=first", "network:checkpoint=second"]
+    assert tournament._board(None, specs, None) == boards["first"]
+    assert tournament._board(None, specs, "given") == boards["given"]
+    assert tournament._board("4x2", specs, "given") == Board(4, 2)
 
 
 def test_a_missing_library_is_named_before_the_games(monkeypatch: pytest.MonkeyPatch) -> None:
