@@ -45,6 +45,7 @@ _OPEN_LOOP, _OPEN_CHAIN, _NO_MOVE = 253, 254, 255  # the shortest that stands al
 _RESULT_BITS = Word(64 - LOOP_BITS)
 
 
+_USEFUL = 8192  # the history of an edge lies between minus this and this
 _MAX_EDGES = 112  # of a board with MAX_DOTS dots
 
 # What a search writes to beside its table.
@@ -142,6 +143,16 @@ def _next_move(i: Any, total: Any, first: Any, depth: Any, m: Any) -> Any:
     m.moves[depth, top], m.order[depth, top] = m.moves[depth, i], m.order[depth, i]
     m.moves[depth, i] = move
     return move
+
+
+@jit
+def _remember(i: Any, depth: Any, m: Any) -> Any:
+    """The ``i``-th move refuted the position; those before it did not."""
+    for j in range(i + 1):
+        move = m.moves[depth, j]
+        if move < _OPEN_CHAIN_AT:
+            goal = _USEFUL if j == i else -_USEFUL
+            m.history[move] += (goal - m.history[move]) // 128
 
 
 @jit
@@ -280,8 +291,7 @@ def _search(
         if value > best:
             best, best_move = value, move
             if value >= bound:
-                if move < _OPEN_CHAIN_AT:
-                    m.history[move] += boxes * boxes
+                _remember(i, depth, m)
                 break
     if (best ^ boxes) & 1:
         best += 1 if best >= bound else -1
