@@ -13,12 +13,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from azdab import cli, config, game, learner, replay, search, selfplay
+from azdab import agents, arena, cli, config, game, learner, phases, replay, search
 from azdab.config import Config, ConfigError
 from azdab.game import Board, State
 from azdab.search import Evaluator
@@ -66,7 +67,11 @@ def programs(
     states = jax.jit(random_states, static_argnums=(0, 2))(board, key, games)
     searched_plies = board.num_edges - config.solver_horizon
 
-    play = jax.jit(functools.partial(selfplay.self_play, board, config, evaluate))
+    def compile(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        del name, arguments
+        return jax.jit(function)
+
+    play, _ = phases.self_play_program(board, config, evaluate, state.params, compile)
     examples, _ = play(state.params, key)
     buffer = replay.add(replay.init(board, config.replay.capacity), examples)
     look = jax.jit(functools.partial(search.search, board, config.search, evaluate))
@@ -86,15 +91,57 @@ def programs(
     }
 
 
+def endgame_times(board: Board, open_edges: int, count: int) -> list[float]:
+    """Seconds to solve positions of greedy play, from nothing and on one core.
+
+    Args:
+      board: the board.
+      open_edges: edges left in them.
+      count: how many positions.
+    """
+    from azdab import exact  # only here is numba needed
+
+    greedy = agents.greedy_agent(board)
+    play = jax.jit(
+        lambda key: arena.play_match(board, (greedy, greedy), (None, None), key, count, 0)
+    )
+    positions = np.asarray(play(jax.random.key(0)).states.edges[board.num_edges - open_edges])
+    seconds = []
+    for edges in np.asarray(play(jax.random.key(0))):
+        solver = exact.Solver(board)
+        solver.value(np.ones(board.num_edges, bool))  # loads the compiled code
+        start = time.perf_counter()
+        solver.value(edges)
+        seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+def measure_endgames(board: Board, console: Console) -> None:
+    """Print how long the exact engine takes by the number of edges left."""
+    table = Table(title=f"exact values on {board}, one core", title_justify="left")
+    for column in ("edges left", "positions", "median s", "max s"):
+        table.add_column(column, justify="right")
+    counts = {20: 40, 24: 40, 28: 40, 32: 40, 36: 40, 38: 20, 40: 10}
+    usable = {left: count for left, count in counts.items() if left <= board.num_edges}
+    for left, count in track(list(usable.items()), "solving", console=console, transient=True):
+        seconds = endgame_times(board, left, count)
+        row = (left, count, f"{statistics.median(seconds):.5f}", f"{max(seconds):.5f}")
+        table.add_row(*map(str, row))
+    console.print(table)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     command = cli.Parser(
         prog="python -m azdab.benchmark",
-        usage="%(prog)s [--config NAME] [--rounds N] [--SETTING VALUE ...]",
+        usage="%(prog)s [--config NAME] [--rounds N] [--endgames] [--SETTING VALUE ...]",
         description="Measure a config's speed on this machine.",
     )
     command.add_argument("--config", metavar="NAME", default="rtx4060", help="a preset or a file")
     command.add_argument("--rounds", metavar="N", type=int, default=5, help="timed repetitions")
+    command.add_argument(
+        "--endgames", action="store_true", help="time the exact engine (extra: exact) instead"
+    )
     options, settings = command.parse(argv)
     try:
         if options.rounds < 1:
@@ -104,6 +151,9 @@ def main(argv: list[str] | None = None) -> int:
         command.error(str(error))
     board = Board(run_config.board.rows, run_config.board.cols)
     console = Console()
+    if options.endgames:
+        measure_endgames(board, console)
+        return 0
     timed = programs(board, run_config, jax.random.key(run_config.seed))
     seconds: dict[str, list[float]] = {name: [] for name in timed}
     for name, (call, _, _) in timed.items():

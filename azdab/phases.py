@@ -91,23 +91,32 @@ def against(match: Match, opponent: int, num_opponents: int) -> Match:
     )
 
 
-def _with_engine(
+def self_play_program(
     board: Board, config: Config, evaluator: Evaluator, params: Params, compile: Callable[..., Any]
 ) -> tuple[Callable[..., Any], Example]:
-    """Self-play in two programs, with the endings between them played on the host.
+    """Self-play as one program, or as two with endings played on the host between them.
+
+    Args:
+      board: the config's board.
+      config: the run's config.
+      evaluator: guides the search.
+      params: its parameters, or their shapes.
+      compile: ``(name, function, *arguments) -> compiled function``.
 
     Returns:
-      The function, and the shapes of its examples.
+      ``(params, key) -> (examples, statistics)``, and the shapes of the examples.
     """
     key = jax.random.key(0)
+    if not config.uses_engine:
+        whole = functools.partial(selfplay.self_play, board, config, evaluator)
+        return compile("self-play", whole, params, key), jax.eval_shape(whole, params, key)[0]
+
+    engine = endings.Engine(board, 1 + config.selfplay.solver_rollouts)
     play = functools.partial(selfplay.play, board, config, evaluator)
     finish = functools.partial(selfplay.finish, board, config)
-    engine = endings.Engine(board, 1 + config.selfplay.solver_rollouts)
     openings = jax.eval_shape(play, params, key)
-    shapes = jax.eval_shape(
-        lambda edges: endings.blank(edges, config.solver_horizon, engine.lines),
-        openings.states.edges,
-    )
+    blank = functools.partial(endings.blank, horizon=config.solver_horizon, lines=engine.lines)
+    shapes = jax.eval_shape(blank, openings.states.edges)
     compiled_play = compile("self-play", play, params, key)
     compiled_finish = compile("endings", finish, openings, shapes, key)
 
@@ -117,8 +126,7 @@ def _with_engine(
         exact = engine(openings.states.edges, endings_key)
         return compiled_finish(openings, exact, finish_key)
 
-    examples, _ = jax.eval_shape(finish, openings, shapes, key)
-    return self_play, examples
+    return self_play, jax.eval_shape(finish, openings, shapes, key)[0]
 
 
 def compile_phases(
@@ -157,12 +165,7 @@ def compile_phases(
     key = jax.random.key(0)
     params: Params = learner_state.params
 
-    if config.uses_engine:
-        self_play, examples = _with_engine(board, config, evaluator, params, compile)
-    else:
-        on_device = functools.partial(selfplay.self_play, board, config, evaluator)
-        examples, _ = jax.eval_shape(on_device, params, key)
-        self_play = compile("self-play", on_device, params, key)
+    self_play, examples = self_play_program(board, config, evaluator, params, compile)
 
     def learn(state: LearnerState, buffer: Replay, key: Array) -> Any:
         return learner.learn(state, buffer, board, config, key)
