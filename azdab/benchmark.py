@@ -102,10 +102,12 @@ def endgame_times(board: Board, open_edges: int, count: int) -> list[float]:
     from azdab import exact  # only here is numba needed
 
     greedy = agents.greedy_agent(board)
-    play = jax.jit(
-        lambda key: arena.play_match(board, (greedy, greedy), (None, None), key, count, 0)
-    )
-    positions = np.asarray(play(jax.random.key(0)).states.edges[board.num_edges - open_edges])
+
+    @jax.jit
+    def play(key: Array) -> Array:
+        match = arena.play_match(board, (greedy, greedy), (None, None), key, count, 0)
+        return match.states.edges[board.num_edges - open_edges]
+
     seconds = []
     for edges in np.asarray(play(jax.random.key(0))):
         solver = exact.Solver(board)
