@@ -14,9 +14,7 @@ from azdab.game import Board, State
 
 
 class Match(NamedTuple):
-    """A finished match between agents A and B.
-
-    Games ``i`` and ``i + G / 2`` share their random opening with the sides swapped.
+    """A finished match between A and B, on the device or in numpy.
 
     Attributes:
       states: positions before each ply, ``[E, G, ...]``.
@@ -42,6 +40,8 @@ def play_match(
     opening_plies: int,
 ) -> Match:
     """Play ``num_games`` games, half with either side to start.
+
+    Games ``i`` and ``i + num_games / 2`` share their random opening with the sides swapped.
 
     Args:
       board: the board.

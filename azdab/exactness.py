@@ -19,8 +19,7 @@ from azdab import agents, game, truth
 from azdab.agents import SolvedBoard
 from azdab.arena import Match
 from azdab.game import Board
-from azdab.positions import has_choice
-from azdab.truth import ILLEGAL, Truth
+from azdab.truth import ILLEGAL, Truth, has_choice
 
 PHASES = ("opening", "middle", "endgame")
 """See :func:`phases`."""

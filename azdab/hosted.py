@@ -13,17 +13,20 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
-from azdab import agents, baselines, batching, checkpoint, search
+from azdab import agents, baselines, batching, checkpoint, search, truth
 from azdab.agents import Agent
 from azdab.config import ConfigError
 from azdab.game import Board, State
+from azdab.truth import ILLEGAL, Truth
 
 Act = Callable[[Array, State, np.ndarray], np.ndarray]
 """``(key, states, history) -> actions``.
 
-``states`` are numpy positions ``[B, ...]``, none terminal, all at the same ply, and
-``history``, ``int32[B, ply]``, the moves that led to them. ``actions``, ``int32[B]``,
-are legal. The same arguments give the same actions, unless a player says otherwise.
+``states`` are numpy positions ``[B, ...]``, none terminal, and ``history``,
+``int32[B, ply]``, the moves that led to them; positions that are not of games have
+none, ``int32[B, 0]``, and can be shown to all players but :func:`mcts`. ``actions``,
+``int32[B]``, are legal. The same arguments give the same actions, unless a player
+says otherwise.
 """
 
 CHUNK = 16
@@ -40,8 +43,20 @@ def take(states: State, rows: np.ndarray) -> State:
     return State(*(x[rows] for x in states))
 
 
-def from_agent(agent: Agent, params: Any = None) -> Act:
-    """An agent of :mod:`azdab.agents`, compiled for ``CHUNK`` positions."""
+def from_agent(
+    agent: Agent,
+    params: Any = None,
+    chunk: int = CHUNK,
+    report: Callable[[int], None] | None = None,
+) -> Act:
+    """An agent of :mod:`azdab.agents`, compiled for ``chunk`` positions.
+
+    Args:
+      agent: the agent.
+      params: its parameters.
+      chunk: positions per call.
+      report: told how many moves are made.
+    """
     compiled = jax.jit(agent)
 
     def act(key: Array, states: State, history: np.ndarray) -> np.ndarray:
@@ -51,7 +66,7 @@ def from_agent(agent: Agent, params: Any = None) -> Act:
         def once(states: State) -> Array:
             return compiled(params, jax.random.fold_in(key, next(calls)), states)
 
-        return batching.in_chunks(once, CHUNK)(states).astype(np.int32)
+        return batching.in_chunks(once, chunk, report)(states).astype(np.int32)
 
     return act
 
@@ -65,6 +80,64 @@ def one_by_one(choose: Callable[[np.random.Generator, np.ndarray], int]) -> Act:
         return np.array([choose(rng, edges) for edges in states.edges], np.int32)
 
     return act
+
+
+def exact_within(known: Truth, other: Act) -> Act:
+    """A random optimal move where the truth is known, else ``other``'s."""
+
+    def act(key: Array, states: State, history: np.ndarray) -> np.ndarray:
+        edges = np.asarray(states.edges)
+        values = np.full(edges.shape, ILLEGAL, np.int8)
+        within = known.known(edges)
+        values[within] = known.action_values(edges[within])
+        best = values.max(axis=1, keepdims=True)
+        actions = baselines.random_choices(generator(key), values == best)
+        (left,) = np.nonzero(best[:, 0] == ILLEGAL)
+        if len(left):
+            actions[left] = other(key, take(states, left), history[left])
+        return actions
+
+    return act
+
+
+def strong(known: Truth) -> Act:
+    """A random optimal move where the truth is known, else ``greedy-min``'s."""
+    return exact_within(known, greedy_min(known.board))
+
+
+def noisy(act: Act, share: float) -> Act:
+    """A player who, with probability ``share``, draws any edge instead."""
+
+    def slip(key: Array, states: State, history: np.ndarray) -> np.ndarray:
+        own_key, key = jax.random.split(key)
+        rng, edges = generator(key), np.asarray(states.edges)
+        slips = rng.random(len(edges)) < share
+        return np.where(slips, baselines.random_choices(rng, ~edges), act(own_key, states, history))
+
+    return slip
+
+
+def of_network(
+    trained: checkpoint.Player,
+    simulations: int,
+    chunk: int = CHUNK,
+    report: Callable[[int], None] | None = None,
+) -> Act:
+    """A trained network: alone with 0 simulations, else with its config's search.
+
+    Args:
+      trained: the network.
+      simulations: per move.
+      chunk: positions per call of the network or search.
+      report: told how many moves are made.
+    """
+    settings = trained.config.search
+    evaluate = search.network_evaluator(trained.board, trained.config.network, settings.utility)
+    if simulations == 0:
+        agent = agents.network_agent(evaluate)
+    else:
+        agent = agents.search_agent(trained.board, settings, evaluate, simulations)
+    return from_agent(agent, trained.params, chunk, report)
 
 
 def random(board: Board) -> Act:
@@ -91,15 +164,12 @@ def chains(board: Board, *, exact: int = 20) -> Act:
     """``greedy-min`` that also keeps control of chains, exact from so many edges left."""
     _at_least("exact", exact, 0)
     player = baselines.ChainPlayer(board)
-    solver = _exact_solver(board) if exact else None
 
     def choose(rng: np.random.Generator, edges: np.ndarray) -> int:
-        open_edges = np.flatnonzero(~edges)
-        if solver is not None and len(open_edges) <= exact:
-            return _random_best(rng, solver.action_values(edges))
-        return int(rng.choice(player.choices(set(open_edges.tolist()))))
+        return int(rng.choice(player.choices(set(np.flatnonzero(~edges).tolist()))))
 
-    return one_by_one(choose)
+    rules = one_by_one(choose)
+    return exact_within(_searched_truth(board, exact), rules) if exact else rules
 
 
 def alphabeta(board: Board, *, nodes: int = 20_000) -> Act:
@@ -148,21 +218,13 @@ def mcts(board: Board, *, simulations: int = 1000, uct_c: float = 2.0) -> Act:
 
 def network(board: Board, *, checkpoint: str) -> Act:
     """A trained network alone: the edge with the highest prior."""
-    trained = _load(board, checkpoint)
-    evaluate = search.network_evaluator(
-        board, trained.config.network, trained.config.search.utility
-    )
-    return from_agent(agents.network_agent(evaluate), trained.params)
+    return of_network(_load(board, checkpoint), 0)
 
 
 def searched(board: Board, *, checkpoint: str, simulations: int = 64) -> Act:
     """A trained network with search."""
     _at_least("simulations", simulations, 1)
-    trained = _load(board, checkpoint)
-    settings = trained.config.search
-    evaluate = search.network_evaluator(board, trained.config.network, settings.utility)
-    agent = agents.search_agent(board, settings, evaluate, simulations)
-    return from_agent(agent, trained.params)
+    return of_network(_load(board, checkpoint), simulations)
 
 
 def engine(
@@ -170,32 +232,19 @@ def engine(
     *,
     checkpoint: str,
     simulations: int = 64,
-    edges: int = 32,
+    edges: int = 40,
     nodes: int = 1_000_000,
 ) -> Act:
     """A network with search, exact once few edges are left.
 
-    Where the exact solver would visit more than ``nodes`` positions, the search moves.
+    Where the exact solver would visit more than ``nodes`` positions, the search moves;
+    by default that is after about half a second on one core at 40 edges of 5x5.
     As the solver remembers positions, whether it does can depend on earlier games.
     """
     _at_least("edges", edges, 0)
     _at_least("nodes", nodes, 1)
     look = searched(board, checkpoint=checkpoint, simulations=simulations)
-    solver = _exact_solver(board)
-
-    def act(key: Array, states: State, history: np.ndarray) -> np.ndarray:
-        rng = generator(key)
-        actions = np.full(len(states.to_play), -1, np.int32)
-        for row in np.flatnonzero(np.sum(~states.edges, axis=1) <= edges):
-            values = solver.action_values(states.edges[row], limit=nodes)
-            if values is not None:
-                actions[row] = _random_best(rng, values)
-        (left,) = np.nonzero(actions < 0)
-        if len(left):
-            actions[left] = look(key, take(states, left), history[left])
-        return actions
-
-    return act
+    return exact_within(_searched_truth(board, edges, nodes), look)
 
 
 def _at_least(option: str, value: int, least: int) -> None:
@@ -212,17 +261,12 @@ def _check_dots(board: Board) -> None:
         raise ConfigError(f"boards have at most 64 dots here, {board} has more")
 
 
-def _exact_solver(board: Board) -> Any:
+def _searched_truth(board: Board, edges: int, nodes: int | None = None) -> Truth:
+    _check_dots(board)
     try:
-        from azdab import exact
+        return truth.from_search(board, edges, nodes)
     except ImportError:
         raise _missing("numba", "azdab[exact]") from None
-    _check_dots(board)
-    return exact.Solver(board)
-
-
-def _random_best(rng: np.random.Generator, values: np.ndarray) -> int:
-    return int(rng.choice(np.flatnonzero(values == values.max())))
 
 
 @functools.lru_cache(maxsize=4)

@@ -3,13 +3,14 @@
 import functools
 import itertools
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from azdab import game, hosted, ratings
+from azdab import arena, game, hosted, ratings
 from azdab.game import Board, State
+from azdab.hosted import Act
 from azdab.players import Player
 from azdab.ratings import Ratings, Score, Sprt
 
@@ -73,44 +74,45 @@ def _step(board: Board) -> Callable[[State, np.ndarray], State]:
 
 def play_pairs(
     board: Board,
-    players: tuple[Player, Player],
+    acts: tuple[Act, Act],
     openings: np.ndarray,
     key: jax.Array,
     advance: Advance = lambda games: None,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> arena.Match:
     """Play each opening twice, with the sides swapped, all games in step.
 
     Args:
       board: the board.
-      players: A and B.
+      acts: how A and B move; each is asked only for its own moves.
       openings: ``int32[P, plies]``.
       key: random key of the players.
       advance: told of progress.
 
     Returns:
-      The moves, ``int32[2 P, E]``, and A's final margins, ``int32[2 P]``, in the
-      order of :class:`Match`.
+      The ``2 P`` games in the order of :class:`Match`, in numpy.
     """
-    given = np.repeat(openings, 2, axis=0)
-    count, plies = given.shape
-    a_seat = np.arange(count) % 2
-    actions = np.zeros((count, board.num_edges), np.int32)
-    actions[:, :plies] = given
-    states = game.init_batch(board, count)
+    given = np.repeat(openings, 2, axis=0).T
+    plies, count = given.shape
+    a_seat: Any = np.arange(count, dtype=np.int8) % 2
+    actions: Any = np.zeros((board.num_edges, count), np.int32)
+    actions[:plies] = given
+    here: Any = jax.tree.map(np.asarray, game.init_batch(board, count))
+    history = []
     for ply in range(board.num_edges):
         if ply >= plies:
-            here: State = jax.tree.map(np.asarray, states)
             keys = jax.random.split(jax.random.fold_in(key, ply))
-            for player, player_key, seat in zip(players, keys, (a_seat, 1 - a_seat), strict=True):
+            for act, act_key, seat in zip(acts, keys, (a_seat, 1 - a_seat), strict=True):
                 (rows,) = np.nonzero(here.to_play == seat)
                 if len(rows):
-                    moves = player.act(player_key, hosted.take(here, rows), actions[rows, :ply])
-                    actions[rows, ply] = moves
-        states = _step(board)(states, actions[:, ply])
+                    past = actions[:ply, rows].T
+                    actions[ply, rows] = act(act_key, hosted.take(here, rows), past)
+        history.append(here)
+        here = jax.tree.map(np.asarray, _step(board)(here, actions[ply]))
         advance(count / board.num_edges)
-    scores = np.asarray(states.scores, np.int32)
-    lead = scores[:, 0] - scores[:, 1]
-    return actions, np.where(a_seat == 0, lead, -lead)
+    lead = here.scores[:, 0].astype(np.int32) - here.scores[:, 1]
+    states = jax.tree.map(lambda *x: np.stack(x), *history)
+    random: Any = np.repeat(np.arange(board.num_edges)[:, None] < plies, count, axis=1)
+    return arena.Match(states, actions, random, a_seat, np.where(a_seat == 0, lead, -lead))
 
 
 def play_match(
@@ -146,14 +148,15 @@ def play_match(
         key = jax.random.fold_in(jax.random.key(seed), number)
         chosen = openings[start : start + batch // 2]
         try:
-            played = play_pairs(board, players, chosen, key, advance)
+            acts = (players[0].act, players[1].act)
+            played = play_pairs(board, acts, chosen, key, advance)
         except KeyboardInterrupt:
             if not len(margin):
                 raise
             interrupted = True
             break
-        actions = np.concatenate([actions, played[0]])
-        margin = np.concatenate([margin, played[1]])
+        actions = np.concatenate([actions, np.transpose(played.actions)])
+        margin = np.concatenate([margin, played.margin])
         decision = sprt.decide(ratings.pair_counts(margin)) if sprt else None
         if decision:
             break

@@ -4,15 +4,16 @@ import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
-from azdab import arena, calibration, exactness, movers, positions
+from azdab import arena, calibration, exactness, hosted, matches, positions
 from azdab.arena import Score
 from azdab.calibration import Calibration
 from azdab.checkpoint import Player
 from azdab.exactness import Judgement, Quality
 from azdab.game import Board
-from azdab.movers import Mover
+from azdab.hosted import Act
 from azdab.positions import PositionSet
 from azdab.truth import Truth
 
@@ -131,9 +132,10 @@ def figures_of_games(truth: Truth, match: arena.Match) -> GameFigures:
     )
 
 
-def figures_of_set(truth: Truth, chosen: PositionSet, mover: Mover) -> Figures:
-    """What a mover does in a set that is not empty."""
-    actions = mover(positions.to_states(truth.board, chosen))
+def figures_of_set(truth: Truth, chosen: PositionSet, act: Act, key: jax.Array) -> Figures:
+    """What a player does in a set that is not empty."""
+    no_history = np.zeros((len(chosen.edges), 0), np.int32)
+    actions = act(key, positions.to_states(truth.board, chosen), no_history)
     judged = exactness.judge(chosen.values, chosen.margin, actions)
     return figures(truth, judged, chosen.edges)
 
@@ -152,16 +154,11 @@ def measure(player: Player, truth: Truth, form: Form, watch: Watch) -> Report:
       watch: who is told.
     """
     board = player.board
-    seeds = [int(x >> 1) for x in np.random.SeedSequence(form.seed).generate_state(6)]
+    seeds = [int(x >> 1) for x in np.random.SeedSequence(form.seed).generate_state(5)]
+    key = jax.random.key(seeds[0])
     engines = {
-        setting_name(count): movers.engine(
-            board,
-            player.config,
-            player.params,
-            count,
-            seeds[0],
-            form.chunk,
-            functools.partial(_advance, watch, count + 1),
+        setting_name(count): hosted.of_network(
+            player, count, form.chunk, functools.partial(_advance, watch, count + 1)
         )
         for count in form.simulations
     }
@@ -171,21 +168,21 @@ def measure(player: Player, truth: Truth, form: Form, watch: Watch) -> Report:
 
     games: dict[str, GameFigures] = {}
     candidates: dict[str, PositionSet] = {}
-    contestants: dict[str, Mover] = {RANDOM: movers.random_mover(seeds[0]), **engines}
-    for name, mover in contestants.items():
+    opponent = hosted.strong(truth)
+    openings = matches.random_openings(board, form.games // 2, form.opening_plies, seeds[1])
+    for name, act in {RANDOM: hosted.random(board), **engines}.items():
         moves = form.games * board.num_edges // 2
         watch.stage(f"games, {name}", cost.get(name, 0) * moves)
-        opponent = movers.strong(truth, seeds[1], form.chunk)
-        match = movers.play(board, (mover, opponent), form.games, form.opening_plies, seeds[2])
+        match = matches.play_pairs(board, (act, opponent), openings, key)
         games[name] = figures_of_games(truth, match)
         if name == usual:
             candidates["play"] = positions.from_match(
-                truth, match, form.positions, seeds[3], only_a=True
+                truth, match, form.positions, seeds[2], only_a=True
             )
 
     watch.stage("positions", 0)
-    candidates["random"] = positions.random_subsets(truth, form.positions, seeds[4])
-    candidates["noisy"] = positions.noisy_play(truth, form.positions, seeds[5], form.chunk)
+    candidates["random"] = positions.random_subsets(truth, form.positions, seeds[3])
+    candidates["noisy"] = positions.noisy_play(truth, form.positions, seeds[4])
     sets: dict[str, dict[str, Figures]] = {}
     calibrations: dict[str, Calibration] = {}
     for set_name in SETS:
@@ -194,9 +191,9 @@ def measure(player: Player, truth: Truth, form: Form, watch: Watch) -> Report:
             continue
         by_chance = exactness.judge_random(chosen.values, chosen.margin)
         sets[set_name] = {RANDOM: figures(truth, by_chance, chosen.edges)}
-        for name, mover in engines.items():
+        for name, act in engines.items():
             watch.stage(f"{set_name} positions, {name}", cost[name] * len(chosen.edges))
-            sets[set_name][name] = figures_of_set(truth, chosen, mover)
+            sets[set_name][name] = figures_of_set(truth, chosen, act, key)
         watch.stage(f"{set_name} positions, calibration", len(chosen.edges))
         forecast = calibration.forecast(
             board,

@@ -6,12 +6,13 @@ wrong elsewhere, and of them only those whose truth is known.
 
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
-from azdab import game, movers
+from azdab import game, hosted, matches
 from azdab.arena import Match
 from azdab.game import Board, State
-from azdab.truth import ILLEGAL, Truth
+from azdab.truth import Truth, has_choice
 
 NOISE = 0.25
 """Share of random moves by the weaker side of the noisy set."""
@@ -31,12 +32,6 @@ class PositionSet(NamedTuple):
     edges: np.ndarray
     margin: np.ndarray
     values: np.ndarray
-
-
-def has_choice(values: np.ndarray) -> np.ndarray:
-    """Where the moves differ in value, ``bool[...]`` from action values ``[..., E]``."""
-    best = values.max(axis=-1)
-    return ((values != ILLEGAL) & (values != best[..., None])).any(axis=-1)
 
 
 def closed_boxes(board: Board, edges: np.ndarray) -> np.ndarray:
@@ -105,10 +100,11 @@ def from_match(truth: Truth, match: Match, count: int, seed: int, *, only_a: boo
     return select(truth, edges, np.asarray(game.margin(match.states))[wanted], count, seed)
 
 
-def noisy_play(truth: Truth, count: int, seed: int, chunk: int) -> PositionSet:
+def noisy_play(truth: Truth, count: int, seed: int) -> PositionSet:
     """Positions of strong play against play that slips: whoever is to move."""
-    strong = movers.strong(truth, seed, chunk)
-    slips = movers.noisy(strong, NOISE, seed + 1)
-    games = 2 * max(1, -(-_ROUNDS * count // (2 * truth.max_edges)))
-    match = movers.play(truth.board, (strong, slips), games, 2, seed)
+    strong = hosted.strong(truth)
+    pairs = max(1, -(-_ROUNDS * count // (2 * truth.max_edges)))
+    openings = matches.random_openings(truth.board, pairs, 2, seed)
+    acts = (strong, hosted.noisy(strong, NOISE))
+    match = matches.play_pairs(truth.board, acts, openings, jax.random.key(seed))
     return from_match(truth, match, count, seed, only_a=False)

@@ -82,7 +82,8 @@ def run_from_options(
     board = _board(options.board, specs, checkpoint)
     if not 0 <= options.opening_plies < board.num_edges:
         raise ConfigError(f"--opening-plies must be less than the {board.num_edges} edges")
-    ratings.load_choix()  # before the games, not after
+    if len(specs) > 2:
+        ratings.load_choix()  # before the games, not after
     contestants = [players.make(spec, board, checkpoint) for spec in specs]
     pairings = len(specs) * (len(specs) - 1) // 2
     with _watching(console, games, pairings) as (advance, finished):

@@ -35,6 +35,12 @@ ILLEGAL = -128
 """What an action value is where the edge is drawn already."""
 
 
+def has_choice(values: np.ndarray) -> np.ndarray:
+    """Where the moves differ in value, ``bool[...]`` from action values ``[..., E]``."""
+    best = values.max(axis=-1)
+    return ((values != ILLEGAL) & (values != best[..., None])).any(axis=-1)
+
+
 @dataclasses.dataclass(frozen=True)
 class Truth:
     """Exact action values of one board's positions.
@@ -79,15 +85,20 @@ def from_table(board: Board) -> Truth:
     return Truth(board, board.num_edges, "table", lambda edges: look_up(edges).astype(np.int8))
 
 
-def from_search(board: Board, max_edges: int) -> Truth:
-    """Values by alpha-beta search; needs numba."""
+def from_search(board: Board, max_edges: int, limit: int | None = None) -> Truth:
+    """Values by alpha-beta search; needs numba.
+
+    With a ``limit``, all values of a position that takes looking at more are ``ILLEGAL``.
+    As the search remembers positions, which those are can depend on earlier ones.
+    """
     from azdab import exact
 
     engine = exact.Solver(board)
 
     def solve(edges: np.ndarray) -> np.ndarray:
-        # Without a limit there is always an answer.
-        return np.stack([np.asarray(engine.action_values(position)) for position in edges])
+        nothing = np.full(board.num_edges, ILLEGAL, np.int8)
+        found = [engine.action_values(position, limit) for position in edges]
+        return np.stack([nothing if values is None else values for values in found])
 
     return Truth(board, max_edges, "search", solve)
 

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from azdab import agents, arena, exactness, movers, positions, truth
+from azdab import agents, arena, exactness, hosted, positions, truth
 from azdab.arena import Match
 from azdab.exactness import PHASES
 from azdab.game import Board
@@ -143,12 +143,12 @@ def test_measured_random_moves_approach_the_computed_ones() -> None:
     known = truth.from_table(BOARD)
     chosen = positions.random_subsets(known, 200, seed=0)
     expected = exactness.quality(exactness.judge_random(chosen.values, chosen.margin))
-    mover = movers.random_mover(1)
+    act, history = hosted.random(BOARD), np.zeros((200, 0), np.int32)
     states = positions.to_states(BOARD, chosen)
-    samples = [
-        exactness.quality(exactness.judge(chosen.values, chosen.margin, mover(states)))
-        for _ in range(100)
-    ]
+    samples = []
+    for key in jax.random.split(jax.random.key(1), 100):
+        actions = act(key, states, history)
+        samples.append(exactness.quality(exactness.judge(chosen.values, chosen.margin, actions)))
     for name in ("optimal", "loss", "keeps"):
         measured = np.mean([getattr(sample, name) for sample in samples])
         assert measured == pytest.approx(getattr(expected, name), rel=0.02)

@@ -289,4 +289,9 @@ def test_a_missing_library_is_named_before_the_games(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "choix", None)
     monkeypatch.setattr(matches, "round_robin", None)
     with pytest.raises(ConfigError, match="ratings need choix: pip install"):
-        run("--match", "greedy", "random", "--board", "2x2")
+        run("--tournament", "greedy", "random", "greedy-min", "--board", "2x2")
+
+
+def test_a_match_needs_no_library_for_ratings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "choix", None)
+    assert "Elo difference" in run("--match", "greedy", "random", "--board", "2x2", "--games", "4")

@@ -3,19 +3,20 @@
 import functools
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 from hypothesis import given
 
-from azdab import batching, exactness, game, movers, positions, truth
+from azdab import batching, exactness, game, hosted, matches, positions, truth
+from azdab.arena import Match
 from azdab.config import ConfigError
-from azdab.game import Board
+from azdab.game import Board, State
 from azdab.positions import PositionSet
 from azdab.truth import ILLEGAL, Truth
 from tests import common
 
 BOARD = Board(2, 2)
-CHUNK = 16
 
 
 @functools.cache
@@ -29,15 +30,25 @@ def partial() -> Truth:
     return truth.from_endgames(BOARD, 6)
 
 
+def play(known: Truth, games: int, seed: int) -> Match:
+    """A random mover against strong play."""
+    openings = matches.random_openings(known.board, games // 2, 2, seed)
+    acts = (hosted.random(known.board), hosted.strong(known))
+    return matches.play_pairs(known.board, acts, openings, jax.random.key(seed))
+
+
+def ask(act: hosted.Act, states: State) -> np.ndarray:
+    """Moves in positions without a history."""
+    return act(jax.random.key(0), states, np.zeros((len(states.edges), 0), np.int32))
+
+
 def make(name: str, known: Truth, seed: int, count: int = 60) -> PositionSet:
     """One of the three sets, with a random mover as the engine."""
     if name == "random":
         return positions.random_subsets(known, count, seed)
     if name == "noisy":
-        return positions.noisy_play(known, count, seed, CHUNK)
-    players = (movers.random_mover(seed), movers.strong(known, seed, CHUNK))
-    match = movers.play(known.board, players, 40, 2, seed)
-    return positions.from_match(known, match, count, seed, only_a=True)
+        return positions.noisy_play(known, count, seed)
+    return positions.from_match(known, play(known, 40, seed), count, seed, only_a=True)
 
 
 @pytest.mark.parametrize("name", ["random", "play", "noisy"])
@@ -70,8 +81,7 @@ def test_sets_depend_on_their_seed_alone(name: str) -> None:
 @pytest.mark.parametrize("name", ["random", "play", "noisy"])
 def test_perfect_play_is_perfect_on_every_set(name: str) -> None:
     chosen = make(name, table(), seed=2)
-    mover = movers.strong(table(), 0, CHUNK)
-    actions = mover(positions.to_states(BOARD, chosen))
+    actions = ask(hosted.strong(table()), positions.to_states(BOARD, chosen))
     quality = exactness.quality(exactness.judge(chosen.values, chosen.margin, actions))
     assert (quality.moves, quality.optimal, quality.loss, quality.keeps) == (60, 1, 0, 1)
     assert quality.stakes > 0
@@ -93,8 +103,7 @@ def test_positions_become_states_with_the_mover_first() -> None:
 
 
 def test_play_positions_are_those_where_the_engine_was_to_move() -> None:
-    players = (movers.random_mover(0), movers.strong(table(), 0, CHUNK))
-    match: Any = movers.play(BOARD, players, 10, 2, seed=0)
+    match: Any = play(table(), 10, seed=0)
     seen = set()
     for ply in range(2, BOARD.num_edges):
         for index in np.flatnonzero(match.states.to_play[ply] == match.a_seat):
@@ -113,7 +122,7 @@ def test_play_positions_are_those_where_the_engine_was_to_move() -> None:
 def test_a_board_without_questions_has_empty_sets() -> None:
     known = truth.from_table(Board(1, 1))
     assert len(positions.random_subsets(known, 10, 0).edges) == 0
-    assert len(positions.noisy_play(known, 10, 0, CHUNK).edges) == 0
+    assert len(positions.noisy_play(known, 10, 0).edges) == 0
 
 
 @given(seed=common.seeds)
@@ -160,7 +169,7 @@ def test_the_source_fits_the_board_and_what_is_installed(monkeypatch: pytest.Mon
 def test_strong_play_is_greedy_where_the_truth_is_not_known() -> None:
     chosen = make("random", table(), seed=5)
     states = positions.to_states(BOARD, chosen)
-    actions = movers.strong(partial(), 0, CHUNK)(states)
+    actions = ask(hosted.strong(partial()), states)
     known = partial().known(chosen.edges)
     assert 0 < known.sum() < len(known)
     judged = exactness.judge(chosen.values, chosen.margin, actions)
@@ -175,11 +184,11 @@ def test_strong_play_is_greedy_where_the_truth_is_not_known() -> None:
 
 
 def test_a_noisy_player_slips_as_often_as_it_should() -> None:
-    def last_edge(states: Any) -> np.ndarray:
+    def last_edge(key: jax.Array, states: State, history: np.ndarray) -> np.ndarray:
         return np.full(len(states.edges), 11, np.int32)
 
     states: Any = game.init_batch(BOARD, 2000)
-    kept = np.mean(movers.noisy(last_edge, 0.6, 0)(states) == 11)
+    kept = np.mean(ask(hosted.noisy(last_edge, 0.6), states) == 11)
     assert kept == pytest.approx(0.4 + 0.6 / 12, abs=0.05)
 
 
