@@ -64,7 +64,8 @@ def test_labels_are_the_exact_values_and_all_optimal_moves(teacher: Any) -> None
 @both
 def test_the_first_line_is_perfect_and_the_others_err(teacher: Any) -> None:
     found = lines(teacher)
-    good = np.take_along_axis(found.optimal, found.action[..., None], axis=-1)[..., 0]
+    optimal, action = np.asarray(found.optimal), np.asarray(found.action)
+    good: Any = np.take_along_axis(optimal, action[..., None], axis=-1)[..., 0]
     assert good[:, 0].all()
     assert 0.5 < good[:, 1:].mean() < 0.99
     by_line = good[:, 1:].mean(axis=-1)

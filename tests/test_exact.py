@@ -3,6 +3,7 @@
 import functools
 
 import hypothesis
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import strategies as st
@@ -48,7 +49,9 @@ def test_action_values_are_those_of_the_table(board: Board, seed: int) -> None:
     edges = random_edges(board, np.random.default_rng(seed))
     found = engine(board).action_values(edges)
     assert found is not None
-    np.testing.assert_array_equal(found, agents.exact_values(common.solved(board), edges))
+    np.testing.assert_array_equal(
+        found, agents.exact_values(common.solved(board), jnp.asarray(edges))
+    )
     assert found.dtype == np.int8
 
 
@@ -65,7 +68,7 @@ def test_values_on_boards_beyond_the_table(size: tuple[int, int]) -> None:
             places = [np.abs(np.array(box) - (row, col)).sum() for box in np.ndindex(size)]
             near = board.box_edges()[np.argsort(places, kind="stable")].ravel()
             edges[list(dict.fromkeys(near.tolist()))[:num_open]] = False
-        assert value(board, edges) == solver.solve(board, edges)[0]
+        assert value(board, edges) == solver.solve(board, jnp.asarray(edges))[0]
 
 
 @pytest.mark.parametrize(
