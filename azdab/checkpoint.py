@@ -249,11 +249,13 @@ def export_player(player: Player, directory: Path, card: str) -> None:
     directory.mkdir(parents=True)
     config.write(player.config, directory / "config.yaml")
     (directory / "README.md").write_text(card, encoding="utf-8")
+    written = directory.absolute() / "best" / str(player.iteration)
     ocp.save_checkpointables(
-        directory.absolute() / "best" / str(player.iteration),
+        written,
         {"params": player.params},
         custom_metadata=_metadata(player.config, player.iteration),
     )
+    (written / "commit_success.txt").unlink(missing_ok=True)  # only says where it was written
 
 
 def fresh(learner: LearnerState, replay: Replay) -> TrainState:
