@@ -11,17 +11,12 @@ from typing import Any
 import jax
 from rich.console import Console
 from rich.progress import (
-    BarColumn,
-    Progress,
     ProgressColumn,
     Task,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 from rich.text import Text
 
-from azdab import __version__, checkpoint, cli, device, measure, report, tournament, truth
+from azdab import __version__, checkpoint, cli, device, measure, progress, report, tournament, truth
 from azdab.checkpoint import Player
 from azdab.config import ConfigError
 from azdab.game import Board
@@ -45,28 +40,18 @@ class _Rate(ProgressColumn):
 @contextmanager
 def watching(console: Console, evaluations: int) -> Iterator[Watch]:
     """A progress bar over so many network evaluations."""
-    progress = Progress(
-        TextColumn("{task.description:<36}"),
-        BarColumn(bar_width=24),
-        _Rate(),
-        TextColumn("elapsed"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(elapsed_when_finished=False),
-        console=console,
-        transient=True,
-    )
-    bar = progress.add_task("", total=evaluations)
+    shown = progress.bar(console, "{task.description:<36}", _Rate(), transient=True)
+    bar = shown.add_task("", total=evaluations)
     planned = 0
 
     def stage(name: str, cost: int) -> None:
         # What a stage takes is an estimate: each starts where it should.
         nonlocal planned
-        progress.update(bar, description=name, completed=planned)
+        shown.update(bar, description=name, completed=planned)
         planned += cost
 
-    with progress:
-        yield Watch(stage, lambda done: progress.advance(bar, done))
+    with shown:
+        yield Watch(stage, lambda done: shown.advance(bar, done))
 
 
 def form(board: Board, options: Any) -> Form:

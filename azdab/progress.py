@@ -7,6 +7,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
@@ -17,22 +18,35 @@ from rich.table import Table
 from azdab.phases import Memory
 
 
+def bar(console: Console, label: str, *columns: ProgressColumn, transient: bool) -> Progress:
+    """A progress bar with the time that has passed and the time left.
+
+    Args:
+      console: where it is drawn.
+      label: in front, in rich's format for a task.
+      columns: behind the bar.
+      transient: whether it disappears when done.
+    """
+    return Progress(
+        TextColumn(label),
+        BarColumn(bar_width=24),
+        *columns,
+        TextColumn("elapsed"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(elapsed_when_finished=False),
+        console=console,
+        transient=transient,
+    )
+
+
 class Display:
     """A progress bar with the current phase, and one line per iteration above it."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self._progress = Progress(
-            TextColumn("iteration"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[phase]}"),
-            TextColumn("elapsed"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(elapsed_when_finished=False),
-            console=console,
-        )
+        phase = TextColumn("{task.fields[phase]}")
+        self._progress = bar(console, "iteration", MofNCompleteColumn(), phase, transient=False)
         self._task = TaskID(0)
 
     def __enter__(self) -> "Display":

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import TextColumn
 from rich.table import Table
 
-from azdab import __version__, hosted, matches, players, ratings, report
+from azdab import __version__, hosted, matches, players, progress, ratings, report
 from azdab.config import ConfigError
 from azdab.game import Board
 from azdab.matches import Advance, Match, Tournament
@@ -126,29 +126,20 @@ def _watching(
     console: Console, games: int, pairings: int
 ) -> Iterator[tuple[Advance, Callable[[Match], None]]]:
     """A progress bar over all games, with a line above it for each finished match."""
-    progress = Progress(
-        TextColumn("games"),
-        BarColumn(bar_width=24),
-        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-        TextColumn("elapsed"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(elapsed_when_finished=False),
-        console=console,
-        transient=True,
-    )
-    bar = progress.add_task("", total=games * pairings)
+    done_of = TextColumn("{task.completed:.0f}/{task.total:.0f}")
+    shown = progress.bar(console, "games", done_of, transient=True)
+    bar = shown.add_task("", total=games * pairings)
     done = 0
 
     def finished(match: Match) -> None:
         # A sequential test may have ended the match early.
         nonlocal done
         done += games
-        progress.update(bar, completed=done)
+        shown.update(bar, completed=done)
         console.print(match_line(match), highlight=False, soft_wrap=True)
 
-    with progress:
-        yield lambda more: progress.advance(bar, more), finished
+    with shown:
+        yield lambda more: shown.advance(bar, more), finished
 
 
 def _interval(interval: Interval, form: str) -> str:
