@@ -170,7 +170,7 @@ def _search(h: Any, v: Any, depth: Any, alpha: Any, beta: Any, g: Any, m: Memory
     entry = m.table[(mixed >> Word(32)) & Word(len(m.table) - 1)]
     first: Any = _NO_MOVE
     if entry[0] == h and entry[1] == v:
-        packed = np.int64(entry[2])
+        packed: Any = np.int64(entry[2])
         known, low, high = packed >> 24, (packed >> 16 & 255) - 128, (packed >> 8 & 255) - 128
         first = packed & 255
         if known >= depth and (low >= beta or high <= alpha or low == high):

@@ -63,7 +63,7 @@ def from_agent(
         del history
         calls = iter(range(len(states.to_play)))
 
-        def once(states: State) -> Array:
+        def once(states: State) -> Any:
             return compiled(params, jax.random.fold_in(key, next(calls)), states)
 
         return batching.in_chunks(once, chunk, report)(states).astype(np.int32)
