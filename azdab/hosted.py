@@ -77,7 +77,7 @@ def one_by_one(choose: Callable[[np.random.Generator, np.ndarray], int]) -> Act:
     def act(key: Array, states: State, history: np.ndarray) -> np.ndarray:
         del history
         rng = generator(key)
-        return np.array([choose(rng, edges) for edges in states.edges], np.int32)
+        return np.array([choose(rng, edges) for edges in np.asarray(states.edges)], np.int32)
 
     return act
 
