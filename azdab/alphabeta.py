@@ -26,6 +26,7 @@ from azdab.chains import (
     grow,
     jit,
     lowest,
+    unfinished,
     words,
 )
 from azdab.game import Board
@@ -219,8 +220,7 @@ def _choose(h: Any, v: Any, moves: Any, g: Any, m: Memory) -> Any:
         best, place = -_INFINITY, 0
         for i in range(len(moves)):
             next_h, next_v = draw(h, v, moves[i])
-            left = (h | (h >> g.width) | v | (v >> ONE)) & g.boxes
-            closed = count(left & ~(next_h | (next_h >> g.width) | next_v | (next_v >> ONE)))
+            closed = unfinished(h, v, g) - unfinished(next_h, next_v, g)
             if closed:
                 value = _search(next_h, next_v, depth, best - closed, _INFINITY, g, m) + closed
             else:

@@ -91,25 +91,12 @@ def programs(
     }
 
 
-def endgame_times(board: Board, open_edges: int, count: int) -> list[float]:
-    """Seconds to solve positions of greedy play, from nothing and on one core.
-
-    Args:
-      board: the board.
-      open_edges: edges left in them.
-      count: how many positions.
-    """
+def endgame_times(board: Board, positions: np.ndarray) -> list[float]:
+    """Seconds to solve each of the positions ``bool[N, E]``, from nothing and on one core."""
     from azdab import exact  # only here is numba needed
 
-    greedy = agents.greedy_agent(board)
-
-    @jax.jit
-    def play(key: Array) -> Array:
-        match = arena.play_match(board, (greedy, greedy), (None, None), key, count, 0)
-        return match.states.edges[board.num_edges - open_edges]
-
     seconds = []
-    for edges in np.asarray(play(jax.random.key(0))):
+    for edges in positions:
         solver = exact.Solver(board)
         solver.value(np.ones(board.num_edges, bool))  # loads the compiled code
         start = time.perf_counter()
@@ -119,14 +106,18 @@ def endgame_times(board: Board, open_edges: int, count: int) -> list[float]:
 
 
 def measure_endgames(board: Board, console: Console) -> None:
-    """Print how long the exact engine takes by the number of edges left."""
+    """Print how long the exact engine takes on positions of greedy play, by edges left."""
     table = Table(title=f"exact values on {board}, one core", title_justify="left")
     for column in ("edges left", "positions", "median s", "max s"):
         table.add_column(column, justify="right")
     counts = {20: 40, 24: 40, 28: 40, 32: 40, 36: 40, 38: 20, 40: 10}
     usable = {left: count for left, count in counts.items() if left <= board.num_edges}
+    greedy = agents.greedy_agent(board)
+    play = functools.partial(arena.play_match, board, (greedy, greedy), (None, None))
+    games = jax.jit(play, static_argnums=(1, 2))(jax.random.key(0), max(counts.values()), 0)
+    edges = np.asarray(games.states.edges)
     for left, count in track(list(usable.items()), "solving", console=console, transient=True):
-        seconds = endgame_times(board, left, count)
+        seconds = endgame_times(board, edges[board.num_edges - left, :count])
         row = (left, count, f"{statistics.median(seconds):.5f}", f"{max(seconds):.5f}")
         table.add_row(*map(str, row))
     console.print(table)
@@ -149,6 +140,7 @@ def main(argv: list[str] | None = None) -> int:
         if options.rounds < 1:
             raise ConfigError(f"--rounds must be at least 1, got {options.rounds}")
         run_config = config.from_dict(config.merge(config.read(options.config), settings))
+        config.require_engine(run_config)
     except ConfigError as error:
         command.error(str(error))
     board = Board(run_config.board.rows, run_config.board.cols)

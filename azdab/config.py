@@ -10,6 +10,7 @@ holds must reach the environment before JAX is loaded.
 
 import dataclasses
 import difflib
+import importlib.util
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -243,6 +244,18 @@ def from_dict(values: Mapping[str, Any]) -> Config:
         return pydantic.TypeAdapter(Config).validate_python(values)
     except pydantic.ValidationError as error:
         raise ConfigError(_explain(error)) from None
+
+
+def require_engine(config: Config) -> None:
+    """Refuse a config that needs the exact engine where numba is not installed.
+
+    Raises:
+      ConfigError: says what to install.
+    """
+    if config.uses_engine and importlib.util.find_spec("numba") is None:
+        raise ConfigError(
+            f"selfplay.solver_horizon above {TABLE_HORIZON} needs numba: pip install 'azdab[exact]'"
+        )
 
 
 def _explain(error: pydantic.ValidationError) -> str:

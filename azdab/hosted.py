@@ -257,8 +257,8 @@ def _missing(library: str, package: str) -> ConfigError:
 
 
 def _check_dots(board: Board) -> None:
-    if (board.rows + 1) * (board.cols + 1) > 64:
-        raise ConfigError(f"boards have at most 64 dots here, {board} has more")
+    if (board.rows + 1) * (board.cols + 1) > truth.SEARCH_DOTS:
+        raise ConfigError(f"boards have at most {truth.SEARCH_DOTS} dots here, {board} has more")
 
 
 def _searched_truth(board: Board, edges: int, nodes: int | None = None) -> Truth:

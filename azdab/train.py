@@ -1,7 +1,6 @@
 """``python -m azdab.train``: AlphaZero from zero. Read :func:`train` from top to bottom."""
 
 import functools
-import importlib.util
 import signal
 import sys
 import time
@@ -297,11 +296,7 @@ def main(argv: list[str] | None = None) -> int:
             list_configs(console)
             return 0
         run, run_config = open_run(options, settings)
-        if run_config.uses_engine and importlib.util.find_spec("numba") is None:
-            raise ConfigError(
-                f"selfplay.solver_horizon above {config.TABLE_HORIZON} needs numba: "
-                "pip install 'azdab[exact]'"
-            )
+        config.require_engine(run_config)
     except ConfigError as error:
         command.error(str(error))
     device.apply_settings(run_config)
