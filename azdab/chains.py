@@ -156,9 +156,15 @@ def degrees(h: Any, v: Any, g: Any) -> Any:
 
 
 @jit
+def open_boxes(h: Any, v: Any, g: Any) -> Any:
+    """The boxes that have an open edge."""
+    return (h | (h >> g.width) | v | (v >> ONE)) & g.boxes
+
+
+@jit
 def unfinished(h: Any, v: Any, g: Any) -> Any:
     """How many boxes have an open edge."""
-    return count((h | (h >> g.width) | v | (v >> ONE)) & g.boxes)
+    return count(open_boxes(h, v, g))
 
 
 @jit
@@ -188,49 +194,37 @@ def grow(start: Any, within: Any, h: Any, v: Any, g: Any) -> Any:
 
 @jit
 def forced(h: Any, v: Any, g: Any) -> Any:
-    """Take every box that is right to take whatever follows.
+    """Close every box that can be closed, and how many could hand over the turn instead.
 
-    All capturable chains but one are taken: leaving two boxes (or the four of a
-    chain open at both ends) hands over the turn, and once is enough. A box that
-    cannot be left so is taken too.
+    Whatever the order, the same boxes fall: those that lose their open edges one by
+    one from the leaves, as trees with at most one edge that leads elsewhere. To hand
+    over the turn the mover leaves two boxes of a tree with such an edge, by drawing
+    it last, or else four in a row of a tree without, by drawing the edge in their
+    middle. Once is enough, and two are better than four.
 
     Returns:
-      Boxes taken; the length of the chain held back and the boxes it leaves when it
-      hands over the turn (2 or 4), both 0 if there is none; the open edges once
-      everything, the held chain too, is gone. No box then has one open edge.
+      The boxes that fall; of them how many to leave to hand over the turn, 0 if that
+      cannot be done; the open edges after all have fallen.
     """
-    taken = 0
-    while True:
-        one, two, _ = degrees(h, v, g)
-        held, held_leave = ZERO, 0
-        take, todo = ZERO, one
-        while todo and not take:
-            chain = todo & (~todo + ONE)
-            todo ^= chain
-            end, leave = chain, 2
-            while True:
-                end = neighbours(end, h, v, g) & ~chain & (one | two)
-                if not end:
-                    break
-                chain |= end
-                if end & one:
-                    todo &= ~end
-                    leave = 4
-                    break
-            if count(chain) < leave:
-                take = chain
-            elif not held:
-                held, held_leave = chain, leave
-            elif held_leave > leave:
-                take = held
-            else:
-                take = chain
-        if not take:
-            after_h, after_v = erase(held, h, v, g)
-            return taken, count(held), held_leave, after_h, after_v
-        taken += count(take)
-        h = h & ~(take | (take << g.width))
-        v = v & ~(take | (take << ONE))
+    after_h, after_v = h, v
+    one, _, _ = degrees(after_h, after_v, g)
+    if not one:
+        return 0, 0, h, v
+    while one:
+        after_h, after_v = erase(one, after_h, after_v, g)
+        one, _, _ = degrees(after_h, after_v, g)
+    fallen = open_boxes(h, v, g) ^ open_boxes(after_h, after_v, g)
+    beside = neighbours(fallen, h, v, g) & fallen
+    above, below = h & ~(fallen << g.width), (h >> g.width) & ~(fallen >> g.width)
+    left, right = v & ~(fallen << ONE), (v >> ONE) & ~(fallen >> ONE)
+    leave = 0
+    if beside & (above | below | left | right):
+        leave = 2
+    elif beside:
+        one, _, _ = degrees(h, v, g)
+        inner = fallen & ~one
+        leave = 4 if neighbours(inner, h, v, g) & inner else 0
+    return count(fallen), leave, after_h, after_v
 
 
 @jit

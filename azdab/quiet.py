@@ -4,14 +4,15 @@
 the game leave far fewer (Berlekamp, "The Dots and Boxes Game", 2000; Barker and
 Korf, "Solving Dots-And-Boxes", AAAI 2012):
 
-* **Captures are forced.** The mover takes every box it can, except that of one last
-  chain it may leave two boxes (four of one open at both ends) to hand over the turn.
-  A last chain of ``k`` boxes is then worth ``k - 2 + |x + 2|``, where ``x`` is what
-  the rest is worth to whoever must move in it. The search sees *quiet* positions only.
+* **Captures are forced.** The mover takes every box it can, except that it may leave
+  two of the last (four where two will not do) to hand over the turn. ``k`` boxes are
+  then worth ``k - 2 + |x + 2|``, where ``x`` is what the rest is worth to whoever must
+  move in it. The search sees *quiet* positions only.
 * **A chain is opened in one way.** All edges beside its boxes are the same move; of
   two boxes, the edge between them is the best.
 * **Where a chain lies does not matter.** Chains between borders, and loops, become
-  counts by length, and of each only the shortest is ever opened.
+  counts by length. Of the short chains (one or two boxes, which cannot hand over the
+  turn), of the long ones and of the loops only the shortest is ever opened.
 
 What remains is a search with null windows and a transposition table, whose entries
 hold the whole position, so that nothing rests on a hash. The tests compare its
@@ -40,7 +41,8 @@ from azdab.chains import (
 
 # A move in a quiet position: 0-63 and 64-127 draw a bit of h and of v, and
 _OPEN_CHAIN_AT = 128  # + box: open the chain through a box
-_OPEN_LOOP, _OPEN_CHAIN, _NO_MOVE = 253, 254, 255  # the shortest that stands alone
+_OPEN_LOOP, _OPEN_SHORT, _OPEN_LONG = 252, 253, 254  # the shortest that stands alone
+_NO_MOVE = 255
 
 _RESULT_BITS = Word(64 - LOOP_BITS)
 
@@ -93,6 +95,13 @@ def draw(h: Any, v: Any, move: Any) -> Any:
 
 
 @jit
+def _by_kind(chains: Any, g: Any) -> Any:
+    """The counts of chains of one or two boxes, and those of longer ones."""
+    short = chains & (g.fields[0, 3] - ONE)  # a board too small for long ones has none
+    return short, chains ^ short
+
+
+@jit
 def _list_moves(h: Any, v: Any, chains: Any, loops: Any, depth: Any, g: Any, m: Any) -> Any:
     """Write the moves of a quiet position; returns how many, and how many are safe."""
     _, two, _ = degrees(h, v, g)
@@ -120,8 +129,12 @@ def _list_moves(h: Any, v: Any, chains: Any, loops: Any, depth: Any, g: Any, m: 
         todo &= ~chain
         m.moves[depth, total], m.order[depth, total] = _OPEN_CHAIN_AT + lowest(start), -count(chain)
         total += 1
-    if chains:
-        m.moves[depth, total], m.order[depth, total] = _OPEN_CHAIN, -g.lengths[0, lowest(chains)]
+    short, long = _by_kind(chains, g)
+    if short:
+        m.moves[depth, total], m.order[depth, total] = _OPEN_SHORT, -g.lengths[0, lowest(short)]
+        total += 1
+    if long:
+        m.moves[depth, total], m.order[depth, total] = _OPEN_LONG, -g.lengths[0, lowest(long)]
         total += 1
     if loops:
         m.moves[depth, total], m.order[depth, total] = _OPEN_LOOP, -g.lengths[1, lowest(loops)]
@@ -186,8 +199,9 @@ def _open(h: Any, v: Any, chains: Any, loops: Any, move: Any, g: Any) -> Any:
       The boxes that the opponent takes or leaves, the boxes it leaves when it hands
       the turn back (0: it cannot), and the position after that.
     """
-    if move == _OPEN_CHAIN:
-        length = g.lengths[0, lowest(chains)]
+    if move in (_OPEN_SHORT, _OPEN_LONG):
+        short, long = _by_kind(chains, g)
+        length = g.lengths[0, lowest(short if move == _OPEN_SHORT else long)]
         return length, 2 if length > 2 else 0, h, v, chains - g.fields[0, length], loops
     if move == _OPEN_LOOP:
         length = g.lengths[1, lowest(loops)]
@@ -207,8 +221,8 @@ def _open(h: Any, v: Any, chains: Any, loops: Any, move: Any, g: Any) -> Any:
         after_h, after_v = h, v & ~box
     else:
         after_h, after_v = h & ~(box << g.width), v
-    taken, held, leave, after_h, after_v = forced(after_h, after_v, g)
-    return taken + held, leave, after_h, after_v, chains, loops
+    length, leave, after_h, after_v = forced(after_h, after_v, g)
+    return length, leave, after_h, after_v, chains, loops
 
 
 @jit
@@ -310,7 +324,7 @@ def _search(
 @jit
 def position_value(h: Any, v: Any, guess: Any, g: Any, m: Any, table: Any) -> Any:
     """The mover's future margin in any position, by null windows from a guess (MTD(f))."""
-    taken, held, leave, h, v = forced(h, v, g)
+    taken, leave, h, v = forced(h, v, g)
     boxes = unfinished(h, v, g)
     low, high = -boxes, boxes
     value = min(max(guess + ((guess ^ boxes) & 1), low), high)
@@ -322,6 +336,4 @@ def position_value(h: Any, v: Any, guess: Any, g: Any, m: Any, table: Any) -> An
             high = value
         else:
             low = value
-    if held:
-        return taken + held - leave + abs(low + leave)
-    return taken + low
+    return taken - leave + abs(low + leave) if leave else taken + low

@@ -3,6 +3,7 @@
 import functools
 
 import hypothesis
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -69,6 +70,46 @@ def test_values_on_boards_beyond_the_table(size: tuple[int, int]) -> None:
             near = board.box_edges()[np.argsort(places, kind="stable")].ravel()
             edges[list(dict.fromkeys(near.tolist()))[:num_open]] = False
         assert value(board, edges) == solver.solve(board, jnp.asarray(edges))[0]
+
+
+def safe_play(board: Board, num_open: int, rng: np.random.Generator) -> np.ndarray:
+    """Random safe edges until none is left, then any, as long as more than so many are open."""
+    box_edges, edges = board.box_edges(), np.zeros(board.num_edges, bool)
+    for only_safe in (True, False):
+        for edge in rng.permutation(board.num_edges):
+            if (~edges).sum() == num_open:
+                return edges
+            touched = (box_edges == edge).any(axis=1)
+            if not only_safe or (edges[box_edges[touched]].sum(axis=1) < 2).all():
+                edges[edge] = True
+    return edges
+
+
+@pytest.mark.parametrize("size", [(3, 5), (4, 4), (5, 5)], ids=lambda size: f"{size[0]}x{size[1]}")
+def test_values_in_endgames_of_safe_play(size: tuple[int, int]) -> None:
+    board, num_open = Board(*size), 17
+    rng = np.random.default_rng(4)
+    solve = jax.jit(lambda masks: solver.solve_table(masks[None])[..., 0])
+    for _ in range(8):
+        root = safe_play(board, num_open, rng)
+        endgame = solver.endgame(board, jnp.asarray(root), num_open)
+        table = np.asarray(solve(endgame.box_masks))
+        subsets = rng.integers(0, len(table), 4000)
+        positions = np.repeat(root[None], len(subsets), axis=0)
+        positions[:, np.asarray(endgame.open_edges)] = subsets[:, None] >> np.arange(num_open) & 1
+        found = [engine(board).value(edges) for edges in positions]
+        np.testing.assert_array_equal(found, table[subsets])
+
+
+def test_a_long_chain_may_have_to_be_opened_before_a_short_one() -> None:
+    """A lone chain of four costs less here than one of two, which keeps its tempo for later."""
+    board = Board(4, 4)
+    edges = np.ones(board.num_edges, bool)
+    edges[[1, 2, 5, 7, 9, 10, 11, 12, 13, 15, 16, 17, 18, 23, 28, 29, 30, 33, 34, 38]] = False
+    found = engine(board).action_values(edges)
+    expected = solver.solve(board, jnp.asarray(edges))[1]
+    np.testing.assert_array_equal(found, expected)
+    assert value(board, edges) == -2
 
 
 @pytest.mark.parametrize(
