@@ -111,7 +111,8 @@ def measure_endgames(board: Board, console: Console) -> None:
     for column in ("edges left", "positions", "median s", "max s"):
         table.add_column(column, justify="right")
     counts = {20: 40, 24: 40, 28: 40, 32: 40, 36: 40, 38: 20, 40: 10}
-    usable = {left: count for left, count in counts.items() if left <= board.num_edges}
+    # From nearer the empty board a search takes minutes.
+    usable = {left: count for left, count in counts.items() if left <= 2 * board.num_edges // 3}
     greedy = agents.greedy_agent(board)
     play = functools.partial(arena.play_match, board, (greedy, greedy), (None, None))
     games = jax.jit(play, static_argnums=(1, 2))(jax.random.key(0), max(counts.values()), 0)
@@ -141,6 +142,8 @@ def main(argv: list[str] | None = None) -> int:
             raise ConfigError(f"--rounds must be at least 1, got {options.rounds}")
         run_config = config.from_dict(config.merge(config.read(options.config), settings))
         config.require_engine(run_config)
+        if options.endgames:
+            config.require_numba("--endgames")
     except ConfigError as error:
         command.error(str(error))
     board = Board(run_config.board.rows, run_config.board.cols)

@@ -30,7 +30,7 @@ from azdab.learner import LearnerState
 from azdab.network import Params
 from azdab.replay import Replay
 
-FORMAT = 1
+FORMAT = 2
 """Version of the layout above, stored in every checkpoint."""
 
 

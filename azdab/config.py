@@ -25,6 +25,13 @@ _STRICT = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False, use_attribute
 TABLE_HORIZON = 16
 """Endings of at most this many edges are solved in dense tables on the device."""
 
+ENGINE_DOTS = 64
+"""Most dots of a board that the exact engine takes: its words have so many bits."""
+
+
+FeatureSet = Literal["edges", "chains"]
+"""What the network is shown, see :mod:`azdab.features`."""
+
 
 class ConfigError(ValueError):
     """A config that cannot be used; the message is one line and says what to change."""
@@ -51,6 +58,8 @@ class NetworkConfig:
 
     family: Literal["resnet", "resnet_attention"] = "resnet"
     """Residual blocks with global pooling, or the same followed by self-attention."""
+    features: FeatureSet = "chains"
+    """Inputs: what is drawn, or chains and parities too."""
     filters: PositiveInt = 64
     """Channels of the trunk."""
     blocks: PositiveInt = 4
@@ -121,6 +130,8 @@ class ReplayConfig:
     """The window never shrinks below this many of the newest positions."""
     window_fraction: float = Field(default=0.5, gt=0, le=1)
     """The window grows as this share of all positions generated so far."""
+    opening_weight: NonNegativeFloat = 1.0
+    """Positions are drawn in proportion to this power of their open edges; 0: uniformly."""
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -131,9 +142,9 @@ class LearnerConfig:
     """Positions per step."""
     steps_per_iteration: PositiveInt = 400
     """Optimiser steps after each round of self-play."""
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    """AdamW, or SGD with Nesterov momentum 0.9."""
-    learning_rate: PositiveFloat = 2e-3
+    optimizer: Literal["adamw", "muon", "sgd"] = "muon"
+    """AdamW, Muon (kernels; AdamW for the rest), or SGD with Nesterov momentum 0.9."""
+    learning_rate: PositiveFloat = 4e-3
     """Peak learning rate; a cosine takes it to a tenth over `schedule_steps`."""
     warmup_steps: NonNegativeInt = 100
     """Steps of linear warm-up."""
@@ -205,6 +216,12 @@ class Config:
     device: DeviceConfig = DeviceConfig()
 
     def __post_init__(self) -> None:
+        dots = (self.board.rows + 1) * (self.board.cols + 1)
+        if self.uses_engine and dots > ENGINE_DOTS:
+            raise ValueError(
+                f"selfplay.solver_horizon must be at most {TABLE_HORIZON} on boards of more than "
+                f"{ENGINE_DOTS} dots, got {self.selfplay.solver_horizon} and {dots} dots"
+            )
         batch = self.selfplay.parallel_games * self.examples_per_game
         if self.replay.capacity < batch:
             raise ValueError(
@@ -252,10 +269,18 @@ def require_engine(config: Config) -> None:
     Raises:
       ConfigError: says what to install.
     """
-    if config.uses_engine and importlib.util.find_spec("numba") is None:
-        raise ConfigError(
-            f"selfplay.solver_horizon above {TABLE_HORIZON} needs numba: pip install 'azdab[exact]'"
-        )
+    if config.uses_engine:
+        require_numba(f"selfplay.solver_horizon above {TABLE_HORIZON}")
+
+
+def require_numba(what: str) -> None:
+    """Refuse ``what`` where numba is not installed.
+
+    Raises:
+      ConfigError: says what to install.
+    """
+    if importlib.util.find_spec("numba") is None:
+        raise ConfigError(f"{what} needs numba: pip install 'azdab[exact]'")
 
 
 def _explain(error: pydantic.ValidationError) -> str:

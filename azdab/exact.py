@@ -13,7 +13,7 @@ from jaxtyping import Bool, Int
 
 from azdab.chains import Word, edge_bits, geometry, jit, unfinished, words
 from azdab.game import Board
-from azdab.quiet import Scratch, draw, position_value
+from azdab.quiet import Scratch, draw, position_value, reaches
 
 _ILLEGAL = -128
 
@@ -32,6 +32,22 @@ def _action_values(h: Any, v: Any, bits: Any, g: Any, m: Any, table: Any, values
             values[edge] = closed + guess if closed else -guess
             best = max(best, values[edge])
     return best
+
+
+@jit
+def _best_action(h: Any, v: Any, bits: Any, order: Any, g: Any, m: Any, table: Any) -> Any:
+    """The first optimal edge in ``order``, and the position's value."""
+    boxes, value = unfinished(h, v, g), position_value(h, v, 0, g, m, table)
+    for edge in order:
+        next_h, next_v = draw(h, v, bits[edge])
+        closed = boxes - unfinished(next_h, next_v, g)
+        if closed:
+            good = reaches(next_h, next_v, value - closed, g, m, table)
+        else:
+            good = not reaches(next_h, next_v, 2 - value, g, m, table)
+        if good:
+            return edge, value
+    return order[0], value
 
 
 @jit
@@ -109,6 +125,23 @@ class Solver:
         h, v = self._start(edges, limit)
         value = position_value(h, v, 0, *self._memory)
         return int(value) if self._finished() else None
+
+    def best_action(
+        self, edges: Bool[np.ndarray, "E"], order: Int[np.ndarray, "r"], limit: int | None = None
+    ) -> tuple[int, int] | None:
+        """An optimal move, at less cost than the values of all moves.
+
+        Args:
+          edges: ``bool[E]``, the drawn edges.
+          order: ``int64[r]``, all open edges: the earliest of the optimal ones is chosen.
+          limit: as in :meth:`value`.
+
+        Returns:
+          The edge and the position's value; None if the limit was too low.
+        """
+        h, v = self._start(edges, limit)
+        edge, value = _best_action(h, v, self._edge_bits, order, *self._memory)
+        return (int(edge), int(value)) if self._finished() else None
 
     def action_values(
         self, edges: Bool[np.ndarray, "E"], limit: int | None = None

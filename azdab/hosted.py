@@ -15,9 +15,9 @@ from jaxtyping import Array
 
 from azdab import agents, baselines, batching, checkpoint, search, truth
 from azdab.agents import Agent
-from azdab.config import ConfigError
+from azdab.config import ENGINE_DOTS, ConfigError
 from azdab.game import Board, State
-from azdab.truth import ILLEGAL, Truth
+from azdab.truth import Truth
 
 Act = Callable[[Array, State, np.ndarray], np.ndarray]
 """``(key, states, history) -> actions``.
@@ -87,12 +87,10 @@ def exact_within(known: Truth, other: Act) -> Act:
 
     def act(key: Array, states: State, history: np.ndarray) -> np.ndarray:
         edges = np.asarray(states.edges)
-        values = np.full(edges.shape, ILLEGAL, np.int8)
+        actions = np.full(len(edges), -1, np.int32)
         within = known.known(edges)
-        values[within] = known.action_values(edges[within])
-        best = values.max(axis=1, keepdims=True)
-        actions = baselines.random_choices(generator(key), values == best)
-        (left,) = np.nonzero(best[:, 0] == ILLEGAL)
+        actions[within] = known.optimal_actions(generator(key), edges[within])
+        (left,) = np.nonzero(actions < 0)
         if len(left):
             actions[left] = other(key, take(states, left), history[left])
         return actions
@@ -257,8 +255,8 @@ def _missing(library: str, package: str) -> ConfigError:
 
 
 def _check_dots(board: Board) -> None:
-    if (board.rows + 1) * (board.cols + 1) > truth.SEARCH_DOTS:
-        raise ConfigError(f"boards have at most {truth.SEARCH_DOTS} dots here, {board} has more")
+    if (board.rows + 1) * (board.cols + 1) > ENGINE_DOTS:
+        raise ConfigError(f"boards have at most {ENGINE_DOTS} dots here, {board} has more")
 
 
 def _searched_truth(board: Board, edges: int, nodes: int | None = None) -> Truth:

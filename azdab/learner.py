@@ -1,10 +1,11 @@
 """The learner: losses, one optimiser step, and a phase of steps in one ``lax.scan``."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+import optax.contrib
 from jaxtyping import Array, Float, Int
 
 from azdab import network, replay, search, symmetry
@@ -52,7 +53,12 @@ class Losses(NamedTuple):
 
 
 def optimizer(config: LearnerConfig) -> optax.GradientTransformation:
-    """Clipping, then AdamW or SGD, on a warm-up and cosine schedule."""
+    """Clipping, then Muon, AdamW or SGD, on a warm-up and cosine schedule.
+
+    Muon (Jordan et al., 2024) orthogonalises the updates of matrices. Scaled as in
+    "Muon is Scalable for LLM Training" (Liu et al., 2025) they are as large as
+    AdamW's, so one learning rate serves both and everything that is not a matrix.
+    """
     schedule = optax.warmup_cosine_decay_schedule(
         init_value=0.0 if config.warmup_steps else config.learning_rate,
         peak_value=config.learning_rate,
@@ -62,6 +68,13 @@ def optimizer(config: LearnerConfig) -> optax.GradientTransformation:
     )
     if config.optimizer == "adamw":
         update = optax.adamw(schedule, weight_decay=config.weight_decay, mask=_decayed)
+    elif config.optimizer == "muon":
+        update = optax.contrib.muon(
+            schedule,
+            weight_decay=config.weight_decay,
+            consistent_rms=0.2,
+            muon_weight_dimension_numbers=_matrices,
+        )
     else:
         update = optax.chain(
             optax.add_decayed_weights(config.weight_decay, mask=_decayed),
@@ -73,6 +86,20 @@ def optimizer(config: LearnerConfig) -> optax.GradientTransformation:
 def _decayed(params: Params) -> Params:
     """Weight decay applies to kernels, not to biases and norm scales."""
     return jax.tree.map(lambda x: x.ndim > 1, params)
+
+
+def _matrices(params: Params) -> Params:
+    """Which axes of the kernels are inputs and which outputs; None: not a matrix."""
+
+    def matrix(path: Any, x: Array) -> optax.contrib.MuonDimensionNumbers | None:
+        module, name = (key.key for key in path[-2:])
+        if name != "kernel":
+            return None
+        inputs = 1 if module in ("query", "key", "value") else x.ndim - 1
+        axes = tuple(range(x.ndim))
+        return optax.contrib.MuonDimensionNumbers(axes[:inputs], axes[inputs:])
+
+    return jax.tree_util.tree_map_with_path(matrix, params)
 
 
 def init(key: Array, board: Board, config: Config) -> LearnerState:

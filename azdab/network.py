@@ -1,11 +1,6 @@
 """The network: what a position is worth and which edges to draw.
 
-The board is seen on its ``(rows + 1) x (cols + 1)`` grid of dots: the cell of dot
-``(r, c)`` holds the horizontal edge to its right, the vertical edge below it and
-the box between them. That is a quarter of the cells of the drawn lattice, with
-nothing lost.
-
-Three heads:
+Its inputs are in :mod:`azdab.features`. Three heads:
 
 * policy: logits over the ``E`` edges;
 * margin: a distribution over the mover's *future* margin in boxes, from which
@@ -27,6 +22,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from azdab import game
 from azdab.config import NetworkConfig
+from azdab.features import features
 from azdab.game import Board
 from azdab.layers import AttentionBlock, Conv, GlobalPool, ResidualBlock
 
@@ -67,40 +63,6 @@ def possible_margins(board: Board, edges: Bool[Array, "*b E"]) -> Bool[Array, "*
     return (jnp.abs(support) <= num_open) & ((support - num_open) % 2 == 0)
 
 
-def features(
-    board: Board, edges: Bool[Array, "*b E"], margin: Int[Array, "*b"]
-) -> Float[Array, "*b H W 10"]:
-    """Input planes on the dot grid, ``float32[..., rows + 1, cols + 1, 10]``.
-
-    Edge to the right: open, drawn. Edge below: open, drawn. Box: 0, 1, 2, 3 or 4
-    edges drawn. Last, ``margin / num_boxes`` everywhere. A cell whose edge or box
-    does not exist is empty in its planes, so the border needs no plane of its own.
-
-    Args:
-      board: the board.
-      edges: drawn edges.
-      margin: the mover's score margin in boxes; 0 where it must not matter.
-    """
-    lead = edges.shape[:-1]
-    height, width = board.rows + 1, board.cols + 1
-
-    def pad(planes: Array) -> Array:
-        missing = ((0, height - planes.shape[-3]), (0, width - planes.shape[-2]), (0, 0))
-        return jnp.pad(planes, ((0, 0),) * len(lead) + missing)
-
-    right, below = game.grid(board, edges)
-    score = jnp.broadcast_to(
-        (margin / board.num_boxes)[..., None, None, None], (*lead, height, width, 1)
-    )
-    planes = [
-        pad(jnp.stack([~right, right], axis=-1)),
-        pad(jnp.stack([~below, below], axis=-1)),
-        pad(jax.nn.one_hot(game.box_degrees(board, edges), 5)),
-        score,
-    ]
-    return jnp.concatenate([plane.astype(jnp.float32) for plane in planes], axis=-1)
-
-
 class Network(nn.Module):
     """The trunk and its three heads.
 
@@ -115,8 +77,9 @@ class Network(nn.Module):
     def __call__(self, edges: Array, margin: Array) -> NetworkOutput:
         board, filters = self.board, self.config.filters
         dtype = jnp.bfloat16 if self.config.mixed_precision else jnp.float32
-        x = features(board, edges, margin).astype(dtype)
-        x = Conv(filters, 3, ((1, 1), (1, 1)), dtype)(x)
+        inputs = features(board, self.config.features, edges, margin)
+        x = Conv(filters, 3, ((1, 1), (1, 1)), dtype)(inputs.cells)
+        x += nn.Dense(filters, use_bias=False, dtype=dtype)(inputs.board)[:, None, None]
         for _ in range(self.config.blocks):
             x = ResidualBlock(filters, dtype)(x)
         if self.config.family == "resnet_attention":

@@ -337,3 +337,20 @@ def position_value(h: Any, v: Any, guess: Any, g: Any, m: Any, table: Any) -> An
         else:
             low = value
     return taken - leave + abs(low + leave) if leave else taken + low
+
+
+@jit
+def reaches(h: Any, v: Any, bound: Any, g: Any, m: Any, table: Any) -> Any:
+    """Whether the mover's future margin is at least ``bound``, which has its parity.
+
+    Anything once the nodes allowed are spent.
+    """
+    taken, leave, h, v = forced(h, v, g)
+    boxes, need = unfinished(h, v, g), bound - taken + leave
+    if leave and need <= 0:
+        return True
+    high, low = need - leave, 2 - need - leave
+    if _search(h, v, ZERO, ZERO, boxes, high, np.int64(0), g, m, table) >= high:
+        return True
+    # Handing over the turn pays if the rest is bad enough for whoever must move in it.
+    return leave > 0 and _search(h, v, ZERO, ZERO, boxes, low, np.int64(0), g, m, table) < low

@@ -10,6 +10,9 @@ from azdab.config import ReplayConfig
 from azdab.game import Board
 from azdab.selfplay import Example, zero_examples
 
+CANDIDATES = 4
+"""Draws among which an example is chosen by weight."""
+
 
 class Replay(NamedTuple):
     """The buffer. Donate it to the function that adds to it: it is updated in place.
@@ -58,7 +61,18 @@ def window(config: ReplayConfig, total: Int[Array, ""]) -> Int[Array, ""]:
 
 
 def sample(replay: Replay, config: ReplayConfig, key: Array, batch_size: int) -> Example:
-    """Draw ``batch_size`` examples uniformly from the window, with replacement."""
-    age = jax.random.randint(key, (batch_size,), 0, window(config, replay.total))
+    """Draw ``batch_size`` examples from the window, with replacement.
+
+    Each is one of ``CANDIDATES`` uniform draws, chosen with a probability proportional
+    to its number of open edges to the power ``opening_weight``: short endings are many
+    and soon mastered.
+    """
+    age_key, choice_key = jax.random.split(key)
+    shape = (batch_size, CANDIDATES)
+    age = jax.random.randint(age_key, shape, 0, window(config, replay.total))
     index = (replay.total - 1 - age) % config.capacity
+    open_edges = jnp.sum(~replay.examples.edges[index], axis=-1)
+    weight = config.opening_weight * jnp.log(jnp.maximum(open_edges, 1).astype(jnp.float32))
+    choice = jax.random.categorical(choice_key, weight)
+    index = jnp.take_along_axis(index, choice[:, None], axis=1)[:, 0]
     return jax.tree.map(lambda x: x[index], replay.examples)

@@ -136,7 +136,7 @@ def load_pyplot() -> Any:
     try:
         import matplotlib
     except ImportError:
-        raise ConfigError("pictures need: pip install 'azdab[notebooks]'") from None
+        raise ConfigError("pictures need: pip install 'azdab[evaluate]'") from None
     matplotlib.use("agg")
     from matplotlib import pyplot
 

@@ -14,8 +14,8 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from azdab import agents, batching, solver
-from azdab.config import ConfigError
+from azdab import agents, baselines, batching, solver
+from azdab.config import ENGINE_DOTS, ConfigError
 from azdab.game import Board
 
 TABLE_EDGES = 24
@@ -23,9 +23,6 @@ TABLE_EDGES = 24
 
 ENDGAME_EDGES = 24
 """Most edges left that :func:`from_endgames` takes: a table of 2^24 bytes per position."""
-
-SEARCH_DOTS = 64
-"""Most dots of a board that :func:`from_search` takes: its words have so many bits."""
 
 SEARCH_EDGES = 40
 """Most edges left that :func:`from_search` takes. On 5x5, 32 take milliseconds, 36 some
@@ -50,12 +47,15 @@ class Truth:
       max_edges: positions with at most this many edges left are known.
       source: where the values come from, in words.
       solve: ``bool[N, E] -> int8[N, E]`` for known positions, N > 0.
+      choose: a cheaper way to one optimal move: a random generator and a position
+        ``bool[E]`` to the move, -1 where a limit was too low. None: there is none.
     """
 
     board: Board
     max_edges: int
     source: str
     solve: Callable[[np.ndarray], np.ndarray]
+    choose: Callable[[np.random.Generator, np.ndarray], int] | None = None
 
     def known(self, edges: np.ndarray) -> np.ndarray:
         """Which positions have few enough edges left, ``bool[...]``."""
@@ -77,6 +77,18 @@ class Truth:
         distinct = np.unpackbits(packed, axis=-1, count=self.board.num_edges).astype(bool)
         return self.solve(distinct)[which.reshape(-1)]
 
+    def optimal_actions(self, rng: np.random.Generator, edges: np.ndarray) -> np.ndarray:
+        """A random optimal move, ``int32[N]``, in known positions; -1 over a limit.
+
+        Args:
+          rng: chooses among the optimal moves.
+          edges: ``bool[N, E]``, drawn edges of unfinished positions.
+        """
+        if self.choose is not None:
+            return np.array([self.choose(rng, position) for position in edges], np.int32)
+        values = self.action_values(edges)
+        return baselines.random_choices(rng, values == values.max(axis=-1, keepdims=True))
+
 
 def from_table(board: Board) -> Truth:
     """Everything about a board of at most ``TABLE_EDGES`` edges."""
@@ -88,8 +100,9 @@ def from_table(board: Board) -> Truth:
 def from_search(board: Board, max_edges: int, limit: int | None = None) -> Truth:
     """Values by alpha-beta search; needs numba.
 
-    With a ``limit``, all values of a position that takes looking at more are ``ILLEGAL``.
-    As the search remembers positions, which those are can depend on earlier ones.
+    Nothing is known of a position that takes looking at more than ``limit``: its values
+    are all ``ILLEGAL``. As the search remembers positions, which those are can depend on
+    earlier ones.
     """
     from azdab import exact
 
@@ -100,7 +113,11 @@ def from_search(board: Board, max_edges: int, limit: int | None = None) -> Truth
         found = [engine.action_values(position, limit) for position in edges]
         return np.stack([nothing if values is None else values for values in found])
 
-    return Truth(board, max_edges, "search", solve)
+    def choose(rng: np.random.Generator, edges: np.ndarray) -> int:
+        found = engine.best_action(edges, rng.permutation(np.flatnonzero(~edges)), limit)
+        return -1 if found is None else found[0]
+
+    return Truth(board, max_edges, "search", solve, choose)
 
 
 def from_endgames(board: Board, max_edges: int) -> Truth:
@@ -124,12 +141,12 @@ def of(board: Board, max_edges: int) -> Truth:
     if board.num_edges <= TABLE_EDGES:
         return from_table(board)
     dots = (board.rows + 1) * (board.cols + 1)
-    searchable = dots <= SEARCH_DOTS and max_edges <= SEARCH_EDGES
+    searchable = dots <= ENGINE_DOTS and max_edges <= SEARCH_EDGES
     if searchable and importlib.util.find_spec("numba"):
         return from_search(board, max_edges)
     if max_edges <= ENDGAME_EDGES:
         return from_endgames(board, max_edges)
     raise ConfigError(
         f"no exact values on {board} with {max_edges} edges left: at most {SEARCH_EDGES} on boards "
-        f"of {SEARCH_DOTS} dots with pip install 'azdab[exact]', otherwise {ENDGAME_EDGES}"
+        f"of {ENGINE_DOTS} dots with pip install 'azdab[exact]', otherwise {ENDGAME_EDGES}"
     )

@@ -5,12 +5,13 @@ again, slowly, so that agreement means something.
 """
 
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from hypothesis import strategies as st
 
 from azdab import agents, game
@@ -174,3 +175,14 @@ def same_trees(a: Any, b: Any) -> bool:
     """Whether two trees hold the same bits."""
     jax.tree.map(np.testing.assert_array_equal, a, b)
     return bool(jax.tree.structure(a) == jax.tree.structure(b))  # type: ignore[operator]
+
+
+def refused(main: Callable[[list[str]], int], capsys: Any, *argv: str) -> str:
+    """The one line with which a command is refused."""
+    with pytest.raises(SystemExit) as stop:
+        main(list(argv))
+    assert stop.value.code == 2
+    error: str = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "Traceback" not in error
+    return error

@@ -20,6 +20,7 @@ ORDER = [
     "alphabeta",
     "endings",
     "layers",
+    "features",
     "network",
     "search",
     "selfplay",

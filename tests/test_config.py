@@ -52,6 +52,11 @@ from azdab.config import Config, ConfigError
             "network: num_heads must divide filters, got 4 and 10",
         ),
         (
+            {"board": {"rows": 8, "cols": 8}, "selfplay": {"solver_horizon": 17}},
+            "selfplay.solver_horizon must be at most 16 on boards of more than 64 dots, "
+            "got 17 and 81 dots",
+        ),
+        (
             {"arena": {"num_games": 3}},
             "arena.num_games: input should be a multiple of 2, got 3",
         ),

@@ -1,5 +1,6 @@
 """The command: what it prints and writes, and what it refuses."""
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -42,15 +43,7 @@ def written(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
-    """The one line with which the command is refused."""
-    with pytest.raises(SystemExit) as stop:
-        evaluate.main(list(argv))
-    assert stop.value.code == 2
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1
-    assert "Traceback" not in error
-    return error
+refused = functools.partial(common.refused, evaluate.main)
 
 
 def test_figures_are_complete_and_possible(written: Any) -> None:

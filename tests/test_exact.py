@@ -56,6 +56,19 @@ def test_action_values_are_those_of_the_table(board: Board, seed: int) -> None:
     assert found.dtype == np.int8
 
 
+@hypothesis.given(
+    st.sampled_from([Board(2, 2), Board(2, 3), Board(1, 4), Board(3, 1)]), common.seeds
+)
+def test_the_best_action_is_the_first_optimal_one(board: Board, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    edges = random_edges(board, rng)
+    edges[rng.integers(board.num_edges)] = False
+    values = np.asarray(agents.exact_values(common.solved(board), jnp.asarray(edges)))
+    order = rng.permutation(np.flatnonzero(~edges))
+    first = next(edge for edge in order if values[edge] == values.max())
+    assert engine(board).best_action(edges, order) == (first, values.max())
+
+
 @pytest.mark.parametrize("size", [(4, 4), (5, 5), (3, 6), (7, 7), (1, 9)])
 def test_values_on_boards_beyond_the_table(size: tuple[int, int]) -> None:
     board, num_open = Board(*size), 13
@@ -186,6 +199,7 @@ def test_a_limit_that_is_too_low_gives_no_value_and_does_no_harm() -> None:
     empty = np.zeros(board.num_edges, bool)
     assert fresh.value(empty, limit=100) is None
     assert fresh.action_values(empty, limit=100) is None
+    assert fresh.best_action(empty, np.arange(board.num_edges), limit=100) is None
     assert fresh.value(empty) == -3
     assert fresh.nodes > 100
 

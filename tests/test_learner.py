@@ -162,7 +162,7 @@ def test_a_new_learner_averages_nothing_yet() -> None:
     assert {x.dtype for x in jax.tree.leaves(state.params)} == {jnp.dtype("float32")}
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("optimizer", ["muon", "adamw", "sgd"])
 def test_updates_on_one_batch_lower_every_loss(optimizer: str) -> None:
     config = config_with(
         optimizer=optimizer, **{"learning_rate": 5e-2} if optimizer == "sgd" else {}

@@ -21,46 +21,6 @@ FAMILIES: list[Any] = ["resnet", "resnet_attention"]
 
 
 @functools.cache
-def features(board: Board) -> Any:
-    return jax.jit(functools.partial(network.features, board))
-
-
-def slow_features(board: Board, edges: list[bool], margin: int) -> np.ndarray:
-    """The planes as the documentation words them, cell by cell."""
-    planes = np.zeros((board.rows + 1, board.cols + 1, 10), np.float32)
-    for row in range(board.rows + 1):
-        for col in range(board.cols + 1):
-            cell = planes[row, col]
-            cell[9] = margin / (board.rows * board.cols)
-            if col < board.cols:
-                cell[1 if edges[board.horizontal(row, col)] else 0] = 1
-            if row < board.rows:
-                cell[3 if edges[board.vertical(row, col)] else 2] = 1
-            if row < board.rows and col < board.cols:
-                sides = [
-                    board.horizontal(row, col),
-                    board.horizontal(row + 1, col),
-                    board.vertical(row, col),
-                    board.vertical(row, col + 1),
-                ]
-                cell[4 + sum(edges[side] for side in sides)] = 1
-    return planes
-
-
-@given(boards, common.seeds)
-def test_each_cell_describes_its_edges_its_box_and_the_margin(board: Board, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    edges = rng.random((3, board.num_edges)) < rng.random()
-    margin = rng.integers(-board.num_boxes, board.num_boxes + 1, 3)
-    found = features(board)(edges, margin)
-    assert found.shape == (3, board.rows + 1, board.cols + 1, 10)
-    assert found.dtype == jnp.float32
-    for index in range(3):
-        expected = slow_features(board, edges[index].tolist(), int(margin[index]))
-        np.testing.assert_allclose(found[index], expected, rtol=1e-6)
-
-
-@functools.cache
 def possible_margins(board: Board) -> Any:
     return jax.jit(functools.partial(network.possible_margins, board))
 
@@ -135,7 +95,7 @@ def test_the_families_differ_by_attention_alone() -> None:
 def test_each_logit_belongs_to_its_own_edge() -> None:
     # With residual branches and pooling cut, a logit sees only the 3x3 cells around its
     # own: drawing an edge must change its own logit and none that is out of sight.
-    board, config = Board(3, 5), NetworkConfig(filters=8, blocks=1)
+    board, config = Board(3, 5), NetworkConfig(features="edges", filters=8, blocks=1)
 
     @jax.jit
     def run(edges: jax.Array) -> Any:

@@ -88,6 +88,22 @@ def test_samples_come_from_the_whole_window_and_nowhere_else(
         assert common.same_trees(picked, jax.tree.map(lambda x: x[0], numbered(number, 1)))
 
 
+@pytest.mark.parametrize("weight", [0.0, 1.0, 2.0])
+def test_positions_with_more_open_edges_are_drawn_more_often(weight: float) -> None:
+    # Example n has popcount(n) of its edges drawn: 7 of them, so 4 to 7 are open.
+    config = ReplayConfig(capacity=CAPACITY, min_window=CAPACITY, opening_weight=weight)
+    buffer, _ = filled([8])
+    drawn = sample(config, 20_000)(buffer, jax.random.key(0))
+    open_edges = np.asarray(~drawn.edges).sum(axis=1)
+    assert set(open_edges.tolist()) == {4, 5, 6, 7}
+    shares = np.bincount(open_edges)[4:] / len(open_edges) / (np.array([1, 3, 3, 1]) / 8)
+    expected = np.arange(4, 8) ** weight
+    # A choice among a few uniform draws comes near the wanted weights, never beyond them.
+    ratio = shares[-1] / shares[0]
+    assert 1 + 0.5 * (expected[-1] / expected[0] - 1) < ratio + 0.05
+    assert ratio < expected[-1] / expected[0] + 0.1
+
+
 @given(st.lists(st.integers(0, 3_000_000), min_size=2, max_size=2))
 def test_the_window_grows_but_never_beyond_capacity_or_what_there_is(totals: list[int]) -> None:
     config = ReplayConfig(capacity=1_000_000, min_window=50_000, window_fraction=0.5)

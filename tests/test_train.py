@@ -1,5 +1,6 @@
 """Whole runs with the smoke preset: resuming, stopping, dying, and refusing."""
 
+import functools
 import json
 import os
 import signal
@@ -80,15 +81,7 @@ def lasting(run: Path) -> list[dict[str, Any]]:
     return [{k: v for k, v in line.items() if not k.startswith(CHANGING)} for line in lines]
 
 
-def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
-    """The one line with which a command is refused."""
-    with pytest.raises(SystemExit) as stop:
-        train.main(list(argv))
-    assert stop.value.code == 2
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1
-    assert "Traceback" not in error
-    return error
+refused = functools.partial(common.refused, train.main)
 
 
 def test_a_run_goes_to_its_end_and_leaves_everything_on_disk(whole: Path) -> None:
