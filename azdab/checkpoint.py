@@ -72,6 +72,20 @@ def _metadata(run_config: Config, iteration: int) -> dict[str, Any]:
     }
 
 
+def _read_metadata(checkpoint: Path) -> dict[str, Any]:
+    """What :func:`_metadata` wrote.
+
+    Raises:
+      ConfigError: the checkpoint is of another format.
+    """
+    metadata: dict[str, Any] = ocp.checkpointables_metadata(checkpoint).custom_metadata or {}
+    if metadata.get("format") != FORMAT:
+        raise ConfigError(
+            f"{checkpoint} has format {metadata.get('format')}, this azdab reads {FORMAT}"
+        )
+    return metadata
+
+
 def _abstract(tree: Any) -> Any:
     """Shapes, dtypes and placement, from which orbax restores."""
     device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
@@ -136,6 +150,16 @@ class Checkpoints:
         )
         state: TrainState = loaded["training"]
         return state._replace(learner=state.learner._replace(ema_params=loaded["params"]))
+
+
+def check_format(run: Path) -> None:
+    """Refuse a run whose checkpoints cannot be read.
+
+    Raises:
+      ConfigError: they are of another format.
+    """
+    for path in (run / "checkpoints").glob("*/_CHECKPOINT_METADATA"):
+        _read_metadata(path.parent.absolute())
 
 
 def find(path: Path, which: str = "best") -> Path:
@@ -216,11 +240,7 @@ def load_player(path: Path, which: str = "best") -> Player:
     checkpoint = find(path, which).absolute()
     logging.getLogger("absl").setLevel(logging.CRITICAL)  # what goes wrong is raised here
     try:
-        metadata = ocp.checkpointables_metadata(checkpoint).custom_metadata or {}
-        if metadata.get("format") != FORMAT:
-            raise ConfigError(
-                f"{checkpoint} has format {metadata.get('format')}, this azdab reads {FORMAT}"
-            )
+        metadata = _read_metadata(checkpoint)
         run_config = config.from_dict(metadata["config"])
         board = Board(run_config.board.rows, run_config.board.cols)
         like = jax.eval_shape(lambda: network.init(jax.random.key(0), board, run_config.network))

@@ -32,6 +32,9 @@ from azdab.config import Config, ConfigError
 from azdab.game import Board
 from azdab.phases import Phases
 
+FIXED = ("board.", "network.", "replay.capacity", "search.utility", "learner.optimizer", "seed")
+"""Settings, or the beginnings of their names, that a run keeps to its end."""
+
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def initial_state(board: Board, config: Config) -> TrainState:
@@ -260,13 +263,13 @@ def open_run(options: Any, settings: dict[str, Any]) -> tuple[Path, Config]:
     old_values = config.read(str(stored))
     old, new = config.from_dict(old_values), config.from_dict(config.merge(old_values, given))
     changed = config.differences(old, new)
-    fixed = [key for key in changed if key.startswith(("board.", "network."))]
-    fixed += [key for key in changed if key in ("replay.capacity", "search.utility", "seed")]
+    fixed = [key for key in changed if key.startswith(FIXED)]
     if fixed:
         raise ConfigError(
             f"{run} cannot continue with another {', '.join(fixed)}: "
             + ", ".join(f"{key} is {changed[key][0]}, not {changed[key][1]}" for key in fixed)
         )
+    checkpoint.check_format(run)
     return run, new
 
 

@@ -153,6 +153,7 @@ def test_where_there_is_no_checkpoint_that_is_said(tmp_path: Path) -> None:
         ),
         (["--replay.capacity", "500"], ["replay.capacity"]),
         (["--search.utility", "win"], ["search.utility"]),
+        (["--learner.optimizer", "sgd"], ["learner.optimizer"]),
         (["--seed", "1"], ["seed"]),
     ],
 )
@@ -172,6 +173,14 @@ def test_what_may_change_is_taken_from_the_command_line(whole: Path) -> None:
     assert run == whole
     assert run_config.learner.learning_rate == 0.5
     assert run_config.learner.batch_size == 16  # from the run, not the default
+
+
+def test_a_run_of_another_format_is_not_continued(
+    whole: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "FORMAT", 99)
+    error = refused(capsys, "--resume", "--run", "whole", "--runs", str(whole.parent))
+    assert "this azdab reads 99" in error
 
 
 def test_an_existing_run_is_not_overwritten(
