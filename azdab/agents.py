@@ -32,17 +32,6 @@ def random_agent(board: Board) -> Agent:
     return act
 
 
-def _around(board: Board, boxes: Bool[Array, "*b rows cols"]) -> Bool[Array, "*b E"]:
-    """The edges beside any of the marked boxes."""
-    lead = boxes.shape[:-2]
-    still = [(0, 0)] * len(lead)
-    tall = jnp.pad(boxes, [*still, (1, 1), (0, 0)])
-    wide = jnp.pad(boxes, [*still, (0, 0), (1, 1)])
-    horizontal = tall[..., :-1, :] | tall[..., 1:, :]
-    vertical = wide[..., :, :-1] | wide[..., :, 1:]
-    return jnp.concatenate([horizontal.reshape(*lead, -1), vertical.reshape(*lead, -1)], axis=-1)
-
-
 def capturable(board: Board, edges: Bool[Array, "*b E"]) -> Int[Array, "*b"]:
     """How many boxes the player to move can close in a row, ``int32[...]``.
 
@@ -53,7 +42,9 @@ def capturable(board: Board, edges: Bool[Array, "*b E"]) -> Int[Array, "*b"]:
         return game.box_degrees(board, edges) == 3
 
     taken = jax.lax.while_loop(
-        lambda edges: three(edges).any(), lambda edges: edges | _around(board, three(edges)), edges
+        lambda edges: three(edges).any(),
+        lambda edges: edges | game.edges_around(board, three(edges)),
+        edges,
     )
 
     def closed(edges: Array) -> Array:
@@ -72,7 +63,7 @@ def greedy_agent(board: Board) -> Agent:
     def act(params: Any, key: Array, states: State) -> Array:
         del params
         legal = game.legal_actions(states)
-        closes = _around(board, game.box_degrees(board, states.edges) == 3) & legal
+        closes = game.edges_around(board, game.box_degrees(board, states.edges) == 3) & legal
         given = capturable(board, states.edges[:, None] | edge[None])
         given = jnp.where(legal, given, 2 * board.num_boxes)
         least = given == given.min(axis=-1, keepdims=True)

@@ -24,6 +24,7 @@ from azdab.chains import (
     forced,
     geometry,
     grow,
+    in_all,
     jit,
     lowest,
     unfinished,
@@ -138,15 +139,6 @@ def _list_moves(h: Any, v: Any, depth: Any, g: Any, m: Memory) -> Any:
 
 
 @jit
-def _in_all(rest: Any, taken: Any, leave: Any) -> Any:
-    """The margin with the boxes that fall first, by what the rest is worth to whoever opens it.
-
-    The mover takes all of them or, if it can, leaves some to hand over the turn.
-    """
-    return taken - leave + abs(rest + leave) if leave else taken + rest
-
-
-@jit
 def _search(h: Any, v: Any, depth: Any, alpha: Any, beta: Any, g: Any, m: Memory) -> Any:
     """The mover's future margin, estimated ``depth`` quiet moves later; fail-soft."""
     taken, leave, h, v = forced(h, v, g)
@@ -160,13 +152,13 @@ def _search(h: Any, v: Any, depth: Any, alpha: Any, beta: Any, g: Any, m: Memory
 
     # From here on the position is quiet, and alpha and beta are those of its value.
     if not h | v:
-        return _in_all(0, taken, leave)
+        return in_all(0, taken, leave)
     m.control[_NODES] += 1
     if m.control[_NODES] > m.control[_LIMIT]:
         return 0
     if depth == 0:
         m.control[_ESTIMATED] = 1
-        return _in_all(_estimate(h, v, g, m), taken, leave)
+        return in_all(_estimate(h, v, g, m), taken, leave)
     mixed = h * Word(0x9E3779B97F4A7C15) ^ (v + ONE) * Word(0xC2B2AE3D27D4EB4F)
     entry = m.table[(mixed >> Word(32)) & Word(len(m.table) - 1)]
     first: Any = _NO_MOVE
@@ -177,7 +169,7 @@ def _search(h: Any, v: Any, depth: Any, alpha: Any, beta: Any, g: Any, m: Memory
         if known >= depth and (low >= beta or high <= alpha or low == high):
             if known != _CERTAIN:
                 m.control[_ESTIMATED] = 1
-            return _in_all(high if high <= alpha else low, taken, leave)
+            return in_all(high if high <= alpha else low, taken, leave)
 
     estimated_before = m.control[_ESTIMATED]
     m.control[_ESTIMATED] = 0
@@ -209,7 +201,7 @@ def _search(h: Any, v: Any, depth: Any, alpha: Any, beta: Any, g: Any, m: Memory
     at_most = best if best < beta else _INFINITY
     entry[0], entry[1] = h, v
     entry[2] = reached << 24 | (at_least + 128) << 16 | (at_most + 128) << 8 | best_move
-    return _in_all(best, taken, leave)
+    return in_all(best, taken, leave)
 
 
 @jit

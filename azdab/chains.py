@@ -20,6 +20,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from azdab.config import ENGINE_DOTS
 from azdab.game import Board
 
 Word = np.uint64
@@ -76,9 +77,6 @@ def _lowest(typing_context: Any, x: Any) -> Any:
 count: Any = _count
 lowest: Any = _lowest
 
-MAX_DOTS = 64
-"""Dots of the largest board: words of open edges have a bit for every dot."""
-
 # A board for compiled code: a record, which numba passes as one pointer.
 Geometry = np.dtype(
     [
@@ -87,7 +85,7 @@ Geometry = np.dtype(
         ("corners", np.uint64, (4, 2)),  # the bits in h and in v of each corner's outer edges
         # Chains (row 0) and loops (row 1) that stand alone are counted by length in bit
         # fields of one word each: one chain of a length; 0 where its field has no room.
-        ("fields", np.uint64, (2, MAX_DOTS)),
+        ("fields", np.uint64, (2, ENGINE_DOTS)),
         ("lengths", np.int64, (2, 64)),  # the length whose field holds a bit
     ]
 )
@@ -100,11 +98,11 @@ def geometry(board: Board) -> np.record:
     """Describe a board.
 
     Raises:
-      ValueError: it has more than ``MAX_DOTS`` dots.
+      ValueError: it has more than ``ENGINE_DOTS`` dots.
     """
     rows, cols, width = board.rows, board.cols, board.cols + 1
-    if (rows + 1) * width > MAX_DOTS:
-        raise ValueError(f"the exact engine takes boards of up to {MAX_DOTS} dots, got {board}")
+    if (rows + 1) * width > ENGINE_DOTS:
+        raise ValueError(f"the exact engine takes boards of up to {ENGINE_DOTS} dots, got {board}")
     g = np.rec.array(np.zeros(1, Geometry))[0]
     g.width = width
     g.boxes = sum(1 << (row * width + col) for row in range(rows) for col in range(cols))
@@ -207,9 +205,10 @@ def forced(h: Any, v: Any, g: Any) -> Any:
       cannot be done; the open edges after all have fallen.
     """
     after_h, after_v = h, v
-    one, _, _ = degrees(after_h, after_v, g)
-    if not one:
+    leaves, _, _ = degrees(h, v, g)
+    if not leaves:
         return 0, 0, h, v
+    one = leaves
     while one:
         after_h, after_v = erase(one, after_h, after_v, g)
         one, _, _ = degrees(after_h, after_v, g)
@@ -221,10 +220,18 @@ def forced(h: Any, v: Any, g: Any) -> Any:
     if beside & (above | below | left | right):
         leave = 2
     elif beside:
-        one, _, _ = degrees(h, v, g)
-        inner = fallen & ~one
+        inner = fallen & ~leaves
         leave = 4 if neighbours(inner, h, v, g) & inner else 0
     return count(fallen), leave, after_h, after_v
+
+
+@jit
+def in_all(rest: Any, taken: Any, leave: Any) -> Any:
+    """The margin with what :func:`forced` gives, by what the rest is worth to whoever opens it.
+
+    The mover takes all of it or, if it can, leaves some to hand over the turn.
+    """
+    return taken - leave + abs(rest + leave) if leave else taken + rest
 
 
 @jit

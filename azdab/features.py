@@ -130,14 +130,13 @@ def _cell_planes(board: Board, edges: Array, found: Chains | None) -> Array:
 
 def _counts(board: Board, edges: Array, found: Chains) -> list[Array]:
     """Open edges, open boxes, safe edges, long chains and loops, ``float32[...]`` each."""
-    drawn = game.box_degrees(board, edges).reshape(*edges.shape[:-1], board.num_boxes)
-    full = jnp.repeat((drawn >= 2)[..., None], 4, axis=-1).reshape(*edges.shape[:-1], -1)
-    unsafe = edges.at[..., board.box_edges().ravel()].max(full)
+    drawn = game.box_degrees(board, edges)
+    unsafe = edges | game.edges_around(board, drawn >= 2)
     share = found.member / jnp.maximum(found.length, 1)
     is_long = (found.length >= LONG) & ~found.is_loop
     return [
         (~edges).sum(axis=-1),
-        (drawn < 4).sum(axis=-1),
+        (drawn < 4).sum(axis=(-1, -2)),
         (~unsafe).sum(axis=-1),
         jnp.round((share * is_long).sum(axis=-1)),
         jnp.round((share * found.is_loop).sum(axis=-1)),

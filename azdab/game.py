@@ -134,6 +134,17 @@ def box_degrees(board: Board, edges: Bool[Array, "*b E"]) -> Int[Array, "*b rows
     return h[..., :-1, :] + h[..., 1:, :] + v[..., :, :-1] + v[..., :, 1:]
 
 
+def edges_around(board: Board, boxes: Bool[Array, "*b rows cols"]) -> Bool[Array, "*b E"]:
+    """The edges beside any of the marked boxes, ``bool[..., E]``."""
+    lead = boxes.shape[:-2]
+    still = [(0, 0)] * len(lead)
+    tall = jnp.pad(boxes, [*still, (1, 1), (0, 0)])
+    wide = jnp.pad(boxes, [*still, (0, 0), (1, 1)])
+    horizontal = tall[..., :-1, :] | tall[..., 1:, :]
+    vertical = wide[..., :, :-1] | wide[..., :, 1:]
+    return jnp.concatenate([horizontal.reshape(*lead, -1), vertical.reshape(*lead, -1)], axis=-1)
+
+
 def legal_actions(state: State) -> Bool[Array, "*b E"]:
     """The edges not yet drawn, ``bool[E]``; all False when the game is over."""
     return ~state.edges

@@ -33,6 +33,7 @@ from azdab.chains import (
     erase,
     forced,
     grow,
+    in_all,
     jit,
     lowest,
     set_aside,
@@ -48,7 +49,7 @@ _RESULT_BITS = Word(64 - LOOP_BITS)
 
 
 _USEFUL = 8192  # the history of an edge lies between minus this and this
-_MAX_EDGES = 112  # of a board with MAX_DOTS dots
+_MAX_EDGES = 112  # of a board with ENGINE_DOTS dots
 
 # What a search writes to beside its table.
 Scratch = np.dtype(
@@ -336,7 +337,7 @@ def position_value(h: Any, v: Any, guess: Any, g: Any, m: Any, table: Any) -> An
             high = value
         else:
             low = value
-    return taken - leave + abs(low + leave) if leave else taken + low
+    return in_all(low, taken, leave)
 
 
 @jit
