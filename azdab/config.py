@@ -28,6 +28,9 @@ TABLE_HORIZON = 16
 ENGINE_DOTS = 64
 """Most dots of a board that the exact engine takes: its words have so many bits."""
 
+MAX_SIDE = 10
+"""Most rows or columns of boxes."""
+
 
 FeatureSet = Literal["edges", "chains"]
 """What the network is shown, see :mod:`azdab.features`."""
@@ -41,9 +44,9 @@ class ConfigError(ValueError):
 class BoardConfig:
     """The board, in boxes."""
 
-    rows: int = Field(default=5, ge=1, le=10)
+    rows: int = Field(default=5, ge=1, le=MAX_SIDE)
     """Rows of boxes."""
-    cols: int = Field(default=5, ge=1, le=10)
+    cols: int = Field(default=5, ge=1, le=MAX_SIDE)
     """Columns of boxes."""
 
     @property

@@ -1,0 +1,426 @@
+"""The engine for people and other programs: one position in, a move or an explanation out.
+
+    >>> from azdab.engine import Engine
+    >>> from azdab.position import Position
+    >>> from azdab.game import Board
+    >>> engine = Engine.load(Board(3, 3))
+    >>> start = Position(Board(3, 3))
+    >>> start = start.play(engine.choose(start))
+
+A network with search plays and explains until few enough edges are left; from there
+on every move and every value is exact. On boards without a network an alpha-beta search
+takes its place.
+"""
+
+import functools
+import importlib.util
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from azdab import baselines, checkpoint, hosted, network, search, truth
+from azdab.checkpoint import Player
+from azdab.config import ENGINE_DOTS, Config, ConfigError
+from azdab.game import Board, State
+from azdab.position import Position
+from azdab.truth import ILLEGAL, Truth
+
+
+class Chooser(Protocol):
+    """Anyone who can play: an :class:`Engine`, or an agent of your own."""
+
+    def choose(self, position: Position) -> int:
+        """A legal move in an unfinished position."""
+        ...
+
+
+class Level(NamedTuple):
+    """How hard the engine tries.
+
+    Attributes:
+      simulations: of the search per move; 0 plays the network's first idea, -1 by simple rules.
+      edges: most edges left from which to play exactly; 0 never.
+      nodes: most positions the exact solver may look at for one move.
+    """
+
+    simulations: int
+    edges: int
+    nodes: int = 300_000
+
+
+LEVELS = {
+    "easy": Level(-1, 0),
+    "medium": Level(0, 0),
+    "hard": Level(256, 40),
+    "max": Level(2048, 44, 3_000_000),
+}
+"""Takes boxes and avoids giving them; the network's intuition; a fraction of a second of
+thought; some seconds of it."""
+
+DEFAULT_LEVEL = "hard"
+
+MAX_SIMULATIONS = 4096
+"""Most simulations per move that are accepted: a tree of so many positions in memory."""
+
+_NODES_PER_SECOND = 500_000
+_TABLE_EDGES_LEFT = 16
+
+
+class Candidate(NamedTuple):
+    """One move, as the engine sees it.
+
+    Attributes:
+      edge: the move.
+      prior: the network's share for it, in 0..1; None without a network.
+      visits: simulations spent on it.
+      margin: the mover's expected final margin in boxes after it; None if not looked at.
+      exact: the mover's final margin under perfect play of both; None where unknown.
+    """
+
+    edge: int
+    prior: float | None
+    visits: int
+    margin: float | None
+    exact: int | None
+
+
+class Analysis(NamedTuple):
+    """What the engine thinks of a position. The mover is whoever is to play.
+
+    Attributes:
+      margin: the mover's expected final margin in boxes; the exact one where it is known.
+        None on boards without a network, before the exact end.
+      win_probability: of the mover, a draw counting half; None as above.
+      exact: the final margin under perfect play, None where unknown.
+      candidates: all legal moves, the best first; none in a finished game.
+    """
+
+    margin: float | None
+    win_probability: float | None
+    exact: int | None
+    candidates: list[Candidate]
+
+    @property
+    def best(self) -> int | None:
+        """The best move, None in a finished game."""
+        return self.candidates[0].edge if self.candidates else None
+
+
+def bundled(board: Board) -> Path | None:
+    """The network for a board that comes with azdab, if there is one."""
+    return checkpoint.bundled().get(str(board))
+
+
+def _probability(margins: np.ndarray, weights: np.ndarray) -> float:
+    """P(margin > 0) + P(margin = 0) / 2."""
+    return float(np.sum(weights * (0.5 + 0.5 * np.sign(margins))))
+
+
+def tilted(values: np.ndarray, weights: np.ndarray, mean: float) -> np.ndarray:
+    """The distribution nearest to ``weights`` (in relative entropy) that has this mean.
+
+    Args:
+      values: ``float[n]``.
+      weights: ``float[n]``, a distribution over them.
+      mean: inside the range of the values with weight, else their nearest bound is taken.
+    """
+    support = weights > 1e-6
+    values, weights = values[support], weights[support]
+    low, high = -4.0, 4.0
+    tilt = weights
+    for _ in range(40):
+        middle = (low + high) / 2
+        tilt = weights * np.exp(middle * (values - values.mean()))
+        tilt = tilt / tilt.sum()
+        low, high = (middle, high) if tilt @ values < mean else (low, middle)
+    whole = np.zeros(len(support))
+    whole[support] = tilt
+    return whole
+
+
+class _Seen(NamedTuple):
+    """What a network and its search say of a batch of positions, on the device."""
+
+    prior: Any
+    margin_weights: Any
+    action: Any
+    value: Any
+    q_values: Any
+    visit_counts: Any
+
+
+@functools.lru_cache(maxsize=16)
+def _seer(board: Board, run: Config, simulations: int) -> Callable[[Any, Any, State], _Seen]:
+    """The compiled network with search."""
+    evaluate = search.network_evaluator(board, run.network, run.search.utility)
+
+    def see(params: Any, key: Any, states: State) -> _Seen:
+        inputs = search.network_inputs(states, run.search.utility)
+        output = network.apply(board, run.network, params, *inputs)
+        legal = ~states.edges
+        prior = jax.nn.softmax(jnp.where(legal, output.prior_logits, -jnp.inf))
+        weights = jax.nn.softmax(output.margin_logits)
+        if not simulations:
+            nothing = jnp.zeros(legal.shape)
+            mean = network.expected_margin(board, output.margin_logits) / board.num_boxes
+            return _Seen(prior, weights, jnp.argmax(prior, axis=-1), mean, nothing, nothing)
+        found = search.search(
+            board, run.search, evaluate, params, key, states,
+            num_simulations=simulations, explore=False,
+        )  # fmt: skip
+        return _Seen(prior, weights, found.action, found.value, found.q_values, found.visit_counts)
+
+    return jax.jit(see)
+
+
+class Engine:
+    """Chooses and explains moves on one board.
+
+    Calls wait for one another; several threads may share an engine.
+
+    Args:
+      board: the board.
+      player: a trained network for it; None plays by alpha-beta search.
+      level: how hard to try.
+      seed: of the choice among moves that are equally good.
+      name: shown to people.
+    """
+
+    def __init__(
+        self,
+        board: Board,
+        player: Player | None,
+        level: Level = LEVELS[DEFAULT_LEVEL],
+        *,
+        seed: int = 0,
+        name: str = "azdab",
+    ) -> None:
+        if player is not None and player.board != board:
+            raise ConfigError(f"{name} plays on {player.board}, not on {board}")
+        if level.simulations > MAX_SIMULATIONS:
+            raise ConfigError(
+                f"at most {MAX_SIMULATIONS} simulations a move, got {level.simulations}"
+            )
+        self.board, self.player, self.level, self.name = board, player, level, name
+        self._seed = seed
+        self._lock = threading.Lock()
+        self._truth = _truth(board, level)
+        self._rules = None if player else _rules(board, level)
+
+    @classmethod
+    def load(
+        cls,
+        where: Board | str,
+        level: Level | str = DEFAULT_LEVEL,
+        *,
+        runs: Path = Path("runs"),
+        seconds: float | None = None,
+        solver: bool = True,
+        seed: int = 0,
+    ) -> "Engine":
+        """An engine from a board or from a checkpoint.
+
+        Args:
+          where: a board, to be played with the network that comes with azdab if there is
+            one; or a checkpoint as :func:`azdab.checkpoint.resolve` reads it.
+          level: a name in :data:`LEVELS` or a level of your own.
+          runs: where runs live.
+          seconds: think about so long for each move; the level's simulations and nodes are
+            set from the speed of this machine.
+          solver: whether to play exactly once few edges are left.
+          seed: of the choice among moves that are equally good.
+
+        Raises:
+          ConfigError: there is no such checkpoint or level.
+        """
+        if isinstance(level, str):
+            if level not in LEVELS:
+                raise ConfigError(f"the levels are {', '.join(LEVELS)}; got '{level}'")
+            level = LEVELS[level]
+        if not solver:
+            level = level._replace(edges=0)
+        path = bundled(where) if isinstance(where, Board) else None
+        if isinstance(where, str):
+            path = checkpoint.resolve(where, runs)
+        player = checkpoint.load_player(path) if path else None
+        board = where if isinstance(where, Board) else player.board if player else None
+        assert board is not None
+        name = f"azdab {path.name}" if path and isinstance(where, Board) else f"azdab {where}"
+        if seconds is not None:
+            level = paced(board, player, level, seconds)
+        return cls(board, player, level, seed=seed, name=name)
+
+    def with_level(self, level: Level) -> "Engine":
+        """The same network at another level."""
+        return Engine(self.board, self.player, level, seed=self._seed, name=self.name)
+
+    def _random(self, position: Position) -> tuple[Any, np.random.Generator]:
+        """The same randomness for the same position and seed."""
+        key = jax.random.fold_in(jax.random.key(self._seed), len(position.moves))
+        return key, np.random.default_rng([self._seed, *position.moves])
+
+    def _see(self, position: Position, key: Any, simulations: int) -> _Seen:
+        assert self.player is not None
+        see = _seer(self.board, self.player.config, simulations)
+        seen = see(self.player.params, key, position.state())
+        return _Seen(*(np.asarray(x)[0] for x in seen))
+
+    def choose(self, position: Position) -> int:
+        """The move to play.
+
+        Raises:
+          ValueError: the game is over, or the position is of another board.
+        """
+        self._check(position)
+        if position.is_over:
+            raise ValueError("the game is over")
+        key, rng = self._random(position)
+        with self._lock:
+            if self._truth and len(position.legal) <= self.level.edges:
+                exact = int(self._truth.optimal_actions(rng, position.edges[None])[0])
+                if exact >= 0:
+                    return exact
+            if self.level.simulations < 0:
+                return int(baselines.greedy_actions(self.board, rng, position.edges[None])[0])
+            if self._rules:
+                return self._by_rules(key, position)
+            return int(self._see(position, key, self.level.simulations).action)
+
+    def analyze(self, position: Position) -> Analysis:
+        """What to think of a position and of each of its moves.
+
+        Raises:
+          ValueError: the position is of another board.
+        """
+        self._check(position)
+        mover_lead = position.lead if position.to_play == 0 else -position.lead
+        if position.is_over:
+            return Analysis(float(mover_lead), 0.5 + 0.5 * np.sign(mover_lead), mover_lead, [])
+        key, _ = self._random(position)
+        with self._lock:
+            exact = self._exact_values(position, mover_lead)
+            seen = None
+            if self.player:
+                seen = self._see(position, key, max(self.level.simulations, 16))
+                chosen = int(seen.action)
+            else:
+                chosen = -1 if exact else self._by_rules(key, position)
+        candidates = [
+            self._candidate(edge, seen, mover_lead, exact.get(edge)) for edge in position.legal
+        ]
+        candidates.sort(
+            key=lambda c: (
+                c.exact if c.exact is not None else 0,
+                c.edge == chosen,
+                c.visits,
+                c.prior or 0,
+            ),
+            reverse=True,
+        )
+        if exact:
+            best_exact = max(exact.values())
+            return Analysis(
+                float(best_exact), 0.5 + 0.5 * float(np.sign(best_exact)), best_exact, candidates
+            )
+        if seen is None:
+            return Analysis(None, None, None, candidates)
+        margin, probability = self._forecast(seen, mover_lead)
+        return Analysis(margin, probability, None, candidates)
+
+    def _check(self, position: Position) -> None:
+        if position.board != self.board:
+            raise ValueError(f"this engine plays on {self.board}, not on {position.board}")
+
+    def _exact_values(self, position: Position, mover_lead: int) -> dict[int, int]:
+        """Final margins of the mover after each move; empty where unknown."""
+        if not self._truth or len(position.legal) > self.level.edges:
+            return {}
+        values = self._truth.action_values(position.edges[None])[0].astype(int)
+        legal = position.legal
+        if (values[legal] == ILLEGAL).any():
+            return {}
+        return {edge: int(values[edge]) + mover_lead for edge in legal}
+
+    def _by_rules(self, key: Any, position: Position) -> int:
+        assert self._rules is not None
+        past = np.asarray(position.moves, np.int32)[None]
+        return int(self._rules(key, position.state(), past)[0])
+
+    def _candidate(
+        self, edge: int, seen: _Seen | None, mover_lead: int, exact: int | None
+    ) -> Candidate:
+        if seen is None:
+            return Candidate(edge, None, 0, None if exact is None else float(exact), exact)
+        visits = int(seen.visit_counts[edge])
+        margin: float | None = None
+        if exact is not None:
+            margin = float(exact)
+        elif visits and self._in_boxes:
+            margin = float(seen.q_values[edge]) * self.board.num_boxes + mover_lead
+        return Candidate(edge, float(seen.prior[edge]), visits, margin, exact)
+
+    @property
+    def _in_boxes(self) -> bool:
+        """Whether the search's values are margins."""
+        return self.player is not None and self.player.config.search.utility == "margin"
+
+    def _forecast(self, seen: _Seen, mover_lead: int) -> tuple[float, float]:
+        """Expected final margin and win probability, from network and search."""
+        margins = np.asarray(network.margins(self.board), float)
+        weights = np.asarray(seen.margin_weights, float)
+        weights = weights / weights.sum()
+        if not self._in_boxes:
+            return float(weights @ margins) + mover_lead, 0.5 + 0.5 * float(seen.value)
+        # The network's distribution, moved to where the search sees its mean.
+        expected = float(seen.value) * self.board.num_boxes
+        weights = tilted(margins, weights, expected)
+        return expected + mover_lead, _probability(margins + mover_lead, weights)
+
+
+def _searchable(board: Board) -> bool:
+    dots = (board.rows + 1) * (board.cols + 1)
+    return dots <= ENGINE_DOTS and importlib.util.find_spec("numba") is not None
+
+
+def _truth(board: Board, level: Level) -> Truth | None:
+    """The exact solver at hand for a level; None where it plays without."""
+    if not level.edges:
+        return None
+    if _searchable(board):
+        return truth.from_search(board, level.edges, level.nodes)
+    if board.num_edges <= truth.TABLE_EDGES:
+        return truth.from_table(board)
+    return truth.from_endgames(board, min(level.edges, _TABLE_EDGES_LEFT))
+
+
+def _rules(board: Board, level: Level) -> hosted.Act:
+    """The player of boards without a network."""
+    if level.simulations > 0 and _searchable(board):
+        return hosted.alphabeta(board, nodes=300 * level.simulations)
+    return hosted.greedy_min(board)
+
+
+def paced(board: Board, player: Player | None, level: Level, seconds: float) -> Level:
+    """A level that takes about ``seconds`` for a move on this machine.
+
+    Half the time goes to the exact solver, half to the search, measured once. The number
+    of simulations is a power of two: each number is a program of its own to compile.
+    """
+    nodes = max(int(seconds / 2 * _NODES_PER_SECOND), 1000)
+    edges = min(truth.SEARCH_EDGES + 8, board.num_edges) if level.edges else 0
+    simulations = 64
+    if player is not None:
+        look = Engine(board, player, Level(simulations, 0))
+        look.choose(Position(board))
+        start = time.perf_counter()
+        look.choose(Position(board))
+        per_second = simulations / (time.perf_counter() - start)
+        wanted = max(seconds / 2 * per_second, 1)
+        simulations = int(min(max(2 ** int(np.log2(wanted)), 16), MAX_SIMULATIONS))
+    return Level(simulations, edges, nodes)
