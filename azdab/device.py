@@ -2,8 +2,10 @@
 
 import os
 import sys
+from typing import Any
 
 import jax
+import platformdirs
 
 from azdab.config import Config
 
@@ -19,6 +21,18 @@ def apply_settings(config: Config) -> None:
     if config.device.memory_gb and total and not fraction_names & os.environ.keys():
         fraction = min(config.device.memory_gb / total, 0.95)
         os.environ["XLA_CLIENT_MEM_FRACTION"] = f"{fraction:.3f}"
+
+
+def enable_cache() -> None:
+    """Keep compiled programs on disk, so that a second start does not compile again.
+
+    A directory the user has set with ``JAX_COMPILATION_CACHE_DIR`` is left alone.
+    """
+    settings: Any = jax.config
+    if not settings.jax_compilation_cache_dir:
+        directory = platformdirs.user_cache_path("azdab") / "xla"
+        settings.update("jax_compilation_cache_dir", str(directory))
+    settings.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
 def gpu_memory_gb() -> float | None:

@@ -1,5 +1,7 @@
 """Pictures of positions: text for the terminal, SVG for pages and notebooks."""
 
+from decimal import Decimal
+
 import numpy as np
 import svg
 from jaxtyping import Bool, Float, Int
@@ -95,6 +97,7 @@ def to_svg(
                     fill=PLAYER_FILLS[owner], fill_opacity=0.45,
                 )
             )  # fmt: skip
+    dashes: list[float | Decimal | int] | None
     for edge in range(board.num_edges):
         flat = edge < board.num_horizontal
         row, col = (

@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -30,14 +30,6 @@ from azdab.config import ENGINE_DOTS, Config, ConfigError
 from azdab.game import Board, State
 from azdab.position import Position
 from azdab.truth import ILLEGAL, Truth
-
-
-class Chooser(Protocol):
-    """Anyone who can play: an :class:`Engine`, or an agent of your own."""
-
-    def choose(self, position: Position) -> int:
-        """A legal move in an unfinished position."""
-        ...
 
 
 class Level(NamedTuple):

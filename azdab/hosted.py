@@ -245,6 +245,11 @@ def engine(
     return exact_within(_searched_truth(board, edges, nodes), look)
 
 
+def solver(board: Board, *, edges: int = 40, nodes: int = 1_000_000) -> Act:
+    """Exact where it can be, else ``greedy-min``."""
+    return exact_within(_searched_truth(board, edges, nodes), greedy_min(board))
+
+
 def _at_least(option: str, value: int, least: int) -> None:
     if value < least:
         raise ConfigError(f"{option} must be at least {least}, got {value}")

@@ -5,15 +5,20 @@ the textbook player, who does not count chains.
 """
 
 import inspect
+import pkgutil
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from jaxtyping import Array
 
 from azdab import config, hosted
 from azdab.config import ConfigError
-from azdab.game import Board
+from azdab.game import Board, State
 from azdab.hosted import Act
+from azdab.position import IllegalMoveError, Position
 
 
 class Player(NamedTuple):
@@ -28,6 +33,49 @@ class Player(NamedTuple):
     act: Act
 
 
+class Chooser(Protocol):
+    """Anyone who can play: an :class:`azdab.engine.Engine`, or an agent of your own."""
+
+    def choose(self, position: Position) -> int:
+        """A legal move in an unfinished position."""
+        ...
+
+
+def custom(board: Board, *, agent: str) -> Act:
+    """An agent of your own: a class or function of the board, ``agent=package.module.Name``.
+
+    It is imported, called with the board, and must return an object with a method
+    ``choose(position)``, as :class:`azdab.engine.Engine` has.
+    """
+    try:
+        made = pkgutil.resolve_name(agent)(board)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"cannot import {agent}: {error}") from None
+    return from_chooser(board, made)
+
+
+def from_chooser(board: Board, chooser: Chooser) -> Act:
+    """Let someone who chooses moves in positions play matches.
+
+    A move that cannot be played ends the match with a :class:`ConfigError`.
+    """
+
+    def act(key: Array, states: State, history: np.ndarray) -> np.ndarray:
+        del key, states
+        moves = []
+        for past in history.tolist():
+            here = Position(board, tuple(past))
+            move = int(chooser.choose(here))
+            try:
+                here.play(move)
+            except IllegalMoveError as error:
+                raise ConfigError(f"an agent chose a move that cannot be played: {error}") from None
+            moves.append(move)
+        return np.array(moves, np.int32)
+
+    return act
+
+
 PLAYERS: dict[str, Callable[..., Act]] = {
     "random": hosted.random,
     "greedy": hosted.greedy,
@@ -38,6 +86,8 @@ PLAYERS: dict[str, Callable[..., Act]] = {
     "network": hosted.network,
     "search": hosted.searched,
     "engine": hosted.engine,
+    "solver": hosted.solver,
+    "custom": custom,
 }
 """The players by name; their keyword arguments are the options of a specification."""
 

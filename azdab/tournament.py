@@ -20,6 +20,7 @@ from azdab import __version__, hosted, matches, players, progress, ratings, repo
 from azdab.config import ConfigError
 from azdab.game import Board
 from azdab.matches import Advance, Match, Tournament
+from azdab.position import parse_board
 from azdab.ratings import Interval, Sprt
 
 GAMES = 200
@@ -79,7 +80,7 @@ def run_from_options(
         raise ConfigError("--tournament needs at least two players")
     if options.sprt and options.sprt[0] >= options.sprt[1]:
         raise ConfigError("--sprt needs ELO0 below ELO1, got {:g} {:g}".format(*options.sprt))
-    board = _board(options.board, specs, checkpoint)
+    board = chosen_board(options.board, specs, checkpoint)
     if not 0 <= options.opening_plies < board.num_edges:
         raise ConfigError(f"--opening-plies must be less than the {board.num_edges} edges")
     if len(specs) > 2:
@@ -108,13 +109,10 @@ def run_from_options(
         plot(result, Path(options.plot))
 
 
-def _board(text: str | None, specs: list[str], checkpoint: Path | str | None) -> Board:
+def chosen_board(text: str | None, specs: list[str], checkpoint: Path | str | None) -> Board:
     """The board asked for, else that of the first network."""
     if text is not None:
-        sizes = re.fullmatch(r"(\d+)x(\d+)", text)
-        if not sizes or "0" in sizes.groups():
-            raise ConfigError(f"--board: write rows and columns of boxes as 5x5, got '{text}'")
-        return Board(int(sizes[1]), int(sizes[2]))
+        return parse_board(text)
     named = [name for spec in specs for name in re.findall(r"[:,]checkpoint=([^,]+)", spec)]
     if checkpoint is None and not named:
         raise ConfigError("no player has a network: say on which --board to play")

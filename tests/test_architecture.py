@@ -54,6 +54,8 @@ ORDER = [
     "report",
     "tournament",
     "evaluate",
+    "review",
+    "review_page",
     "analyze",
     "terminal",
     "protocol",

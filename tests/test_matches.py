@@ -249,8 +249,8 @@ def test_a_sequential_test_on_the_command_line() -> None:
     ("words", "message"),
     [
         (["--match", "greedy", "random"], "say on which --board"),
-        (["--match", "greedy", "random", "--board", "2"], "--board: write rows and columns"),
-        (["--match", "greedy", "random", "--board", "0x2"], "--board: write rows and columns"),
+        (["--match", "greedy", "random", "--board", "2"], "write rows and columns"),
+        (["--match", "greedy", "random", "--board", "0x2"], "write rows and columns"),
         (["--match", "greedy", "randon", "--board", "2x2"], "did you mean 'random'?"),
         (["--match", "greedy", "random", "--board", "2x2", "--games", "7"], "--games must be even"),
         (["--match", "greedy", "random", "--board", "2x2", "--batch", "0"], "--batch must be even"),
@@ -280,9 +280,9 @@ def test_the_board_is_that_of_the_first_network(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(hosted, "trained", trained)
     specs = ["random", "search:simulations=4,checkpoint=first", "network:checkpoint=second"]
-    assert tournament._board(None, specs, None) == boards["first"]
-    assert tournament._board(None, specs, "given") == boards["given"]
-    assert tournament._board("4x2", specs, "given") == Board(4, 2)
+    assert tournament.chosen_board(None, specs, None) == boards["first"]
+    assert tournament.chosen_board(None, specs, "given") == boards["given"]
+    assert tournament.chosen_board("4x2", specs, "given") == Board(4, 2)
 
 
 def test_a_missing_library_is_named_before_the_games(monkeypatch: pytest.MonkeyPatch) -> None:

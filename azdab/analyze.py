@@ -1,0 +1,136 @@
+"""``python -m azdab.analyze``: what the engine thinks of a recorded game."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from azdab import cli, device, exchange, progress, record, review, review_page, structure
+from azdab.config import ConfigError
+from azdab.drawing import PLAYER_LETTERS
+from azdab.engine import DEFAULT_LEVEL, LEVELS, Engine
+from azdab.position import move_name, parse_board
+from azdab.review import Review
+
+
+def table(judged: Review) -> Table:
+    """The game move by move; margins are the first player's."""
+    shown = Table(box=None, pad_edge=False)
+    columns = ["", "", "move", "mark", "lost", "best", "margin of A", "scores", "chains", "control"]
+    for name in columns:
+        shown.add_column(name, justify="right" if name in ("lost", "margin of A") else "left")
+    margins = judged.margins()
+    for ply, verdict in enumerate(judged.verdicts):
+        after = judged.game.position.at(ply + 1)
+        margin, exact = margins[ply + 1], judged.analyses[ply + 1].exact is not None
+        value = "" if margin is None else f"{margin:+.0f}" if exact else f"~{margin:+.1f}"
+        loss = verdict.loss
+        shown.add_row(
+            f"{ply + 1}.",
+            PLAYER_LETTERS[verdict.before.to_play],
+            move_name(after.board, verdict.edge),
+            verdict.mark,
+            "" if not loss else f"{loss:.0f}" if verdict.exact else f"~{loss:.1f}",
+            "" if verdict.edge == verdict.best else move_name(after.board, verdict.best),
+            value,
+            "{}-{}".format(*after.scores),
+            str(structure.long_chains(after)),
+            PLAYER_LETTERS[structure.controller(after)],
+        )
+    return shown
+
+
+def parser() -> cli.Parser:
+    """The command line."""
+    made = cli.Parser(
+        settings=False,
+        prog="python -m azdab.analyze",
+        usage="%(prog)s FILE [--html FILE] [--json FILE] [--text FILE] [--OPTION VALUE ...]",
+        description="Judge a recorded game move by move: azdab's text, the Chinese "
+        "competition's JSON, or an OpenSpiel history.",
+    )
+    made.add_argument("file", metavar="FILE", help="the record")
+    made.add_argument("--game", metavar="N", type=int, default=1, help="which game of the file")
+    made.add_argument("--board", metavar="RxC", help="of an OpenSpiel history that does not say")
+    made.add_argument(
+        "--checkpoint", metavar="NAME", help="a network; otherwise the one that comes with azdab"
+    )
+    made.add_argument("--runs", metavar="DIR", default="runs", help="where runs live")
+    made.add_argument("--level", metavar="LEVEL", default=DEFAULT_LEVEL, help=", ".join(LEVELS))
+    made.add_argument(
+        "--time-per-move", metavar="SECONDS", type=float, help="think so long about each position"
+    )
+    made.add_argument("--html", metavar="FILE", help="write a page with boards and a curve")
+    made.add_argument("--json", metavar="FILE", help="write every figure")
+    made.add_argument("--text", metavar="FILE", help="write the record with remarks")
+    return made
+
+
+def analyze(options: Any, console: Console) -> None:
+    """Judge what the options name, print it and write the files asked for.
+
+    Raises:
+      ConfigError: the record or an option cannot be used.
+    """
+    outputs = {name: getattr(options, name) for name in ("html", "json", "text")}
+    for name, path in outputs.items():
+        if path and not Path(path).absolute().parent.is_dir():
+            raise ConfigError(f"--{name}: there is no directory {Path(path).parent}")
+    if options.time_per_move is not None and not 0 < options.time_per_move <= 3600:
+        raise ConfigError(f"--time-per-move must be 0 to 3600 seconds, got {options.time_per_move}")
+    board = parse_board(options.board) if options.board else None
+    games = exchange.load(Path(options.file), board)
+    if not 1 <= options.game <= len(games):
+        raise ConfigError(f"{options.file} has games 1 to {len(games)}, not {options.game}")
+    game = games[options.game - 1]
+    with console.status("loading the engine"):
+        engine = Engine.load(
+            options.checkpoint or game.board,
+            options.level,
+            runs=Path(options.runs),
+            seconds=options.time_per_move,
+        )
+    if engine.board != game.board:
+        raise ConfigError(f"{options.checkpoint} plays on {engine.board}, not on {game.board}")
+    with progress.bar(console, "positions", transient=True) as shown:
+        bar = shown.add_task("", total=len(game.position.moves) + 1)
+        judged = review.review(game, engine, lambda: shown.advance(bar))
+    console.print(
+        f"{game.first or 'A'} against {game.second or 'B'} on {game.board}, {game.result}. "
+        f"Judged by {engine.name}; ~ is an estimate, the rest exact.",
+        markup=False,
+        highlight=False,
+    )
+    console.print(table(judged))
+    lost = ", ".join(f"{PLAYER_LETTERS[p]} {judged.boxes_lost(p):.1f}" for p in (0, 1))
+    console.print(f"Boxes lost: {lost}.", highlight=False)
+    if options.html:
+        record.write_text(Path(options.html), review_page.page(judged))
+    if options.json:
+        text = json.dumps(review.to_dict(judged), ensure_ascii=False, indent=2)
+        record.write_text(Path(options.json), text + "\n")
+    if options.text:
+        record.write_text(Path(options.text), record.dumps(review.annotated(judged)))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit status."""
+    console = Console()
+    command = parser()
+    options, _ = command.parse(argv)
+    device.enable_cache()
+    try:
+        analyze(options, console)
+    except ConfigError as error:
+        command.error(str(error))
+    except KeyboardInterrupt:
+        console.print("Stopped.")
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
