@@ -12,22 +12,20 @@ on every move and every value is exact. On boards without a network an alpha-bet
 takes its place.
 """
 
-import functools
 import importlib.util
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from azdab import baselines, checkpoint, hosted, network, search, truth
+from azdab import baselines, checkpoint, hosted, insight, truth
 from azdab.checkpoint import Player
-from azdab.config import ENGINE_DOTS, Config, ConfigError
-from azdab.game import Board, State
+from azdab.config import ENGINE_DOTS, ConfigError
+from azdab.game import Board
+from azdab.insight import Seen
 from azdab.position import Position
 from azdab.truth import ILLEGAL, Truth
 
@@ -107,68 +105,6 @@ class Analysis(NamedTuple):
 def bundled(board: Board) -> Path | None:
     """The network for a board that comes with azdab, if there is one."""
     return checkpoint.bundled().get(str(board))
-
-
-def _probability(margins: np.ndarray, weights: np.ndarray) -> float:
-    """P(margin > 0) + P(margin = 0) / 2."""
-    return float(np.sum(weights * (0.5 + 0.5 * np.sign(margins))))
-
-
-def tilted(values: np.ndarray, weights: np.ndarray, mean: float) -> np.ndarray:
-    """The distribution nearest to ``weights`` (in relative entropy) that has this mean.
-
-    Args:
-      values: ``float[n]``.
-      weights: ``float[n]``, a distribution over them.
-      mean: inside the range of the values with weight, else their nearest bound is taken.
-    """
-    support = weights > 1e-6
-    values, weights = values[support], weights[support]
-    low, high = -4.0, 4.0
-    tilt = weights
-    for _ in range(40):
-        middle = (low + high) / 2
-        tilt = weights * np.exp(middle * (values - values.mean()))
-        tilt = tilt / tilt.sum()
-        low, high = (middle, high) if tilt @ values < mean else (low, middle)
-    whole = np.zeros(len(support))
-    whole[support] = tilt
-    return whole
-
-
-class _Seen(NamedTuple):
-    """What a network and its search say of a batch of positions, on the device."""
-
-    prior: Any
-    margin_weights: Any
-    action: Any
-    value: Any
-    q_values: Any
-    visit_counts: Any
-
-
-@functools.lru_cache(maxsize=16)
-def _seer(board: Board, run: Config, simulations: int) -> Callable[[Any, Any, State], _Seen]:
-    """The compiled network with search."""
-    evaluate = search.network_evaluator(board, run.network, run.search.utility)
-
-    def see(params: Any, key: Any, states: State) -> _Seen:
-        inputs = search.network_inputs(states, run.search.utility)
-        output = network.apply(board, run.network, params, *inputs)
-        legal = ~states.edges
-        prior = jax.nn.softmax(jnp.where(legal, output.prior_logits, -jnp.inf))
-        weights = jax.nn.softmax(output.margin_logits)
-        if not simulations:
-            nothing = jnp.zeros(legal.shape)
-            mean = network.expected_margin(board, output.margin_logits) / board.num_boxes
-            return _Seen(prior, weights, jnp.argmax(prior, axis=-1), mean, nothing, nothing)
-        found = search.search(
-            board, run.search, evaluate, params, key, states,
-            num_simulations=simulations, explore=False,
-        )  # fmt: skip
-        return _Seen(prior, weights, found.action, found.value, found.q_values, found.visit_counts)
-
-    return jax.jit(see)
 
 
 class Engine:
@@ -257,12 +193,6 @@ class Engine:
         key = jax.random.fold_in(jax.random.key(self._seed), len(position.moves))
         return key, np.random.default_rng([self._seed, *position.moves])
 
-    def _see(self, position: Position, key: Any, simulations: int) -> _Seen:
-        assert self.player is not None
-        see = _seer(self.board, self.player.config, simulations)
-        seen = see(self.player.params, key, position.state())
-        return _Seen(*(np.asarray(x)[0] for x in seen))
-
     def choose(self, position: Position) -> int:
         """The move to play.
 
@@ -282,7 +212,8 @@ class Engine:
                 return int(baselines.greedy_actions(self.board, rng, position.edges[None])[0])
             if self._rules:
                 return self._by_rules(key, position)
-            return int(self._see(position, key, self.level.simulations).action)
+            assert self.player is not None
+            return int(insight.look(self.player, position, key, self.level.simulations).action)
 
     def analyze(self, position: Position) -> Analysis:
         """What to think of a position and of each of its moves.
@@ -299,7 +230,8 @@ class Engine:
             exact = self._exact_values(position, mover_lead)
             seen = None
             if self.player:
-                seen = self._see(position, key, max(self.level.simulations, 16))
+                simulations = max(self.level.simulations, 16)
+                seen = insight.look(self.player, position, key, simulations)
                 chosen = int(seen.action)
             else:
                 chosen = -1 if exact else self._by_rules(key, position)
@@ -320,9 +252,9 @@ class Engine:
             return Analysis(
                 float(best_exact), 0.5 + 0.5 * float(np.sign(best_exact)), best_exact, candidates
             )
-        if seen is None:
+        if seen is None or self.player is None:
             return Analysis(None, None, None, candidates)
-        margin, probability = self._forecast(seen, mover_lead)
+        margin, probability = insight.forecast(self.player, seen, mover_lead)
         return Analysis(margin, probability, None, candidates)
 
     def _check(self, position: Position) -> None:
@@ -345,34 +277,15 @@ class Engine:
         return int(self._rules(key, position.state(), past)[0])
 
     def _candidate(
-        self, edge: int, seen: _Seen | None, mover_lead: int, exact: int | None
+        self, edge: int, seen: Seen | None, mover_lead: int, exact: int | None
     ) -> Candidate:
-        if seen is None:
-            return Candidate(edge, None, 0, None if exact is None else float(exact), exact)
+        margin = None if exact is None else float(exact)
+        if seen is None or self.player is None:
+            return Candidate(edge, None, 0, margin, exact)
         visits = int(seen.visit_counts[edge])
-        margin: float | None = None
-        if exact is not None:
-            margin = float(exact)
-        elif visits and self._in_boxes:
+        if margin is None and visits and insight.in_boxes(self.player):
             margin = float(seen.q_values[edge]) * self.board.num_boxes + mover_lead
         return Candidate(edge, float(seen.prior[edge]), visits, margin, exact)
-
-    @property
-    def _in_boxes(self) -> bool:
-        """Whether the search's values are margins."""
-        return self.player is not None and self.player.config.search.utility == "margin"
-
-    def _forecast(self, seen: _Seen, mover_lead: int) -> tuple[float, float]:
-        """Expected final margin and win probability, from network and search."""
-        margins = np.asarray(network.margins(self.board), float)
-        weights = np.asarray(seen.margin_weights, float)
-        weights = weights / weights.sum()
-        if not self._in_boxes:
-            return float(weights @ margins) + mover_lead, 0.5 + 0.5 * float(seen.value)
-        # The network's distribution, moved to where the search sees its mean.
-        expected = float(seen.value) * self.board.num_boxes
-        weights = tilted(margins, weights, expected)
-        return expected + mover_lead, _probability(margins + mover_lead, weights)
 
 
 def _searchable(board: Board) -> bool:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from azdab import endings, game
@@ -247,6 +248,20 @@ def finish(
         noisy = _noisy_examples(board, endings, key)
         examples = jax.tree.map(lambda *x: jnp.concatenate(x), examples, noisy)
     return examples, _statistics(board, config, openings.plies, states, num_random)
+
+
+def moves(board: Board, examples: Example, games: int) -> np.ndarray:
+    """The moves of the games that a wave's examples come from, ``int32[games, E]``.
+
+    Args:
+      board: the board.
+      examples: from :func:`finish`; the plies of all games come first.
+      games: how many there were.
+    """
+    plies = board.num_edges
+    before = np.asarray(examples.edges[: plies * games]).reshape(plies, games, plies)
+    after = np.concatenate([before[1:], np.ones_like(before[:1])])
+    return np.argmax(after & ~before, axis=-1).T.astype(np.int32)
 
 
 def self_play(

@@ -30,6 +30,7 @@ from azdab import (
 from azdab.checkpoint import Checkpoints, TrainState
 from azdab.config import Config, ConfigError
 from azdab.game import Board
+from azdab.gamebook import Gamebook
 from azdab.phases import Phases
 
 FIXED = ("board.", "network.", "replay.capacity", "search.utility", "learner.optimizer", "seed")
@@ -46,7 +47,12 @@ def initial_state(board: Board, config: Config) -> TrainState:
 
 
 def iterate(
-    board: Board, config: Config, run: Phases, state: TrainState, display: progress.Display
+    board: Board,
+    config: Config,
+    run: Phases,
+    state: TrainState,
+    display: progress.Display,
+    games_kept: Gamebook,
 ) -> tuple[TrainState, dict[str, float]]:
     """One iteration: self-play, learning and, when due, the arena.
 
@@ -68,8 +74,9 @@ def iterate(
     params = state.best_params if config.arena.gating else state.learner.ema_params
     buffer = state.replay
     stats = []
-    for wave_key in jax.random.split(play_key, waves):
+    for wave, wave_key in enumerate(jax.random.split(play_key, waves)):
         examples, wave_stats = run.self_play(params, wave_key)
+        games_kept.self_play(number, wave, examples, config.selfplay.parallel_games)
         buffer = run.add(buffer, examples)
         stats.append(wave_stats)
     played = jax.tree.map(lambda *x: jnp.stack(x).mean(), *stats)
@@ -100,21 +107,28 @@ def iterate(
     if number % config.arena.every == 0 or number == config.iterations:
         display.phase("arena")
         start = time.perf_counter()
-        state, results = play_arena(config, run, state, gate_key, baseline_key)
+        state, results = play_arena(config, run, state, gate_key, baseline_key, games_kept)
         values |= results | {"time/arena": time.perf_counter() - start}
     return state, {k: float(v) for k, v in (values | device.metrics()).items()}
 
 
 def play_arena(
-    config: Config, run: Phases, state: TrainState, gate_key: jax.Array, baseline_key: jax.Array
+    config: Config,
+    run: Phases,
+    state: TrainState,
+    gate_key: jax.Array,
+    baseline_key: jax.Array,
+    games_kept: Gamebook,
 ) -> tuple[TrainState, dict[str, float]]:
     """Measure the latest network against the best, the baselines and the truth.
 
     Returns:
       The state with ``best`` replaced if it was beaten, and metrics.
     """
-    latest = state.learner.ema_params
-    score = arena.score(run.gate(latest, state.best_params, gate_key))
+    latest, number = state.learner.ema_params, int(state.iteration)
+    match = run.gate(latest, state.best_params, gate_key)
+    games_kept.match(number, "arena-best", match, ("latest", "best"))
+    score = arena.score(match)
     promoted = not config.arena.gating or score.rate >= config.arena.threshold
     elo = float(state.best_elo) + arena.elo_difference(score.rate, config.arena.num_games)
     values: dict[str, float] = {
@@ -131,6 +145,7 @@ def play_arena(
     match = run.baselines(latest, run.solved, baseline_key)
     for i, name in enumerate(run.opponents):
         games = phases.against(match, i, len(run.opponents))
+        games_kept.match(number, f"arena-{name}", games, ("latest", name))
         score = arena.score(games)
         values |= {
             f"arena/win_rate_{name}": score.rate,
@@ -162,19 +177,21 @@ def stop_requests(console: Console) -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def train(run: Path, config: Config, console: Console) -> bool:
+def train(run: Path, config: Config, console: Console, save_games: bool = False) -> bool:
     """Run or continue training.
 
     Args:
       run: the run's directory, with its ``config.yaml`` written.
       config: its config.
       console: where to report.
+      save_games: whether to write all games of self-play and arena to ``games/``.
 
     Returns:
       Whether it finished; False if it was asked to stop. Either way everything up
       to the last finished iteration is on disk.
     """
     board = Board(config.board.rows, config.board.cols)
+    games_kept = Gamebook(board, run / "games" if save_games else None)
     with (
         Checkpoints(run, config) as checkpoints,
         progress.Display(console) as display,
@@ -196,7 +213,7 @@ def train(run: Path, config: Config, console: Console) -> bool:
         display.start(done, config.iterations)
         with metrics.Writer(run, done) as writer:
             for number in range(done + 1, config.iterations + 1):
-                state, values = iterate(board, config, plan.phases, state, display)
+                state, values = iterate(board, config, plan.phases, state, display, games_kept)
                 display.phase("saving")
                 writer.write(number, values)
                 checkpoints.save(state)
@@ -285,6 +302,9 @@ def parser() -> cli.Parser:
     made.add_argument("--runs", metavar="DIR", default="runs", help="where runs live")
     made.add_argument("--resume", action="store_true", help="continue the run")
     made.add_argument("--dry-run", action="store_true", help="compile, print memory, stop")
+    made.add_argument(
+        "--save-games", action="store_true", help="keep the records of all games in games/"
+    )
     made.add_argument("--list-configs", action="store_true", help="print the presets")
     return made
 
@@ -310,7 +330,7 @@ def main(argv: list[str] | None = None) -> int:
         run.mkdir(parents=True, exist_ok=True)
         config.write(run_config, run / "config.yaml")
         console.print(f"Run {run}: {run_config.description}", highlight=False)
-        finished = train(run, run_config, console)
+        finished = train(run, run_config, console, options.save_games)
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise

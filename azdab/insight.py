@@ -1,0 +1,117 @@
+"""What a network and its search say of one position, and what can be expected from it."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from azdab import network, search
+from azdab.checkpoint import Player
+from azdab.config import Config
+from azdab.game import Board, State
+from azdab.position import Position
+
+
+class Seen(NamedTuple):
+    """A position as network and search see it; a batch of them on the device.
+
+    Attributes:
+      prior: ``float32[E]``, the policy over legal moves.
+      margin_weights: ``float32[2 * num_boxes + 1]``, the mover's future margin.
+      action: ``int32[]``, the move to play.
+      value: ``float32[]``, in the search's utility.
+      q_values: ``float32[E]``, of the visited moves.
+      visit_counts: ``int32[E]``.
+    """
+
+    prior: Any
+    margin_weights: Any
+    action: Any
+    value: Any
+    q_values: Any
+    visit_counts: Any
+
+
+@functools.lru_cache(maxsize=16)
+def _looker(board: Board, run: Config, simulations: int) -> Callable[[Any, Any, State], Seen]:
+    """The compiled network with search."""
+    evaluate = search.network_evaluator(board, run.network, run.search.utility)
+
+    def look(params: Any, key: Any, states: State) -> Seen:
+        inputs = search.network_inputs(states, run.search.utility)
+        output = network.apply(board, run.network, params, *inputs)
+        legal = ~states.edges
+        prior = jax.nn.softmax(jnp.where(legal, output.prior_logits, -jnp.inf))
+        weights = jax.nn.softmax(output.margin_logits)
+        if not simulations:
+            value = evaluate(params, states).value
+            nothing = jnp.zeros(legal.shape)
+            return Seen(prior, weights, jnp.argmax(prior, axis=-1), value, nothing, nothing)
+        found = search.search(
+            board, run.search, evaluate, params, key, states,
+            num_simulations=simulations, explore=False,
+        )  # fmt: skip
+        return Seen(prior, weights, found.action, found.value, found.q_values, found.visit_counts)
+
+    return jax.jit(look)
+
+
+def look(player: Player, position: Position, key: Any, simulations: int) -> Seen:
+    """One position, in numpy; 0 simulations are the network alone."""
+    compiled = _looker(player.board, player.config, simulations)
+    seen = compiled(player.params, key, position.state())
+    return Seen(*(np.asarray(x)[0] for x in seen))
+
+
+def in_boxes(player: Player) -> bool:
+    """Whether the search's values are margins, not results."""
+    return player.config.search.utility == "margin"
+
+
+def forecast(player: Player, seen: Seen, lead: int) -> tuple[float, float]:
+    """What to expect of a game.
+
+    Args:
+      player: whose network and search it was.
+      seen: the position.
+      lead: the mover's margin so far.
+
+    Returns:
+      The mover's expected final margin in boxes, and probability to win, a draw
+      counting half.
+    """
+    margins = np.asarray(network.margins(player.board), float)
+    weights = np.asarray(seen.margin_weights, float)
+    weights = weights / weights.sum()
+    if not in_boxes(player):
+        return float(weights @ margins) + lead, 0.5 + 0.5 * float(seen.value)
+    # The network's distribution, moved to where the search sees its mean.
+    expected = float(seen.value) * player.board.num_boxes
+    weights = tilted(margins, weights, expected)
+    wins = 0.5 + 0.5 * np.sign(margins + lead)
+    return expected + lead, float(weights @ wins)
+
+
+def tilted(values: np.ndarray, weights: np.ndarray, mean: float) -> np.ndarray:
+    """The distribution nearest to another, in relative entropy, that has a given mean.
+
+    Args:
+      values: ``float[n]``.
+      weights: ``float[n]``, a distribution over them.
+      mean: a mean that is out of reach gives the distribution that comes nearest.
+    """
+    support = weights > 1e-6
+    values, weights = values[support], weights[support]
+    low, high = -4.0, 4.0
+    tilt = weights
+    for _ in range(40):
+        middle = (low + high) / 2
+        tilt = weights * np.exp(middle * (values - values.mean()))
+        tilt = tilt / tilt.sum()
+        low, high = (middle, high) if tilt @ values < mean else (low, middle)
+    whole = np.zeros(len(support))
+    whole[support] = tilt
+    return whole
