@@ -297,10 +297,10 @@ def _truth(board: Board, level: Level) -> Truth | None:
     """The exact solver at hand for a level; None where it plays without."""
     if not level.edges:
         return None
-    if _searchable(board):
-        return truth.from_search(board, level.edges, level.nodes)
     if board.num_edges <= truth.TABLE_EDGES:
         return truth.from_table(board)
+    if _searchable(board):
+        return truth.from_search(board, level.edges, level.nodes)
     return truth.from_endgames(board, min(level.edges, _TABLE_EDGES_LEFT))
 
 

@@ -79,6 +79,10 @@ class _Prompt(cmd.Cmd):
         """Print a line."""
         self.console.print(text, highlight=False, soft_wrap=True)
 
+    def complain(self, text: str) -> None:
+        """Print a line about what cannot be done."""
+        self.console.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
+
     def draw(self, here: Position, *, numbers: bool = True) -> None:
         """Print the board and the scores."""
         first, second = here.scores
@@ -92,7 +96,7 @@ class _Prompt(cmd.Cmd):
         try:
             return bool(super().onecmd(word + space + rest))
         except (ConfigError, IllegalMoveError) as error:
-            self.console.print(str(error), style="red", markup=False, highlight=False)
+            self.complain(str(error))
             return False
 
     def emptyline(self) -> bool:
@@ -100,7 +104,7 @@ class _Prompt(cmd.Cmd):
 
     def default(self, line: str) -> None:
         word = line.split()[0][:40]
-        self.console.print(f"Unknown command '{word}'; try 'help'.", style="red", markup=False)
+        self.complain(f"Unknown command '{word}'; try 'help'.")
 
     def do_EOF(self, argument: str) -> bool:  # noqa: N802  the name that cmd gives the end of input
         self.console.print()

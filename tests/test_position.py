@@ -4,6 +4,7 @@ import itertools
 import xml.etree.ElementTree as ElementTree
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import pyspiel
 import pytest
@@ -144,7 +145,7 @@ def test_pictures_show_what_is_drawn(position: Position) -> None:
 
 @given(positions())
 def test_chains_agree_with_those_the_network_is_shown(position: Position) -> None:
-    shown = device_chains(position.board, position.edges)
+    shown = device_chains(position.board, jnp.asarray(position.edges))
     length = np.zeros(position.board.num_boxes)
     loop = np.zeros(position.board.num_boxes, bool)
     for chain in structure.chains(position):

@@ -1,0 +1,237 @@
+"""The engine for people: legal, exact where it says so, and the same for the same seed."""
+
+import functools
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from azdab import baselines, insight, matches, players, review, truth
+from azdab.config import ConfigError
+from azdab.engine import LEVELS, Engine, Level, paced
+from azdab.game import Board
+from azdab.position import Position
+from azdab.record import Record
+from azdab.truth import Truth
+from tests.test_position import positions
+
+BOARD = Board(3, 3)
+three = positions(st.just(BOARD))
+
+
+@functools.cache
+def engine(level: str = "hard", board: Board = BOARD, *, solver: bool = True) -> Engine:
+    small = LEVELS[level]._replace(simulations=min(LEVELS[level].simulations, 32))
+    return Engine.load(board, small, solver=solver)
+
+
+@functools.cache
+def known(board: Board = BOARD) -> Truth:
+    return truth.of(board, 24)
+
+
+def final_margins(position: Position) -> dict[int, int]:
+    """The mover's final margin after each move under perfect play, from the whole board's table."""
+    values = known(position.board).action_values(position.edges[None])[0].astype(int)
+    lead = position.lead if position.to_play == 0 else -position.lead
+    return {edge: int(values[edge]) + lead for edge in position.legal}
+
+
+@given(three)
+def test_exact_moves_and_values_are_the_tables(position: Position) -> None:
+    found = engine().analyze(position)
+    if position.is_over:
+        assert found.best is None
+        return
+    margins = final_margins(position)
+    assert {c.edge: c.exact for c in found.candidates} == margins
+    assert found.exact == found.margin == max(margins.values())
+    assert found.win_probability == 0.5 + 0.5 * np.sign(found.exact or 0)
+    assert margins[engine().choose(position)] == found.exact
+    assert found.best is not None
+    assert margins[found.best] == found.exact
+
+
+@given(three)
+def test_estimates_are_sane(position: Position) -> None:
+    found = engine(solver=False).analyze(position)
+    assert found.margin is not None
+    assert found.win_probability is not None
+    assert found.exact == (position.lead * (1 - 2 * position.to_play) if position.is_over else None)
+    assert abs(found.margin) <= BOARD.num_boxes
+    assert 0 <= found.win_probability <= 1
+    assert sorted(c.edge for c in found.candidates) == position.legal
+    if position.is_over:
+        return
+    assert sum(c.prior or 0 for c in found.candidates) == pytest.approx(1, abs=1e-3)
+    assert sum(c.visits for c in found.candidates) == 32
+    assert all(c.margin is not None for c in found.candidates if c.visits)
+    assert engine(solver=False).choose(position) in position.legal
+
+
+def test_estimates_mean_something() -> None:
+    """Over positions of random play the forecast of the bundled network follows the truth."""
+    rng = np.random.default_rng(0)
+    forecasts: list[float] = []
+    results: list[int] = []
+    for _ in range(60):
+        moves = rng.permutation(BOARD.num_edges)[: rng.integers(4, 20)]
+        position = Position(BOARD, tuple(moves.tolist()))
+        found = engine(solver=False).analyze(position)
+        forecasts.append(found.margin or 0.0)
+        results.append(max(final_margins(position).values()))
+    assert np.corrcoef(np.array([forecasts, results]))[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("level", ["easy", "medium"])
+@given(position=three)
+@settings(max_examples=10)
+def test_the_lower_levels_play_legal_moves(level: str, position: Position) -> None:
+    if not position.is_over:
+        assert engine(level).choose(position) in position.legal
+
+
+def test_easy_takes_boxes() -> None:
+    position = Position(BOARD, (0, 3, 12))
+    assert engine("easy").choose(position) == 13
+
+
+@pytest.mark.parametrize("board", [Board(1, 1), Board(2, 3), Board(6, 6)])
+def test_boards_without_a_network(board: Board) -> None:
+    playing = engine("hard", board)
+    position = Position(board)
+    while not position.is_over:
+        found = playing.analyze(position)
+        assert sorted(c.edge for c in found.candidates) == position.legal
+        assert (found.margin is None) == (found.exact is None)
+        if len(position.moves) % 20 == 0:
+            assert playing.choose(position) in position.legal
+        assert found.best is not None
+        position = position.play(found.best)
+    assert playing.analyze(position).exact == position.lead * (1 - 2 * position.to_play)
+
+
+def test_a_larger_board_becomes_exact() -> None:
+    board = Board(6, 6)
+    rng = np.random.default_rng(0)
+    moves: list[int] = []
+    edges = np.zeros((1, board.num_edges), bool)
+    while board.num_edges - len(moves) > 30:
+        moves.append(int(baselines.greedy_actions(board, rng, edges)[0]))
+        edges[0, moves[-1]] = True
+    found = engine("hard", board).analyze(Position(board, tuple(moves)))
+    assert found.exact is not None
+
+
+def test_the_same_seed_gives_the_same_moves() -> None:
+    twin = Engine(BOARD, engine().player, engine().level)
+    other = Engine(BOARD, engine().player, engine().level, seed=1)
+    rng = np.random.default_rng(2)
+    orders = [rng.permutation(BOARD.num_edges)[: ply // 2].tolist() for ply in range(40)]
+    chosen = [
+        [one.choose(Position(BOARD, tuple(order))) for order in orders]
+        for one in (engine(), twin, other)
+    ]
+    assert chosen[0] == chosen[1]
+    assert chosen[0] != chosen[2]
+
+
+def test_threads_share_an_engine() -> None:
+    rng = np.random.default_rng(1)
+    games = [
+        Position(BOARD, tuple(rng.permutation(BOARD.num_edges)[:ply].tolist())) for ply in range(20)
+    ]
+    alone = [engine().choose(game) for game in games]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(engine().choose, games)) == alone
+
+
+def test_what_cannot_be() -> None:
+    with pytest.raises(ConfigError, match="the levels are easy, medium, hard, max"):
+        Engine.load(BOARD, "hardest")
+    with pytest.raises(ConfigError, match="no checkpoint"):
+        Engine.load("nowhere")
+    with pytest.raises(ConfigError, match="at most"):
+        Engine.load(BOARD, Level(10**6, 0))
+    with pytest.raises(ConfigError, match="plays on 3x3"):
+        Engine(Board(2, 2), engine().player)
+    over = Position(Board(1, 1), (0, 1, 2, 3))
+    with pytest.raises(ValueError, match="plays on 3x3"):
+        engine().choose(over)
+    with pytest.raises(ValueError, match="over"):
+        engine("hard", Board(1, 1)).choose(over)
+
+
+def test_pacing_follows_the_time() -> None:
+    player = engine().player
+    short, long = (paced(BOARD, player, LEVELS["hard"], seconds) for seconds in (0.01, 5.0))
+    for level in (short, long):
+        assert level.simulations & (level.simulations - 1) == 0
+    assert short.simulations <= long.simulations
+    assert short.nodes < long.nodes
+    assert paced(BOARD, player, LEVELS["medium"], 1.0).edges == 0
+
+
+@given(
+    st.lists(st.floats(0.01, 1), min_size=2, max_size=30),
+    st.floats(0.05, 0.95),
+)
+def test_a_tilted_distribution_has_the_mean_asked_for(raw: list[float], share: float) -> None:
+    weights = np.array(raw) / np.sum(raw)
+    values = np.arange(len(raw)) * 2.0 - len(raw)
+    mean = float(values.min() + share * np.ptp(values))
+    found = insight.tilted(values, weights, mean)
+    assert found.sum() == pytest.approx(1)
+    assert (found >= 0).all()
+    assert found @ values == pytest.approx(mean, abs=1e-3)
+
+
+class FirstEdge:
+    """An agent as a user would write it."""
+
+    def __init__(self, board: Board) -> None:
+        self.board = board
+
+    def choose(self, position: Position) -> int:
+        return position.legal[0]
+
+
+class Cheat(FirstEdge):
+    """Draws what is drawn."""
+
+    def choose(self, position: Position) -> int:
+        return position.moves[0] if position.moves else 0
+
+
+def test_an_agent_of_your_own_plays_matches() -> None:
+    own = players.make("custom:agent=tests.test_engine.FirstEdge", BOARD)
+    strong = players.Player("azdab", players.from_chooser(BOARD, engine()))
+    match = matches.play_match(BOARD, (strong, own), games=8, opening_plies=2, seed=0, batch=8)
+    assert match.score().rate > 0.8
+    cheat = players.make("custom:agent=tests.test_engine.Cheat", BOARD)
+    with pytest.raises(ConfigError, match="cannot be played"):
+        matches.play_match(BOARD, (cheat, own), games=2, opening_plies=1, seed=0)
+    for wrong in ("tests.test_engine.Nobody", "nowhere.at.all", "1"):
+        with pytest.raises(ConfigError, match="cannot import"):
+            players.make(f"custom:agent={wrong}", BOARD)
+
+
+@given(three)
+@settings(max_examples=10)
+def test_a_review_finds_what_the_table_finds(position: Position) -> None:
+    judged = review.review(Record(position), engine())
+    for ply, verdict in enumerate(judged.verdicts):
+        truly = final_margins(position.at(ply))
+        assert verdict.exact
+        assert verdict.loss == max(truly.values()) - truly[position.moves[ply]]
+        results = np.sign([max(truly.values()), truly[position.moves[ply]]])
+        assert verdict.changes_result == (results[0] > results[1])
+        assert (verdict.mark == "") == (verdict.loss < 1)
+    assert len(judged.margins()) == len(position.moves) + 1
+    both = [judged.boxes_lost(player) for player in (0, 1)]
+    margins = judged.margins()
+    assert margins[0] is not None
+    assert margins[-1] is not None
+    assert margins[-1] - margins[0] == both[1] - both[0]

@@ -1,0 +1,321 @@
+"""Play on the command line, driven as a person would."""
+
+import io
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pexpect
+import pytest
+from rich.console import Console
+
+from azdab import analyze, exchange, play, record, terminal
+from azdab.engine import LEVELS, Engine
+from azdab.game import Board
+from azdab.position import Position
+from azdab.record import Record
+from tests import common
+
+CROSS = Record(Position(Board(2, 2), (1, 4, 0, 5)), first="Ann", remarks={1: "a remark"})
+
+
+@pytest.fixture
+def person() -> Iterator[Any]:
+    """Starts a game on a pseudo-terminal, as a person would."""
+    started = []
+
+    def start(*argv: str, **kwargs: Any) -> Any:
+        child = pexpect.spawn(
+            sys.executable, ["-m", "azdab.play", *argv],
+            encoding="utf-8", timeout=60, dimensions=(60, 200),
+            env={**os.environ, "TERM": "dumb"}, **kwargs,
+        )  # fmt: skip
+        started.append(child)
+        return child
+
+    yield start
+    for child in started:
+        child.close(force=True)
+
+
+def say(child: Any, line: str, answer: str) -> str:
+    """Type a line and wait for something in the answer; gives what came before."""
+    child.sendline(line)
+    child.expect(answer)
+    return str(child.before)
+
+
+def ends(child: Any) -> int:
+    child.expect(pexpect.EOF)
+    child.close()
+    return int(child.exitstatus)
+
+
+def test_a_game_with_every_command(person: Any, tmp_path: Path) -> None:
+    saved, kept = tmp_path / "game.txt", tmp_path / "kept.txt"
+    child = person("--board", "2x2", "--level", "easy", "--save-games", str(kept))
+    child.expect("You are.*A> ")
+    say(child, "help", "undo: take back")
+    say(child, "moves", r"h 0 0 \(0\).*A> ")
+    say(child, "h 0 0", "azdab plays.*A> ")
+    say(child, "h 0 0", "drawn already.*A> ")
+    say(child, "v 7 7", "no vertical edge.*A> ")
+    say(child, "99", "0 to 11.*A> ")
+    say(child, "dance", "Unknown command 'dance'.*A> ")
+    say(child, "", "A> ")
+    say(child, "hint", r"[hv] \d \d \(\d+\).*A> ")
+    say(child, "top5", "visits.*A> ")
+    say(child, "eval", "(Exact|wins with).*A> ")
+    say(child, "level hard", "now plays at level hard.*A> ")
+    say(child, "level absurd", "the levels are.*A> ")
+    say(child, f"save {saved}", "Saved.*A> ")
+    say(child, f"save {saved}", "exists: choose another.*A> ")
+    say(child, "save", "say which file.*A> ")
+    say(child, "undo", "A 0.*A> ")
+    say(child, "undo", "no move of yours.*A> ")
+    say(child, f"load {saved}", "A 0.*A> ")
+    say(child, "load /nowhere", "cannot read.*A> ")
+    say(child, "swap", "azdab plays.*> ")
+    say(child, "new 1x2", "(azdab plays|A 0).*> ")
+    say(child, "board", "●.*> ")
+    child.sendline("quit")
+    assert ends(child) == 0
+    (game,) = exchange.load(saved)
+    assert len(game.position.moves) == 2
+    assert exchange.load(kept)[0].board == Board(1, 2)
+
+
+def test_a_game_to_its_end(person: Any) -> None:
+    child = person("--board", "1x1", "--ai-first", "--level", "easy")
+    for _ in range(2):
+        child.expect("azdab plays.*B> ")
+        child.sendline(play_first_legal(child))
+    child.expect("wins, 0-1.*game over> ")
+    say(child, "0", "the game is over.*> ")
+    say(child, "hint", "the game is over.*> ")
+    say(child, "eval", "B wins by 1.*> ")
+    say(child, "undo", "B> ")
+    child.sendeof()
+    assert ends(child) == 0
+
+
+def play_first_legal(child: Any) -> str:
+    """A legal edge of 1x1, from what the board shows."""
+    child.sendline("moves")
+    child.expect(r"[hv] \d \d \((\d+)\)")
+    edge = str(child.match[1])
+    child.expect("B> ")
+    return edge
+
+
+def test_interrupting_a_game_saves_it(person: Any, tmp_path: Path) -> None:
+    kept = tmp_path / "kept.txt"
+    child = person("--board", "2x2", "--level", "easy", "--save-games", str(kept))
+    child.expect("A> ")
+    say(child, "0", "azdab plays.*A> ")
+    child.sendintr()
+    child.expect("Stopped")
+    assert ends(child) == 130
+    assert len(exchange.load(kept)[0].position.moves) == 2
+
+
+def test_a_replay(person: Any, tmp_path: Path) -> None:
+    path = tmp_path / "two.txt"
+    record.write_text(path, record.dumps_all([CROSS, Record(Position(Board(1, 2)))]))
+    child = person("--replay", str(path))
+    child.expect("Game 1 of 2: Ann against B.*Move 0 of 4.*replay> ")
+    say(child, "", "Move 1 of 4: A h 0 1.*replay> ")
+    say(child, "next", "Move 2 of 4: B h 2 0 - a remark.*replay> ")
+    say(child, "back", "Move 1 of 4.*replay> ")
+    say(child, "end", "Move 4 of 4.*replay> ")
+    say(child, "next", "has moves 0 to 4.*replay> ")
+    say(child, "goto 0", "Move 0 of 4.*replay> ")
+    say(child, "goto x", "write a number.*replay> ")
+    say(child, "game 2", "Game 2 of 2.*Move 0 of 0.*replay> ")
+    say(child, "game 9", "games 1 to 2.*replay> ")
+    child.sendline("quit")
+    assert ends(child) == 0
+
+
+def test_the_protocol_from_outside(person: Any) -> None:
+    child = person("--protocol", "--board", "1x2", "--level", "easy", echo=False)
+    say(child, "1 genmove", r"=1 [hv] \d \d\r\n\r\n")
+    say(child, "\u00e9\u4e2d", r"\? unknown command")
+    say(child, "quit", "=")
+    assert ends(child) == 0
+
+
+def output(argv: list[str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """What a command prints that must succeed."""
+    shown = io.StringIO()
+    for module in (play, analyze):
+        monkeypatch.setattr(module, "Console", lambda: Console(file=shown, width=120))
+    assert play.main(argv) == 0
+    return shown.getvalue()
+
+
+def test_watching_a_game(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    kept = tmp_path / "kept.txt"
+    shown = output(["--mode", "ai", "--board", "1x2", "--save-games", str(kept)], monkeypatch)
+    assert shown.count("h0") == 7
+    assert "drawn, 1-1" in shown  # 1x2 is a draw, and the engine is exact there
+    assert exchange.load(kept)[0].result == "1-1"
+
+
+def test_matches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    kept = tmp_path / "kept.txt"
+    argv = ["--mode", "dual-ai", "--checkpoint", "solver:edges=12", "--checkpoint2", "random"]
+    argv += ["--board", "2x2", "--num-games", "8", "--save-games", str(kept)]
+    shown = output(argv, monkeypatch)
+    for row in ("Wilson", "moving first", "moving second", "mean margin", "won, drawn, lost"):
+        assert row in shown
+    games = exchange.load(kept)
+    assert len(games) == 8
+    assert [game.first for game in games[:2]] == ["solver:edges=12", "random"]
+    margins = [g.position.lead * (1 if i % 2 == 0 else -1) for i, g in enumerate(games)]
+    assert f"{sum(margins) / 8:+.2f}" in shown
+    assert games[0].position.moves[:2] == games[1].position.moves[:2]
+
+
+def test_networks_meet(monkeypatch: pytest.MonkeyPatch) -> None:
+    argv = ["--mode", "dual-ai", "--checkpoint", "3x3", "--checkpoint2", "greedy"]
+    shown = output([*argv, "--num-games", "4", "--simulations", "4", "--no-solver"], monkeypatch)
+    assert "3x3 against greedy" in shown
+    argv = ["--mode", "ai", "--board", "3x3", "--num-games", "2", "--simulations", "0"]
+    assert "3x3 (1) against 3x3 (2)" in output(argv, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("argv", "reason"),
+    [
+        (["--board", "0x3"], "write rows and columns of boxes"),
+        (["--board", "99x99"], "at most 10x10"),
+        (["--board", "3x3", "--checkpoint", "5x5"], "5x5 plays on 5x5, not on 3x3"),
+        (["--checkpoint", "nobody"], "no checkpoint 'nobody'"),
+        (["--level", "absurd"], "--level must be easy, medium, hard, max"),
+        (["--simulations", "-1"], "--simulations must be 0 to"),
+        (["--simulations", "100000"], "--simulations must be 0 to"),
+        (["--simulations", "x"], "invalid int value"),
+        (["--time-per-move", "0"], "--time-per-move must be"),
+        (["--time-per-move", "nan"], "--time-per-move must be"),
+        (["--seed", "-1"], "--seed must be"),
+        (["--port", "0"], "--port must be"),
+        (["--web", "--mode", "ai"], "choose one of"),
+        (["--replay", "/nowhere/at/all"], "cannot read"),
+        (["--mode", "dual-ai"], "needs --checkpoint and --checkpoint2"),
+        (["--checkpoint2", "greedy"], "need --mode dual-ai"),
+        (["--mode", "ai", "--num-games", "3"], "must be even"),
+        (["--mode", "ai", "--num-games", "0"], "--num-games must be"),
+        (["--save-games", "/nowhere/at/all"], "no directory"),
+        (["--colour", "red"], "unknown option"),
+        (
+            ["--mode", "dual-ai", "--checkpoint", "greedy", "--checkpoint2", "random"],
+            "say on which --board",
+        ),
+        (
+            ["--mode", "dual-ai", "--checkpoint", "greedy", "--checkpoint2", "random",
+             "--simulations", "4", "--board", "2x2"],
+            "--simulations are of networks",
+        ),
+        (
+            ["--mode", "ai", "--num-games", "2", "--opening-plies", "99", "--board", "3x3"],
+            "--opening-plies must be less",
+        ),
+        (
+            ["--mode", "ai", "--num-games", "2", "--time-per-move", "1"],
+            "--time-per-move is not kept",
+        ),
+    ],
+)  # fmt: skip
+def test_what_makes_no_sense_is_refused(argv: list[str], reason: str, capsys: Any) -> None:
+    assert reason in common.refused(play.main, capsys, *argv)
+
+
+def test_levels_of_the_command_line() -> None:
+    options = play.parser().parse(["--level", "medium", "--simulations", "8"])[0]
+    load = play.engine_loader(options)
+    assert load(Board(2, 2), None).level == LEVELS["medium"]._replace(simulations=8)
+    assert load(Board(2, 2), "hard").level == LEVELS["hard"]
+    options = play.parser().parse(["--no-solver"])[0]
+    assert play.engine_loader(options)(Board(2, 2), None).level.edges == 0
+
+
+def test_forecasts_in_words() -> None:
+    engine = Engine.load(Board(3, 3), LEVELS["hard"]._replace(simulations=16), solver=False)
+    start = Position(Board(3, 3))
+    assert "expected margin" in terminal.forecast(start, engine.analyze(start))
+    unknown = Engine(Board(2, 2), None, LEVELS["easy"])
+    start = Position(Board(2, 2))
+    assert "No network" in terminal.forecast(start, unknown.analyze(start))
+
+
+@pytest.fixture(scope="module")
+def analysed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A game analysed into every form of report."""
+    folder = tmp_path_factory.mktemp("analysis")
+    moves = tuple(int(edge) for edge in common.random_games(Board(3, 3), 5, 1)[0])
+    game = Record(Position(Board(3, 3), moves), first="<Ann>", second="Bob & Co")
+    record.write_text(folder / "game.txt", record.dumps(game))
+    argv = [str(folder / "game.txt")]
+    for kind in ("html", "json", "text"):
+        argv += [f"--{kind}", str(folder / f"out.{kind}")]
+    assert analyze.main(argv) == 0
+    return folder
+
+
+def test_a_report_in_json(analysed: Path) -> None:
+    import json
+
+    found = json.loads((analysed / "out.json").read_text())
+    assert len(found["moves"]) == 24
+    assert found["first"] == "<Ann>"
+    lost = dict.fromkeys("AB", 0.0)
+    for move in found["moves"]:
+        assert move["exact"]
+        lost[move["player"]] += move["loss"]
+    assert lost == found["boxes_lost"]
+    first, second = found["moves"][-1]["scores"]
+    assert found["moves"][-1]["margin"] == first - second
+    assert first - second - found["margin_at_start"] == lost["B"] - lost["A"]
+    assert found["margin_at_start"] == -3  # the published value of 3x3
+
+
+def test_a_report_in_text(analysed: Path) -> None:
+    (before,) = exchange.load(analysed / "game.txt")
+    (after,) = exchange.load(analysed / "out.text")
+    assert after.position == before.position
+    assert set(after.evaluations) == set(range(24))
+    assert any("better" in remark for remark in after.remarks.values())
+
+
+def test_a_report_as_a_page(analysed: Path) -> None:
+    page = (analysed / "out.html").read_text()
+    assert page.count("<li ") == 24
+    assert page.count("<svg") == 25
+    assert "&lt;Ann&gt; against Bob &amp; Co" in page
+    assert "<Ann>" not in page
+    for outside in ("src=", "href=", "url(", "@import", "<script"):
+        assert outside not in page
+    assert page.count("http") == page.count('xmlns="http://www.w3.org/2000/svg"')
+
+
+@pytest.mark.parametrize(
+    ("argv", "reason"),
+    [
+        (["/nowhere"], "cannot read /nowhere"),
+        ([], "the following arguments are required"),
+        (["GAME", "--game", "2"], "has games 1 to 1, not 2"),
+        (["GAME", "--level", "absurd"], "the levels are"),
+        (["GAME", "--checkpoint", "5x5"], "plays on 5x5, not on 3x3"),
+        (["GAME", "--html", "/nowhere/x"], "no directory"),
+        (["GAME", "--time-per-move", "-1"], "--time-per-move must be"),
+    ],
+)
+def test_reports_that_are_refused(
+    argv: list[str], reason: str, analysed: Path, capsys: Any
+) -> None:
+    game = str(analysed / "game.txt")
+    argv = [game if word == "GAME" else word for word in argv]
+    assert reason in common.refused(analyze.main, capsys, *argv)

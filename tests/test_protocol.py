@@ -1,0 +1,121 @@
+"""The line protocol: a conversation, and that nothing sent to it breaks it."""
+
+import functools
+import io
+import json
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from azdab.engine import Engine, Level
+from azdab.game import Board
+from azdab.protocol import Protocol, converse, lines
+
+BOARD = Board(2, 2)
+
+
+@functools.cache
+def load(board: Board, level: str | None) -> Engine:
+    """Quick to make, whatever is asked for."""
+    return Engine(board, None, Level(-1, 10))
+
+
+def talk(*said: str) -> list[str]:
+    """The answers to lines, of a new conversation."""
+    protocol = Protocol(load, BOARD)
+    return [protocol.answer(line) or "" for line in said]
+
+
+def test_a_conversation() -> None:
+    assert talk("board 1x2", "7 play h 0 0", "moves", "undo", "moves", "legal")[1:5] == [
+        "=7\n\n",
+        "= h 0 0\n\n",
+        "=\n\n",
+        "=\n\n",
+    ]
+    board, *moved = talk("board 1x1", *["genmove"] * 4, "state")
+    assert board == "=\n\n"
+    assert json.loads(moved[-1].removeprefix("= ")) == {
+        "board": "1x1",
+        "to_play": "B",
+        "scores": [0, 1],
+        "over": True,
+    }
+    assert talk("protocol_version", "name") == ["= 1\n\n", "= azdab\n\n"]
+    assert talk("known_command genmove", "known_command dance") == ["= true\n\n", "= false\n\n"]
+
+
+def test_every_command_is_listed_and_answers() -> None:
+    (listed,) = talk("list_commands")
+    names = listed.removeprefix("= ").split()
+    arguments = {"board": "3x2", "level": "easy", "play": "0", "undo": ""}
+    for name in names:
+        first, answer = talk("play 3", f"{name} {arguments.get(name, '')}")
+        assert first == "=\n\n"
+        assert answer.startswith("="), name
+        assert answer.endswith("\n\n")
+        assert "\n\n" not in answer[:-2]
+
+
+def test_an_analysis_is_json_of_the_mover() -> None:
+    *_, answer = talk("board 1x1", "play 0", "play 1", "play 2", "analyze")
+    found = json.loads(answer.removeprefix("= "))
+    assert found["exact"] == found["margin"] == 1
+    assert found["win_probability"] == 1
+    assert [move["move"] for move in found["moves"]] == ["v 0 1"]
+
+
+def test_errors_are_answered() -> None:
+    answers = talk(
+        "dance", "12 dance", "12 ", "play", "play 99", "undo", "board 0x0", "level silly",
+        "play 0", "play 0",
+    )  # fmt: skip
+    errors = [answer for answer in answers if answer.startswith("?")]
+    assert len(errors) == 9
+    assert errors[1].startswith("?12 unknown command")
+    assert errors[2].startswith("?12 a command is missing")
+    assert all(error.count("\n") == 2 for error in errors)
+    *_, last = talk("board 1x1", "play 0", "play 1", "play 2", "play 3", "genmove")
+    assert last == "? the game is over\n\n"
+
+
+def test_comments_and_empty_lines_are_not_answered() -> None:
+    assert talk("", "   ", "# play 0", "play 0 # and so on", "moves") == [
+        "",
+        "",
+        "",
+        "=\n\n",
+        "= h 0 0\n\n",
+    ]
+
+
+def test_the_conversation_ends_with_quit_or_its_input() -> None:
+    out = io.StringIO()
+    converse(Protocol(load, BOARD), ["quit\n", "name\n"], out)
+    assert out.getvalue() == "=\n\n"
+    out = io.StringIO()
+    converse(Protocol(load, BOARD), lines(io.BytesIO(b"name\nname")), out)
+    assert out.getvalue() == "= azdab\n\n" * 2
+
+
+commands = "board play genmove undo show analyze moves legal state level new known_command"
+command = st.sampled_from(commands.split())
+argument = st.sampled_from(["", "2x2", "1x2", "h 0 0", "v 0 1", "5", "easy", "-1", "99x99"])
+line = st.one_of(
+    st.builds("{} {}\n".format, command, argument).map(str.encode),
+    st.binary(max_size=60),
+    st.text(max_size=60).map(lambda text: text.encode("utf-8", "replace") + b"\n"),
+    st.just(b"x" * 30_000 + b"\n"),
+)
+
+
+@given(st.lists(line, max_size=25))
+@settings(max_examples=60)
+def test_whatever_is_sent_the_conversation_goes_on(said: list[bytes]) -> None:
+    protocol = Protocol(load, BOARD)
+    out = io.StringIO()
+    converse(protocol, lines(io.BytesIO(b"".join(said))), out)
+    answers = out.getvalue()
+    assert not answers or answers.endswith("\n\n")
+    assert all(answer[:1] in ("=", "?") for answer in answers.split("\n\n")[:-1])
+    assert protocol.answer("name") == "= azdab\n\n" or not protocol.open
