@@ -204,7 +204,7 @@ class Engine:
             raise ValueError("the game is over")
         key, rng = self._random(position)
         with self._lock:
-            if self._truth and len(position.legal) <= self.level.edges:
+            if self._truth and self._truth.known(position.edges):
                 exact = int(self._truth.optimal_actions(rng, position.edges[None])[0])
                 if exact >= 0:
                     return exact
@@ -263,7 +263,7 @@ class Engine:
 
     def _exact_values(self, position: Position, mover_lead: int) -> dict[int, int]:
         """Final margins of the mover after each move; empty where unknown."""
-        if not self._truth or len(position.legal) > self.level.edges:
+        if not self._truth or not self._truth.known(position.edges):
             return {}
         values = self._truth.action_values(position.edges[None])[0].astype(int)
         legal = position.legal

@@ -65,7 +65,8 @@ def from_ccgc(values: Any) -> Record:
 
     def text(name: str) -> str:
         value = values.get(name, "")
-        return value if isinstance(value, str) else ""
+        # JSON can spell half characters, which no file can hold.
+        return value.encode(errors="replace").decode() if isinstance(value, str) else ""
 
     return Record(
         position, first=text("R"), second=text("B"), date=text("Date"), event=text("Event")
@@ -151,7 +152,9 @@ def loads(text: str, board: Board | None = None) -> list[Record]:
     if start.startswith("{"):
         try:
             return [from_ccgc(json.loads(start))]
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError) as error:
+            if isinstance(error, ConfigError):
+                raise
             raise ConfigError("not a record: broken JSON") from None
     if re.match(r"[\[(\d#]", start):
         return [from_openspiel(start, board)]

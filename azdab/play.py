@@ -19,7 +19,6 @@ from azdab import (
     record,
     terminal,
     tournament,
-    web,
 )
 from azdab.config import ConfigError
 from azdab.engine import DEFAULT_LEVEL, LEVELS, MAX_SIMULATIONS, Engine
@@ -112,7 +111,8 @@ def engine_loader(options: Any) -> Callable[[Board, str | None], Engine]:
 
     def load(board: Board, level: str | None) -> Engine:
         chosen = LEVELS[level or options.level or DEFAULT_LEVEL]
-        if options.simulations is not None and level is None:
+        usual = level in (None, options.level or DEFAULT_LEVEL)
+        if options.simulations is not None and usual:
             chosen = chosen._replace(simulations=options.simulations)
         where: Board | str = board
         if options.checkpoint:
@@ -253,17 +253,26 @@ def records(board: Board, played: Match) -> list[Record]:
     return games
 
 
+def open_page(options: Any, console: Console) -> None:
+    """Serve the page until Ctrl-C."""
+    try:
+        from azdab import web
+    except ImportError:
+        raise ConfigError("the page needs: pip install 'azdab[web]'") from None
+    web.serve(
+        options.host, options.port, console,
+        engine_loader(options), chosen_board(options), options.level or DEFAULT_LEVEL,
+        open_browser=not options.no_browser,
+    )  # fmt: skip
+
+
 def run(options: Any, console: Console) -> None:
     """Do what the options ask for."""
     if options.replay:
         board = parse_board(options.board) if options.board else None
         terminal.Replay(console, exchange.load(Path(options.replay), board)).cmdloop()
     elif options.web:
-        web.serve(
-            options.host, options.port, console,
-            open_browser=not options.no_browser, checkpoint=options.checkpoint,
-            level=options.level or DEFAULT_LEVEL,
-        )  # fmt: skip
+        open_page(options, console)
     elif options.protocol:
         talk = protocol.Protocol(engine_loader(options), chosen_board(options), options.level)
         protocol.converse(talk, protocol.lines(sys.stdin.buffer), sys.stdout)

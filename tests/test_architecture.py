@@ -62,6 +62,8 @@ ORDER = [
     "terminal",
     "protocol",
     "sessions",
+    "views",
+    "serving",
     "web",
     "play",
 ]

@@ -15,6 +15,7 @@ from azdab.game import Board
 from azdab.position import Position
 from azdab.record import Record
 from azdab.truth import Truth
+from tests import common
 from tests.test_position import positions
 
 BOARD = Board(3, 3)
@@ -111,6 +112,19 @@ def test_boards_without_a_network(board: Board) -> None:
         assert found.best is not None
         position = position.play(found.best)
     assert playing.analyze(position).exact == position.lead * (1 - 2 * position.to_play)
+
+
+def test_without_the_compiled_solver_the_end_is_still_exact(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("azdab.engine.importlib.util.find_spec", lambda name: None)
+    board = Board(3, 4)
+    playing = Engine.load(board)
+    position = Position(board, tuple(common.random_games(board, 0, 1)[0].tolist()))
+    for left, exact in ((31, False), (17, False), (9, True), (1, True)):
+        found = playing.analyze(position.undo(left))
+        assert (found.exact is not None) == exact
+        assert playing.choose(position.undo(left)) in position.undo(left).legal
 
 
 def test_a_larger_board_becomes_exact() -> None:

@@ -18,6 +18,12 @@ from azdab.position import Position
 from azdab.record import Record
 from tests import common
 
+# A pseudo-terminal needs a fork, and JAX and Python warn of forks beside threads; the child
+# starts another program at once.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*fork.*:DeprecationWarning", "ignore:.*fork.*:RuntimeWarning"
+)
+
 CROSS = Record(Position(Board(2, 2), (1, 4, 0, 5)), first="Ann", remarks={1: "a remark"})
 
 
@@ -237,9 +243,28 @@ def test_levels_of_the_command_line() -> None:
     options = play.parser().parse(["--level", "medium", "--simulations", "8"])[0]
     load = play.engine_loader(options)
     assert load(Board(2, 2), None).level == LEVELS["medium"]._replace(simulations=8)
+    assert load(Board(2, 2), "medium").level == LEVELS["medium"]._replace(simulations=8)
     assert load(Board(2, 2), "hard").level == LEVELS["hard"]
     options = play.parser().parse(["--no-solver"])[0]
     assert play.engine_loader(options)(Board(2, 2), None).level.edges == 0
+
+
+def test_a_checkpoint_plays_on_its_board() -> None:
+    options = play.parser().parse(["--checkpoint", "3x3"])[0]
+    assert play.chosen_board(options) == Board(3, 3)
+    load = play.engine_loader(options)
+    assert load(Board(3, 3), "easy").name == "azdab 3x3"
+    assert load(Board(2, 2), "easy").player is None
+
+
+def test_without_the_extra_the_page_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    for name in ("azdab.web", "azdab.serving"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.delattr("azdab.web", raising=False)
+    assert "pip install 'azdab[web]'" in common.refused(play.main, capsys, "--web")
 
 
 def test_forecasts_in_words() -> None:

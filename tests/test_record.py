@@ -159,6 +159,17 @@ def test_wrong_competition_records(values: Any, reason: str) -> None:
         exchange.loads(json.dumps(values))
 
 
+@pytest.mark.parametrize("text", ["{", "{]", '{"a": ' + "1" * 5000 + "}", '{"a":' * 20_000])
+def test_broken_json(text: str) -> None:
+    with pytest.raises(ConfigError, match="broken JSON"):
+        exchange.loads(text)
+
+
+def test_names_that_no_file_can_hold_are_mended() -> None:
+    (game,) = exchange.loads('{"R": "a\\ud800", "game": []}')
+    assert game.first == "a?"
+
+
 def test_only_one_board_fits_the_competition() -> None:
     with pytest.raises(ConfigError, match="plays on 5x5, not on 3x3"):
         exchange.dumps(Record(Position(Board(3, 3))), "ccgc")

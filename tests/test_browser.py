@@ -1,0 +1,439 @@
+"""The page in a real browser: what a person does with it."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from azdab import exchange
+from azdab.game import Board
+from azdab.position import Position
+from azdab.record import Record
+from tests.test_web import Client, served
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+expect = playwright.expect
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+
+PATIENCE = 60_000  # milliseconds; the machine may be busy
+GAME = (0, 6, 1, 7, 8, 2, 3, 4, 5, 9, 10, 11)
+"""A whole game on 2x2."""
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    with served() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        expect.set_options(timeout=PATIENCE)
+        launched = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+class Page:
+    """A page with its own storage, which notes whatever goes wrong in it."""
+
+    def __init__(self, browser: Any, port: int, **options: Any) -> None:
+        self.origin = f"http://127.0.0.1:{port}"
+        self.context = browser.new_context(**options)
+        self.context.set_default_timeout(PATIENCE)
+        self.wrong: list[str] = []
+        self.page = self.open()
+
+    def open(self) -> Any:
+        """One more tab."""
+        page = self.context.new_page()
+        page.on("console", lambda message: self.wrong.append(message.text))
+        page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        page.on("request", lambda request: self._check(request.url))
+        page.goto(self.origin)
+        expect(page.locator("#board .edge").first).to_be_attached()
+        return page
+
+    def _check(self, url: str) -> None:
+        if not url.startswith((f"{self.origin}/", f"blob:{self.origin}/")):
+            self.wrong.append(f"a request to {url}")
+
+    def close(self) -> None:
+        self.context.close()
+        assert self.wrong == []
+
+
+@pytest.fixture
+def opened(browser: Any, port: int) -> Iterator[Page]:
+    page = Page(browser, port)
+    yield page
+    page.close()
+
+
+def begin(page: Any, size: str, who: str, level: str = "easy") -> None:
+    """Start a game in the dialog."""
+    page.click("#new")
+    rows, cols = size.split("x")
+    page.locator("[name=size][value=other]").check(force=True)
+    page.fill("[name=rows]", rows)
+    page.fill("[name=cols]", cols)
+    page.locator(f"[name=who][value={who}]").check(force=True)
+    if who != "people":
+        page.locator(f"[name=level][value={level}]").check(force=True)
+    page.click("#new-dialog [type=submit]")
+    expect(page.locator("#new-dialog")).to_be_hidden()
+    count = Board(int(rows), int(cols)).num_edges
+    expect(page.locator("#board .edge")).to_have_count(count)
+
+
+def draw(page: Any, edge: int) -> None:
+    """Click on the middle of an edge."""
+    box = page.locator(f"[data-edge='{edge}'].edge .hit").bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+
+
+def drawn(page: Any) -> Any:
+    return page.locator("#board .edge.drawn")
+
+
+def bring(page: Any, text: str) -> None:
+    """Import a record by pasting it."""
+    page.click("#import")
+    page.fill("[name=text]", text)
+    page.click("#import-dialog [type=submit]")
+
+
+def scores(page: Any) -> list[int]:
+    return [int(text) for text in page.locator(".player output").all_inner_texts()]
+
+
+def test_a_whole_game_by_clicking(opened: Page) -> None:
+    page = opened.page
+    begin(page, "2x2", "people")
+    expect(page.locator("#status")).to_have_text("A to move")
+    for ply, edge in enumerate(GAME):
+        draw(page, edge)
+        expect(drawn(page)).to_have_count(ply + 1)
+        expect(page.locator("#board .edge.last")).to_have_attribute("data-edge", str(edge))
+    first, second = Position(Board(2, 2), GAME).scores
+    assert scores(page) == [first, second]
+    expect(page.locator("#board .box.owned")).to_have_count(4)
+    wins = f"wins {max(first, second)}–{min(first, second)}"  # noqa: RUF001
+    expect(page.locator("#status")).to_contain_text("A draw" if first == second else wins)
+
+
+def test_a_whole_game_against_the_engine(opened: Page) -> None:
+    page = opened.page
+    begin(page, "1x2", "second", "medium")
+    status = page.locator("#status")
+    while True:
+        expect(status).to_have_text(re.compile("Your turn|win|draw"))
+        if "turn" not in status.inner_text():
+            break
+        before = drawn(page).count()
+        draw(page, int(page.locator("#board .edge.open").first.get_attribute("data-edge")))
+        expect(drawn(page).nth(before)).to_be_attached()
+    assert sum(scores(page)) == 2
+
+
+def test_undo_and_redo_by_button_and_key(opened: Page) -> None:
+    page = opened.page
+    begin(page, "2x2", "people")
+    expect(page.locator("#undo")).to_be_disabled()
+    for ply, edge in enumerate((3, 8)):
+        draw(page, edge)
+        expect(drawn(page)).to_have_count(ply + 1)
+    page.click("#undo")
+    expect(drawn(page)).to_have_count(1)
+    page.keyboard.press("u")
+    expect(drawn(page)).to_have_count(0)
+    page.keyboard.press("r")
+    expect(drawn(page)).to_have_count(1)
+    page.click("#redo")
+    expect(drawn(page)).to_have_count(2)
+    expect(page.locator("#redo")).to_be_disabled()
+
+
+def test_the_hint_is_a_heat_map(opened: Page) -> None:
+    page = opened.page
+    begin(page, "2x2", "people")
+    for ply, edge in enumerate((0, 6)):
+        draw(page, edge)
+        expect(drawn(page)).to_have_count(ply + 1)
+    page.keyboard.press("h")
+    expect(page.locator("#hint")).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#board .edge.best")).to_have_count(1)
+    expect(page.locator("#board .edge.warm")).to_have_count(10)
+    warmth = page.locator("#board .edge.warm").evaluate_all(
+        "edges => edges.map(edge => Number(edge.style.getPropertyValue('--heat')))"
+    )
+    assert max(warmth) == 1
+    assert min(warmth) < 0.8
+    expect(page.locator("#board .edge.best")).to_have_attribute(
+        "aria-label", re.compile("the best move")
+    )
+    page.locator("#board .edge.best .hit").hover(force=True)
+    expect(page.locator("#legend")).to_contain_text("the best move")
+    expect(page.locator("#margin")).to_contain_text("with perfect play")
+    expect(page.locator("#chart .curve")).to_be_attached()
+    page.click("#hint")
+    expect(page.locator("#board .edge.warm")).to_have_count(0)
+
+
+def test_chains_are_shown_and_hidden(opened: Page) -> None:
+    page = opened.page
+    bring(page, exchange.dumps(Record(Position(Board(1, 3), tuple(range(6)))), "text"))
+    expect(page.locator("#board .chain.long")).to_have_count(1)
+    expect(page.locator("#shape")).to_contain_text("Long chains: 1")
+    page.keyboard.press("c")
+    expect(page.locator("#board .chain")).to_have_count(0)
+
+
+def test_the_keyboard_alone(opened: Page) -> None:
+    page = opened.page
+    begin(page, "2x2", "people")
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("ArrowDown")  # to the board, at h 0 0
+    expect(page.locator("[data-edge='0'].edge")).to_be_focused()
+    for key, edge in [("ArrowRight", 1), ("ArrowDown", 7), ("ArrowRight", 8), ("ArrowRight", 8)]:
+        page.keyboard.press(key)
+        expect(page.locator(f"[data-edge='{edge}'].edge")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("[data-edge='8'].edge.drawn")).to_be_attached()
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Space")
+    expect(drawn(page)).to_have_count(2)
+    expect(page.locator("[data-edge='1'].edge")).to_have_attribute(
+        "aria-label", re.compile("horizontal edge, row 0, column 1, drawn")
+    )
+
+
+def test_a_record_is_imported_stepped_through_and_gone_on_from(opened: Page) -> None:
+    page = opened.page
+    record = Record(Position(Board(2, 2), GAME), first="Ann", second="Ben")
+    bring(page, exchange.dumps(record, "text"))
+    expect(page.locator("#moves .chip[data-edge]")).to_have_count(12)
+    expect(drawn(page)).to_have_count(12)
+    expect(page.locator("#player-0 small")).to_have_text("Ann")
+    page.locator("#moves .chip[data-ply='3']").click()
+    expect(drawn(page)).to_have_count(3)
+    expect(page.locator("#status")).to_have_text("After move 3 of 12")
+    page.click("#earlier")
+    expect(drawn(page)).to_have_count(2)
+    page.keyboard.press(".")
+    expect(drawn(page)).to_have_count(3)
+    page.click("#back")
+    expect(drawn(page)).to_have_count(12)
+    page.click("#first")
+    expect(page.locator("#status")).to_have_text("Before the first move")
+    page.locator("#moves .chip[data-ply='4']").click()
+    page.click("#from-here")
+    expect(page.locator("#looking")).to_be_hidden()
+    draw(page, 11)
+    expect(page.locator("#moves .chip[data-edge]")).to_have_count(5)
+
+
+def test_a_click_while_looking_back_draws_nothing(opened: Page) -> None:
+    page = opened.page
+    bring(page, exchange.dumps(Record(Position(Board(2, 2), GAME[:5])), "text"))
+    page.locator("#moves .chip[data-ply='2']").click()
+    expect(drawn(page)).to_have_count(2)
+    draw(page, 11)
+    page.click("#back")
+    expect(drawn(page)).to_have_count(5)
+    expect(page.locator("[data-edge='11'].edge.open")).to_be_attached()
+
+
+def test_a_file_is_imported_and_bad_text_refused_in_the_dialog(opened: Page) -> None:
+    page = opened.page
+    bring(page, "nonsense")
+    expect(page.locator("#import-dialog .error")).to_contain_text("not a record")
+    record = Record(Position(Board(5, 5), (0, 1, 2)), first="红", second="蓝")
+    text = exchange.dumps(record, "ccgc").encode()
+    page.set_input_files(
+        "[name=file]", {"name": "g.json", "mimeType": "application/json", "buffer": text}
+    )
+    expect(page.locator("[name=text]")).to_have_value(re.compile("piece"))
+    page.click("#import-dialog [type=submit]")
+    expect(page.locator("#moves .chip[data-edge]")).to_have_count(3)
+    expect(page.locator("#player-0 small")).to_have_text("红")
+    # The browser itself reports the status of the refused import.
+    opened.wrong[:] = [line for line in opened.wrong if "400 (Bad Request)" not in line]
+
+
+@pytest.mark.parametrize("form", exchange.FORMATS)
+def test_export_as_text_and_as_a_file(opened: Page, form: str) -> None:
+    page = opened.page
+    position = Position(Board(5, 5), (0, 30, 7))
+    bring(page, exchange.dumps(Record(position), "text"))
+    expect(drawn(page)).to_have_count(3)
+    page.click("#export")
+    page.locator(f"[name=format][value={form}]").check(force=True)
+    shown = page.locator("#export-dialog textarea")
+    starts = {"text": "azdab record", "ccgc": '"R"', "openspiel": "dots_and_boxes"}
+    expect(shown).to_have_value(re.compile(starts[form]))
+    assert exchange.loads(shown.input_value())[0].position == position
+    with page.expect_download() as waiting:
+        page.click("#download")
+    content = waiting.value.path().read_text(encoding="utf-8")
+    assert exchange.loads(content)[0].position == position
+    page.keyboard.press("Escape")
+    expect(page.locator("#export-dialog")).to_be_hidden()
+
+
+def test_two_tabs_are_two_games(opened: Page) -> None:
+    one, two = opened.page, opened.open()
+    begin(one, "2x2", "people")
+    begin(two, "1x1", "people")
+    draw(one, 5)
+    draw(two, 0)
+    expect(drawn(one)).to_have_count(1)
+    draw(one, 6)
+    expect(drawn(one)).to_have_count(2)
+    expect(drawn(two)).to_have_count(1)
+    one.reload()
+    expect(drawn(one)).to_have_count(2)
+    expect(one.locator("#board .edge")).to_have_count(12)
+
+
+def test_the_engine_plays_itself_and_can_be_stopped(opened: Page) -> None:
+    page = opened.page
+    begin(page, "2x2", "watch")
+    expect(drawn(page).nth(1)).to_be_attached()
+    page.click("#pause")
+    expect(page.locator("#status")).to_have_text("Paused")
+    page.click("#pause")
+    expect(page.locator("#status")).to_contain_text(re.compile("wins|draw"))
+    assert sum(scores(page)) == 4
+
+
+def test_a_seat_can_be_given_to_the_engine(opened: Page) -> None:
+    page = opened.page
+    begin(page, "2x2", "people")
+    page.select_option("#player-0 select", "easy")
+    expect(drawn(page)).to_have_count(1)
+    expect(page.locator("#status")).to_have_text("Your turn")
+
+
+def test_undo_while_the_engine_thinks_is_not_overruled(opened: Page) -> None:
+    page = opened.page
+    begin(page, "2x2", "first")
+    held: list[Any] = []
+    page.route("**/engine", lambda route: held.append(route), times=1)
+    draw(page, 0)
+    expect(page.locator("#status")).to_have_text("azdab is thinking…")
+    page.click("#undo")
+    expect(drawn(page)).to_have_count(0)
+    expect(page.locator("#status")).to_have_text("Your turn")
+    held[0].continue_()
+    draw(page, 4)
+    expect(drawn(page)).to_have_count(2)
+    expect(page.locator("#moves .chip[data-ply='1']")).to_contain_text("h 2 0")
+    expect(page.locator("#moves .chip[data-edge]")).to_have_count(2)
+    # The browser itself reports the status of the answer that came too late.
+    opened.wrong[:] = [line for line in opened.wrong if "409 (Conflict)" not in line]
+
+
+def test_a_host_that_is_gone_is_said(opened: Page) -> None:
+    page = opened.page
+    begin(page, "2x2", "people")
+    page.route("**/move", lambda route: route.abort())
+    draw(page, 0)
+    expect(page.locator("#notice")).to_contain_text("does not answer")
+    page.unroute("**/move")
+    draw(page, 0)
+    expect(drawn(page)).to_have_count(1)
+    opened.wrong[:] = [line for line in opened.wrong if "net::ERR_FAILED" not in line]
+
+
+@pytest.mark.parametrize("language", ["en", "zh-CN"])
+@pytest.mark.parametrize("size", ["5x5", "10x10", "1x10", "1x1"])
+def test_the_page_fits_a_phone(browser: Any, port: int, size: str, language: str) -> None:
+    opened = Page(
+        browser, port, viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True,
+        device_scale_factor=2, locale=language,
+    )  # fmt: skip
+    page = opened.page
+    begin(page, size, "people")
+    page.locator("[data-edge='0'].edge .hit").tap()
+    expect(drawn(page)).to_have_count(1)
+    page.click("#hint")
+    expect(page.locator("#legend")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    hit = page.locator("[data-edge='1'].edge .hit").bounding_box()
+    assert min(hit["width"], hit["height"]) >= 24
+    for name in ("new", "import", "export", "help"):
+        page.click(f"#{name}")
+        dialog = page.locator(f"#{name}-dialog")
+        expect(dialog).to_be_visible()
+        assert dialog.evaluate("node => node.scrollWidth <= node.clientWidth")
+        page.keyboard.press("Escape")
+    opened.close()
+
+
+def test_dark_and_light(browser: Any, port: int) -> None:
+    def brightness(page: Any) -> int:
+        colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        return sum(map(int, re.findall(r"\d+", colour)[:3]))
+
+    for scheme, other in (("dark", "light"), ("light", "dark")):
+        opened = Page(browser, port, color_scheme=scheme)
+        page = opened.page
+        assert (brightness(page) < 200) == (scheme == "dark")
+        while page.evaluate("document.documentElement.dataset.theme") != other:
+            page.click("#theme")
+        assert (brightness(page) < 200) == (scheme != "dark")
+        page.reload()
+        expect(page.locator("#board .edge").first).to_be_attached()
+        assert (brightness(page) < 200) == (scheme != "dark")
+        opened.close()
+
+
+def test_chinese_by_default_and_by_choice(browser: Any, port: int) -> None:
+    opened = Page(browser, port, locale="zh-CN")
+    page = opened.page
+    expect(page.locator("#status")).to_have_text("轮到你了")
+    expect(page).to_have_title(re.compile("点格棋"))
+    assert page.evaluate("document.documentElement.lang") == "zh-CN"
+    # Nothing is left in English but names.
+    words = page.evaluate("document.body.innerText")
+    assert set(re.findall(r"[A-Za-z]{3,}", words)) <= {"azdab", "English"}
+    page.click("#language")
+    expect(page.locator("#status")).to_have_text("Your turn")
+    page.reload()
+    expect(page.locator("#status")).to_have_text("Your turn")
+    opened.close()
+
+
+def test_nothing_moves_where_people_want_rest(browser: Any, port: int) -> None:
+    opened = Page(browser, port, reduced_motion="reduce")
+    page = opened.page
+    draw(page, 0)
+    expect(drawn(page)).not_to_have_count(0)
+    last = page.locator("#board .edge.last .line").first
+    assert last.evaluate("node => getComputedStyle(node).animationName") == "none"
+    opened.close()
+
+
+def test_every_control_has_a_name(opened: Page) -> None:
+    unnamed = opened.page.evaluate(
+        """[...document.querySelectorAll("button, select, input, textarea, [role]")]
+          .filter(node => !(node.getAttribute("aria-label") || node.textContent.trim() ||
+                            ["alert", "status", "toolbar"].includes(node.role) ||
+                            node.closest("label")?.textContent.trim()))
+          .map(node => node.outerHTML.slice(0, 80))"""
+    )
+    assert unnamed == []
+
+
+def test_a_game_the_host_forgot_is_replaced(opened: Page, port: int) -> None:
+    page = opened.page
+    page.evaluate("sessionStorage.setItem('azdab-game', 'forgotten')")
+    page.reload()
+    expect(page.locator("#status")).to_have_text("Your turn")
+    assert Client(port).send("GET", "/api/games/forgotten")[0] == 404
+    opened.wrong[:] = [line for line in opened.wrong if "404 (Not Found)" not in line]

@@ -1,0 +1,666 @@
+"""The page's host: over a real server, as a browser and as an enemy would use it."""
+
+import contextlib
+import http.client
+import json
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+
+from azdab import exchange, serving, views, web
+from azdab.config import ConfigError
+from azdab.engine import LEVELS, Analysis, Candidate, Engine
+from azdab.game import Board
+from azdab.position import Position
+from azdab.record import Record
+from azdab.sessions import Engines, RefusedError, Sessions
+
+uvicorn = pytest.importorskip("uvicorn", reason="the extra 'web' is not installed")
+
+Load = Callable[[Board, str], Engine]
+
+
+def light(board: Board, level: str) -> Engine:
+    """Engines that are ready at once: no network."""
+    return Engine(board, None, LEVELS[level])
+
+
+@contextlib.contextmanager
+def served(load: Load = light, hosts: Sequence[str] = serving.LOOPBACK) -> Iterator[int]:
+    """A server on a free port of this machine."""
+    with serving.listen("127.0.0.1", 0) as listening:
+        app = web.make_app(load, Board(5, 5), hosts=hosts)
+        server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            yield int(listening.getsockname()[1])
+        finally:
+            server.should_exit = True
+            thread.join(timeout=60)
+    assert not thread.is_alive()
+
+
+class Client:
+    """Sends requests to a port of this machine."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    def send(
+        self, method: str, path: str, body: Any = None, **headers: str
+    ) -> tuple[int, dict[str, str], bytes]:
+        """A request; a body that is not bytes is sent as JSON."""
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if body is not None:
+            sent.setdefault("Content-Type", "application/json")
+            body = body if isinstance(body, bytes) else json.dumps(body).encode()
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+        try:
+            connection.request(method, path, body, sent)
+            response = connection.getresponse()
+            answered = {name.lower(): value for name, value in response.getheaders()}
+            return response.status, answered, response.read()
+        finally:
+            connection.close()
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """The decoded answer to a request that must succeed."""
+        status, _, answer = self.send(method, path, body)
+        assert status in (200, 201), answer
+        return json.loads(answer)
+
+    def new(self, board: str = "2x2", first: str = "human", second: str = "human") -> str:
+        """The name of a new game."""
+        return str(self.ask("POST", "/api/games", {"board": board, "seats": [first, second]})["id"])
+
+    def post(self, game: str, what: str, **body: Any) -> Any:
+        """The state of a game after a change that must succeed."""
+        return self.ask("POST", f"/api/games/{game}/{what}", body)
+
+    def refused(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, str]:
+        """Status and sentence of a request that must be refused."""
+        status, answered, answer = self.send(method, path, body, **headers)
+        assert 400 <= status < 500, answer
+        assert answered["content-type"] == "application/json"
+        error = json.loads(answer)
+        assert list(error) == ["error"]
+        sentence = error["error"]
+        assert isinstance(sentence, str)
+        assert sentence.strip() == sentence != ""
+        assert "\n" not in sentence
+        assert len(sentence) < 250
+        return status, sentence
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Client]:
+    with served() as port:
+        yield Client(port)
+
+
+def play_out(client: Client, game: str) -> Any:
+    """Play the first legal move for people and let engines move until the game is over."""
+    state = client.ask("GET", f"/api/games/{game}")
+    while not state["is_over"]:
+        ply = state["ply"]
+        if state["seats"][state["to_play"]] == "human":
+            board = Board(**state["board"])
+            edge = Position(board, tuple(state["moves"][:ply])).legal[0]
+            state = client.post(game, "move", edge=edge, ply=ply)
+        else:
+            state = client.post(game, "engine", ply=ply)
+        assert state["ply"] == ply + 1
+    return state
+
+
+@pytest.mark.parametrize(
+    "seats", [("human", "easy"), ("medium", "human"), ("hard", "max"), ("human", "human")]
+)
+def test_a_whole_game(client: Client, seats: tuple[str, str]) -> None:
+    state = play_out(client, client.new("2x2", *seats))
+    assert sorted(state["moves"]) == list(range(12))
+    assert sum(state["scores"]) == 4
+    assert state["scores"] == list(Position(Board(2, 2), tuple(state["moves"])).scores)
+
+
+def test_undo_goes_back_to_a_persons_decision_and_redo_forward(client: Client) -> None:
+    game = client.new("3x3", "human", "easy")
+    client.post(game, "move", edge=0, ply=0)
+    state = client.post(game, "engine", ply=1)
+    moves = state["moves"]
+    assert state["to_play"] == 0
+    assert client.post(game, "undo", ply=2)["ply"] == 0
+    assert client.refused("POST", f"/api/games/{game}/undo", {"ply": 0})[0] == 409
+    state = client.post(game, "redo", ply=0)
+    assert (state["ply"], state["moves"]) == (2, moves)
+    assert client.refused("POST", f"/api/games/{game}/redo", {"ply": 2})[0] == 409
+    client.post(game, "undo", ply=2)
+    other = next(edge for edge in range(24) if edge not in moves)
+    assert client.post(game, "move", edge=other, ply=0)["moves"] == [other]
+
+
+def test_the_engines_first_move_is_not_the_persons_to_take_back(client: Client) -> None:
+    game = client.new("2x2", "easy", "human")
+    client.post(game, "engine", ply=0)
+    assert client.refused("POST", f"/api/games/{game}/undo", {"ply": 1})[0] == 409
+
+
+def test_two_people_take_back_move_by_move_or_to_a_place(client: Client) -> None:
+    game = client.new("2x2")
+    for ply in range(5):
+        client.post(game, "move", edge=ply, ply=ply)
+    assert client.post(game, "undo", ply=5)["ply"] == 4
+    assert client.post(game, "undo", ply=4, to=1)["ply"] == 1
+    # Drawing the same edge again is a redo: what comes later is kept.
+    state = client.post(game, "move", edge=1, ply=1)
+    assert (state["ply"], len(state["moves"])) == (2, 5)
+
+
+def test_seats_can_be_changed_in_the_middle(client: Client) -> None:
+    game = client.new("2x2")
+    client.post(game, "move", edge=0, ply=0)
+    assert client.post(game, "seats", seats=["human", "easy"])["seats"] == ["human", "easy"]
+    assert client.post(game, "engine", ply=1)["ply"] == 2
+
+
+def test_what_was_meant_for_another_position_is_refused(client: Client) -> None:
+    game = client.new("2x2")
+    client.post(game, "move", edge=0, ply=0)
+    for what, body in [
+        ("move", {"edge": 1, "ply": 0}),
+        ("engine", {"ply": 0}),
+        ("undo", {"ply": 0}),
+        ("redo", {"ply": 7}),
+    ]:
+        assert client.refused("POST", f"/api/games/{game}/{what}", body)[0] == 409
+    assert client.ask("GET", f"/api/games/{game}")["moves"] == [0]
+
+
+def test_games_do_not_leak_into_each_other(client: Client) -> None:
+    one, two = client.new("2x2"), client.new("1x1")
+    assert one != two
+    client.post(one, "move", edge=3, ply=0)
+    client.post(two, "move", edge=1, ply=0)
+    client.post(one, "undo", ply=1)
+    assert client.ask("GET", f"/api/games/{one}")["ply"] == 0
+    state = client.ask("GET", f"/api/games/{two}")
+    assert (state["ply"], state["moves"], state["board"]) == (1, [1], {"rows": 1, "cols": 1})
+
+
+class Slow(Engine):
+    """Thinks until it is told to stop."""
+
+    started = threading.Event()
+    go_on = threading.Event()
+
+    def choose(self, position: Position) -> int:
+        if not position.moves:  # the engine is warmed up there
+            return 0
+        self.started.set()
+        assert self.go_on.wait(60)
+        return super().choose(position)
+
+
+def test_a_move_thought_of_too_late_is_not_played() -> None:
+    with served(lambda board, level: Slow(board, None, LEVELS["easy"])) as port:
+        client = Client(port)
+        game, other = client.new("2x2", "human", "easy"), client.new("2x2")
+        client.post(game, "move", edge=0, ply=0)
+        answers: list[tuple[int, str]] = []
+
+        def think() -> None:
+            answers.append(client.refused("POST", f"/api/games/{game}/engine", {"ply": 1}))
+
+        thread = threading.Thread(target=think)
+        thread.start()
+        assert Slow.started.wait(60)
+        # Thinking blocks nobody: not this game, not another, not the page.
+        assert client.post(game, "undo", ply=1)["ply"] == 0
+        assert client.post(game, "move", edge=5, ply=0)["moves"] == [5]
+        assert client.post(other, "move", edge=2, ply=0)["moves"] == [2]
+        assert client.send("GET", "/")[0] == 200
+        assert thread.is_alive()
+        Slow.go_on.set()
+        thread.join(60)
+        assert answers[0][0] == 409
+        assert client.ask("GET", f"/api/games/{game}")["moves"] == [5]
+        assert client.post(game, "engine", ply=1)["ply"] == 2
+
+
+def test_analysis_is_from_the_first_players_view(client: Client) -> None:
+    game = client.new("1x1")
+    for ply, edge in enumerate([0, 1, 2, 3]):
+        # The second player draws the fourth edge.
+        found = client.ask("GET", f"/api/games/{game}/analysis")
+        assert (found["ply"], found["margin"], found["win"], found["is_exact"]) == (
+            ply,
+            -1,
+            0,
+            True,
+        )
+        assert len(found["edges"]) == 4 - ply
+        assert {e["edge"]: e["heat"] for e in found["edges"]}[found["best"]] == 1
+        client.post(game, "move", edge=edge, ply=ply)
+    found = client.ask("GET", f"/api/games/{game}/analysis?ply=4")
+    assert (found["margin"], found["win"], found["best"], found["edges"]) == (-1, 0, None, [])
+    assert client.ask("GET", f"/api/games/{game}/analysis?ply=2")["ply"] == 2
+
+
+def test_heat_falls_with_the_boxes_a_move_loses(client: Client) -> None:
+    game = client.new("2x2")
+    for ply, edge in enumerate([0, 6]):
+        client.post(game, "move", edge=edge, ply=ply)
+    edges = client.ask("GET", f"/api/games/{game}/analysis")["edges"]
+    assert {e["loss"] for e in edges} > {0}
+    by_loss = sorted(edges, key=lambda e: e["loss"])
+    heats = [e["heat"] for e in by_loss]
+    assert heats == sorted(heats, reverse=True)
+    assert heats[0] == 1
+
+
+def test_without_a_network_the_evaluation_is_unknown_until_the_end(client: Client) -> None:
+    game = client.new("6x6")
+    found = client.ask("GET", f"/api/games/{game}/analysis")
+    assert (found["margin"], found["win"], found["is_exact"]) == (None, None, False)
+    assert [e["heat"] for e in found["edges"]] == [1.0] + [None] * 83
+
+
+def test_estimates_are_turned_to_the_first_players_view() -> None:
+    candidates = [
+        Candidate(5, 0.6, 40, 1.5, None),
+        Candidate(3, 0.2, 20, 0.0, None),
+        Candidate(4, 0.2, 0, None, None),
+    ]
+    found = Analysis(1.25, 0.75, None, candidates)
+    position = Position(Board(2, 2), (0,))  # the second player is to move
+    told = views.explain(position, found)
+    assert (told["margin"], told["win"], told["is_exact"], told["best"]) == (-1.25, 0.25, False, 5)
+    assert [e["margin"] for e in told["edges"]] == [-1.5, 0, None]
+    assert [e["loss"] for e in told["edges"]] == [0, 1.5, None]
+    assert [e["heat"] for e in told["edges"]] == [1, pytest.approx(math.exp(-1)), None]
+
+
+def test_with_the_networks_that_come_with_azdab() -> None:
+    with served(Engine.load) as port:
+        client = Client(port)
+        assert "3x3" in client.ask("GET", "/api/settings")["networks"]
+        game = client.new("3x3", "human", "medium")
+        client.post(game, "move", edge=0, ply=0)
+        assert client.post(game, "engine", ply=1)["ply"] == 2
+
+
+def test_chains_of_a_position(client: Client) -> None:
+    game = client.new("1x3")
+    for ply, edge in enumerate([0, 1, 2, 3, 4, 5]):
+        client.post(game, "move", edge=edge, ply=ply)
+    shape = client.ask("GET", f"/api/games/{game}/shape")
+    assert shape["chains"] == [{"boxes": [0, 1, 2], "is_loop": False, "is_long": True}]
+    assert (shape["long_chains"], shape["controller"]) == (1, 1)
+    assert client.ask("GET", f"/api/games/{game}/shape?ply=0")["chains"] == []
+
+
+@pytest.mark.parametrize("form", exchange.FORMATS)
+def test_exported_records_are_read_back(client: Client, form: str) -> None:
+    game = client.new("5x5", "human", "human")
+    for ply, edge in enumerate([0, 40, 7, 12]):
+        client.post(game, "move", edge=edge, ply=ply)
+    client.post(game, "undo", ply=4)
+    status, headers, answer = client.send("GET", f"/api/games/{game}/record?format={form}")
+    assert status == 200
+    assert "attachment" in headers["content-disposition"]
+    (read,) = exchange.loads(answer.decode())
+    assert read.position == Position(Board(5, 5), (0, 40, 7))
+    again = client.ask("POST", "/api/games/import", {"text": answer.decode()})
+    assert (again["moves"], again["games"]) == ([0, 40, 7], 1)
+
+
+def test_an_imported_record_keeps_what_it_says(client: Client) -> None:
+    text = exchange.dumps(
+        Record(
+            Position(Board(1, 1), (0, 1)), first="Änn", second="点", event="home",
+            evaluations={0: -0.5}, remarks={0: "hm", 1: "oh"},
+        ), "text",
+    )  # fmt: skip
+    state = client.ask("POST", "/api/games/import", {"text": text + "\n" + text, "number": 2})
+    assert (state["games"], state["names"]) == (2, ["Änn", "点"])
+    game = state["id"]
+    client.post(game, "undo", ply=2)
+    client.post(game, "move", edge=3, ply=1)
+    (read,) = exchange.loads(client.send("GET", f"/api/games/{game}/record")[2].decode())
+    assert (read.first, read.second, read.event) == ("Änn", "点", "home")
+    assert (read.remarks, read.evaluations) == ({0: "hm"}, {0: -0.5})
+    assert read.position.moves == (0, 3)
+
+
+def test_a_bare_history_needs_its_board(client: Client) -> None:
+    assert client.refused("POST", "/api/games/import", {"text": "0 1 2"})[0] == 400
+    state = client.ask("POST", "/api/games/import", {"text": "0 1 2", "board": "2x3"})
+    assert (state["moves"], state["board"]) == ([0, 1, 2], {"rows": 2, "cols": 3})
+
+
+JSON = "/api/games"
+BAD: dict[str, tuple[Any, ...]] = {
+    "an edge that is not there": ("POST", "{open}/move", {"edge": 12, "ply": 1}, 400),
+    "a negative edge": ("POST", "{open}/move", {"edge": -1, "ply": 1}, 400),
+    "a drawn edge": ("POST", "{open}/move", {"edge": 0, "ply": 1}, 400),
+    "another ply": ("POST", "{open}/move", {"edge": 1, "ply": 0}, 409),
+    "an edge as text": ("POST", "{open}/move", {"edge": "1", "ply": 1}, 400),
+    "an edge as a fraction": ("POST", "{open}/move", {"edge": 1.5, "ply": 1}, 400),
+    "an edge as a truth": ("POST", "{open}/move", {"edge": True, "ply": 1}, 400),
+    "no edge": ("POST", "{open}/move", {"ply": 1}, 400),
+    "no ply": ("POST", "{open}/move", {"edge": 1}, 400),
+    "a huge edge": ("POST", "{open}/move", {"edge": 10**30, "ply": 1}, 400),
+    "not a number": ("POST", "{open}/move", b'{"edge": NaN, "ply": 1}', 400),
+    "infinity": ("POST", "{open}/move", b'{"edge": 1, "ply": -Infinity}', 400),
+    "a person for the engine": ("POST", "{open}/engine", {"ply": 1}, 409),
+    "a move for the engine": ("POST", "{engine}/move", {"edge": 1, "ply": 0}, 409),
+    "a finished game": ("POST", "{over}/move", {"edge": 0, "ply": 4}, 409),
+    "the engine in a finished game": ("POST", "{over}/engine", {"ply": 4}, 409),
+    "nothing to redo": ("POST", "{over}/redo", {"ply": 4}, 409),
+    "undo to the future": ("POST", "{over}/undo", {"ply": 4, "to": 9}, 409),
+    "undo to before the start": ("POST", "{over}/undo", {"ply": 4, "to": -1}, 409),
+    "undo to text": ("POST", "{over}/undo", {"ply": 4, "to": "1"}, 400),
+    "an unknown game": ("GET", "/api/games/nobody", None, 404),
+    "a move in an unknown game": ("POST", "/api/games/x/move", {"edge": 0, "ply": 0}, 404),
+    "an unknown address": ("GET", "/api/nothing", None, 404),
+    "an unknown file": ("GET", "/static/../web.py", None, 404),
+    "an encoded way out": ("GET", "/static/..%2fweb.py", None, 404),
+    "a file with a null": ("GET", "/static/%00", None, 404),
+    "a slash too many": ("GET", "/api/games/", None, 404),
+    "no JSON": ("POST", JSON, b"{", 400),
+    "no text": ("POST", JSON, b"\xff\xfe\x00", 400),
+    "an empty body": ("POST", JSON, b"", 400),
+    "a deep body": ("POST", JSON, b"[" * 100_000, 400),
+    "a long number": ("POST", JSON, b'{"board": ' + b"1" * 5000 + b"}", 400),
+    "a list": ("POST", JSON, [], 400),
+    "null": ("POST", JSON, b"null", 400),
+    "a huge body": ("POST", JSON, {"board": "x" * 3_000_000}, 413),
+    "a board of nothing": ("POST", JSON, {"board": "0x3"}, 400),
+    "a huge board": ("POST", JSON, {"board": "11x2"}, 400),
+    "a board of words": ("POST", JSON, {"board": "five by five"}, 400),
+    "a board as a number": ("POST", JSON, {"board": 5}, 400),
+    "a board of no characters": ("POST", JSON, b'{"board": "\\ud800"}', 400),
+    "an unknown level": ("POST", JSON, {"board": "1x1", "seats": ["human", "god"]}, 400),
+    "three players": ("POST", JSON, {"board": "1x1", "seats": ["human"] * 3}, 400),
+    "seats in seats": ("POST", JSON, {"board": "1x1", "seats": [["human"], {}]}, 400),
+    "no seats": ("POST", "{open}/seats", {}, 400),
+    "nothing to import": ("POST", JSON + "/import", {}, 400),
+    "nonsense to import": ("POST", JSON + "/import", {"text": "hello"}, 400),
+    "an illegal record": (
+        "POST", JSON + "/import", {"text": "azdab record 1\nboard: 1x1\nA h 0 0\nB h 0 0"}, 400,
+    ),
+    "a record of a huge board": (
+        "POST", JSON + "/import", {"text": "azdab record 1\nboard: 99x99"}, 400,
+    ),
+    "a number no JSON has": ("POST", JSON + "/import", {"text": '{"a": ' + "1" * 5000 + "}"}, 400),
+    "a deep record": ("POST", JSON + "/import", {"text": '{"a": ' + "[" * 90_000}, 400),
+    "no characters": ("POST", JSON + "/import", b'{"text": "\\ud800"}', 400),
+    "no such number": ("POST", JSON + "/import", {"text": "[]", "board": "1x1", "number": 2}, 400),
+    "an import too long": ("POST", JSON + "/import", {"text": "0 " * 150_000}, 413),
+    "a ply of words": ("GET", "{open}/analysis?ply=one", None, 400),
+    "a negative ply": ("GET", "{open}/analysis?ply=-1", None, 400),
+    "a ply too far": ("GET", "{open}/analysis?ply=2", None, 400),
+    "chains too far": ("GET", "{open}/shape?ply=9999", None, 400),
+    "an unknown format": ("GET", "{open}/record?format=pdf", None, 400),
+    "a format for another board": ("GET", "{open}/record?format=ccgc", None, 400),
+    "a wrong method": ("DELETE", "{open}", None, 405),
+    "reading where one writes": ("GET", "{open}/move", None, 405),
+    "writing where one reads": ("POST", "/", {}, 405),
+    "an odd method": ("PATCH", JSON, {}, 405),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def games(client: Client) -> dict[str, str]:
+    """A game after one move, one in which the engine is to move, one that is over."""
+    found = {
+        "open": client.new("2x2"),
+        "engine": client.new("1x1", "easy"),
+        "over": client.new("1x1"),
+    }
+    client.post(found["open"], "move", edge=0, ply=0)
+    play_out(client, found["over"])
+    return {name: f"/api/games/{game}" for name, game in found.items()}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_requests_are_refused_with_one_sentence(
+    client: Client, games: dict[str, str], name: str
+) -> None:
+    method, path, body, expected = BAD[name]
+    before = [client.ask("GET", game) for game in games.values()]
+    assert client.refused(method, path.format(**games), body)[0] == expected
+    assert [client.ask("GET", game) for game in games.values()] == before
+
+
+@pytest.mark.parametrize(
+    "kind", ["", "text/plain", "application/x-www-form-urlencoded", "application/jsonx"]
+)
+def test_only_json_is_read(client: Client, kind: str) -> None:
+    assert client.refused("POST", "/api/games", {"board": "1x1"}, Content_Type=kind)[0] == 415
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example", "", "[", "a b", "192.0.2.1"]
+)
+def test_other_names_of_this_machine_are_refused(client: Client, host: str) -> None:
+    assert client.refused("GET", "/", Host=host)[0] == 400
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]", "LOCALHOST:99"])
+def test_its_own_names_are_fine(client: Client, host: str) -> None:
+    assert client.send("GET", "/", Host=host)[0] == 200
+    status, _, _ = client.send(
+        "POST", "/api/games", {"board": "1x1"}, Host=host, Origin=f"http://{host}"
+    )
+    assert status == 201
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "http://127.0.0.1:1", "", "file://"]
+)
+def test_other_pages_cannot_play(client: Client, origin: str) -> None:
+    assert client.refused("POST", "/api/games", {"board": "1x1"}, Origin=origin)[0] == 403
+
+
+def test_bound_to_everything_any_address_is_fine_but_no_name() -> None:
+    with served(hosts=["0.0.0.0"]) as port:
+        client = Client(port)
+        assert client.send("GET", "/", Host="192.0.2.1:80")[0] == 200
+        assert client.send("GET", "/", Host="[2001:db8::1]")[0] == 200
+        assert client.refused("GET", "/", Host="evil.example")[0] == 400
+
+
+def test_every_answer_has_the_headers_that_protect(client: Client) -> None:
+    for path in ("/", "/static/main.js", "/api/settings", "/nothing"):
+        _, headers, _ = client.send("GET", path)
+        assert headers["x-content-type-options"] == "nosniff"
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert "unsafe" not in headers["content-security-policy"]
+        assert not [name for name in headers if name.startswith("access-control")]
+    assert "content-security-policy" in client.send("GET", "/", Host="evil.example")[1]
+
+
+def test_assets_are_revalidated(client: Client) -> None:
+    status, headers, content = client.send("GET", "/static/style.css")
+    assert (status, headers["cache-control"]) == (200, "no-cache")
+    assert headers["content-type"].startswith("text/css")
+    assert content
+    status, _, content = client.send("GET", "/static/style.css", If_None_Match=headers["etag"])
+    assert (status, content) == (304, b"")
+
+
+def test_the_page_needs_nothing_from_elsewhere() -> None:
+    for path in (Path(web.__file__).parent / "static").iterdir():
+        text = path.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
+        assert "http" not in re.sub(r"HTTP|over https|// .*", "", text), path
+        assert not re.search(r"<script(?![^>]*src=)|\sstyle=|\son\w+=", text), path
+
+
+def test_every_text_is_there_in_both_languages() -> None:
+    text = (Path(web.__file__).parent / "static" / "i18n.js").read_text(encoding="utf-8")
+    english, chinese = (
+        dict(re.findall(r'^  (\w+): "(.*)",$', part, re.MULTILINE))
+        for part in re.findall(r"^const (?:en|zh) = \{$(.*?)^\};$", text, re.MULTILINE | re.DOTALL)
+    )
+    assert list(english) == list(chinese)
+    for key, words in english.items():
+        assert set(re.findall(r"\{\w+\}", words)) == set(re.findall(r"\{\w+\}", chinese[key])), key
+    page = (Path(web.__file__).parent / "static" / "index.html").read_text(encoding="utf-8")
+    assert set(re.findall(r'data-(?:t|label)="(\w+)"', page)) <= set(english)
+
+
+names = st.sampled_from(["board", "seats", "edge", "ply", "to", "text", "number", "x"])
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
+    | st.sampled_from(["1x1", "human", "easy", "azdab record 1\nboard: 1x1", "0 1 2"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
+    max_leaves=6,
+)  # fmt: skip
+bodies = st.binary(max_size=200) | st.dictionaries(names, values, max_size=4).map(
+    lambda body: json.dumps(body).encode()
+)
+tails = st.sampled_from(
+    ["", "/move", "/engine", "/undo", "/redo", "/seats", "/import", "/analysis?ply=", "/shape?ply=",
+     "/record?format="]
+)  # fmt: skip
+pieces = st.binary(max_size=12).map(lambda piece: quote(piece, safe="/?=&%"))
+
+
+@given(
+    method=st.sampled_from(["GET", "POST", "PUT", "HEAD", "OPTIONS"]),
+    start=st.sampled_from(["/", "/static/", "/api/", "/api/games/", "/api/games", "{game}"]),
+    tail=tails,
+    rest=pieces,
+    body=st.none() | bodies,
+)
+@settings(max_examples=400)
+def test_whatever_is_sent_the_host_lives(
+    client: Client, games: dict[str, str],
+    method: str, start: str, tail: str, rest: str, body: bytes | None,
+) -> None:  # fmt: skip
+    path = start.replace("{game}", games["open"]) + tail + rest
+    status, _, answer = client.send(method, path, body)
+    assert status < 500, answer
+    state = client.ask("GET", games["open"])
+    assert state["board"] == {"rows": 2, "cols": 2}
+
+
+def test_raw_bytes_do_not_end_the_host(client: Client) -> None:
+    for number in range(20):
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", client.port)) as raw:
+            raw.connect()
+            raw.sock.sendall(os.urandom(64) + b"\r\n\r\n" * (number % 3))
+    assert client.send("GET", "/")[0] == 200
+
+
+def test_a_request_that_ends_early_is_nothing(client: Client) -> None:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", client.port)) as raw:
+        raw.connect()
+        raw.sock.sendall(
+            b"POST /api/games HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 1000\r\n\r\n{"
+        )
+    assert client.send("GET", "/")[0] == 200
+
+
+def test_games_that_nobody_asks_for_are_dropped() -> None:
+    kept = Sessions(limit=2)
+    empty = Record(Position(Board(1, 1)))
+    one, two = (kept.create(empty, ("human", "human")).name for _ in range(2))
+    kept.get(one)
+    three = kept.create(empty, ("human", "human")).name
+    assert kept.get(one)
+    assert kept.get(three)
+    with pytest.raises(RefusedError, match="no such game"):
+        kept.get(two)
+
+
+def test_engines_are_made_once_and_the_oldest_dropped() -> None:
+    made: list[str] = []
+
+    def load(board: Board, level: str) -> Engine:
+        made.append(f"{board} {level}")
+        if board.rows == 3:
+            raise ConfigError("broken")
+        time.sleep(0.05)
+        return light(board, "easy")
+
+    engines = Engines(load, limit=2)
+    found: list[Engine] = []
+    threads = [
+        threading.Thread(target=lambda: found.append(engines.get(Board(1, 1), "easy")))
+        for _ in range(5)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert made == ["1x1 easy"]
+    assert len({id(engine) for engine in found}) == 1
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="broken"):
+            engines.get(Board(3, 3), "easy")
+    engines.get(Board(1, 2), "easy")
+    engines.get(Board(2, 1), "easy")
+    engines.get(Board(1, 1), "easy")
+    assert made.count("1x1 easy") == 2
+
+
+def test_an_engine_that_cannot_be_made_is_one_sentence() -> None:
+    def load(board: Board, level: str) -> Engine:
+        raise ConfigError(f"no engine for {board} at {level}")
+
+    with served(load) as port:
+        client = Client(port)
+        game = client.new("1x1", "easy")
+        status, sentence = client.refused("POST", f"/api/games/{game}/engine", {"ply": 0})
+        assert (status, sentence) == (400, "no engine for 1x1 at easy")
+
+
+def test_a_port_in_use_and_an_unknown_host_are_one_line() -> None:
+    with serving.listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"^port {port} is in use: choose another"):
+            web.serve("127.0.0.1", port, Console(), light, Board(2, 2), open_browser=False)
+    for host in ("no such host", "nowhere.invalid", "192.0.2.1", ""):
+        with pytest.raises(ConfigError, match=r"^(cannot (find|listen)|say on which)[^\n]*$"):
+            serving.listen(host, 0)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="interrupts are signals here")
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_serving_tells_the_address_and_ends_with_ctrl_c(host: str) -> None:
+    code = (
+        "from azdab import web; from azdab.game import Board; from rich.console import Console; "
+        f"web.serve({host!r}, 0, Console(width=200), None, Board(2, 2), open_browser=False)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", code],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        lines = [process.stdout.readline()]
+        found = re.search(r"http://127\.0\.0\.1:(\d+)/", lines[0])
+        assert found, lines
+        assert Client(int(found[1])).send("GET", "/")[0] == 200
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, "")
+    assert ("Other machines" in rest) == (host == "0.0.0.0")
+    assert rest.endswith("Stopped.\n")
