@@ -27,14 +27,15 @@ def table(judged: Review) -> Table:
         after = judged.game.position.at(ply + 1)
         margin, exact = margins[ply + 1], judged.analyses[ply + 1].exact is not None
         value = "" if margin is None else f"{margin:+.0f}" if exact else f"~{margin:+.1f}"
-        loss = verdict.loss
+        loss = verdict.loss or 0.0
+        costs = round(loss, 1) > 0
         shown.add_row(
             f"{ply + 1}.",
             PLAYER_LETTERS[verdict.before.to_play],
             move_name(after.board, verdict.edge),
             verdict.mark,
-            "" if not loss else f"{loss:.0f}" if verdict.exact else f"~{loss:.1f}",
-            "" if verdict.edge == verdict.best else move_name(after.board, verdict.best),
+            "" if not costs else f"{loss:.0f}" if verdict.exact else f"~{loss:.1f}",
+            move_name(after.board, verdict.best) if costs else "",
             value,
             "{}-{}".format(*after.scores),
             str(structure.long_chains(after)),
@@ -98,6 +99,13 @@ def analyze(options: Any, console: Console) -> None:
     with progress.bar(console, "positions", transient=True) as shown:
         bar = shown.add_task("", total=len(game.position.moves) + 1)
         judged = review.review(game, engine, lambda: shown.advance(bar))
+    if options.html:
+        record.write_text(Path(options.html), review_page.page(judged))
+    if options.json:
+        text = json.dumps(review.to_dict(judged), ensure_ascii=False, indent=2)
+        record.write_text(Path(options.json), text + "\n")
+    if options.text:
+        record.write_text(Path(options.text), record.dumps(review.annotated(judged)))
     console.print(
         f"{game.first or 'A'} against {game.second or 'B'} on {game.board}, {game.result}. "
         f"Judged by {engine.name}; ~ is an estimate, the rest exact.",
@@ -107,13 +115,6 @@ def analyze(options: Any, console: Console) -> None:
     console.print(table(judged))
     lost = ", ".join(f"{PLAYER_LETTERS[p]} {judged.boxes_lost(p):.1f}" for p in (0, 1))
     console.print(f"Boxes lost: {lost}.", highlight=False)
-    if options.html:
-        record.write_text(Path(options.html), review_page.page(judged))
-    if options.json:
-        text = json.dumps(review.to_dict(judged), ensure_ascii=False, indent=2)
-        record.write_text(Path(options.json), text + "\n")
-    if options.text:
-        record.write_text(Path(options.text), record.dumps(review.annotated(judged)))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -73,7 +73,7 @@ def curve(margins: list[float | None], limit: int) -> str:
         )  # fmt: skip
         shapes.append(
             svg.Text(
-                x=left - 6, y=y(level) + 4, text=f"{level:+.0f}",
+                x=left - 6, y=y(level) + 4, text=f"{level:+.0f}" if level else "0",
                 text_anchor="end", font_size=12, fill=DRAWN,
             )
         )  # fmt: skip
