@@ -94,7 +94,7 @@ class Network(nn.Module):
         context = nn.Dense(filters, dtype=dtype)(whole)[:, None, None]
         cells = nn.relu(nn.Dense(filters, dtype=dtype)(x) + context)
         cells = nn.Dense(3, dtype=dtype)(cells).astype(jnp.float32)
-        batch = len(edges)
+        batch = edges.shape[0]
         right = cells[:, :, : board.cols, 0].reshape(batch, -1)
         below = cells[:, : board.rows, :, 1].reshape(batch, -1)
         owner = cells[:, : board.rows, : board.cols, 2].reshape(batch, -1)

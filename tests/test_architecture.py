@@ -56,6 +56,7 @@ ORDER = [
     "report",
     "tournament",
     "evaluate",
+    "export",
     "review",
     "review_page",
     "analyze",

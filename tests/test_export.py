@@ -1,0 +1,132 @@
+"""What is exported says the same elsewhere, and what was exported long ago still loads."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from jax import export as jax_export
+
+from azdab import checkpoint, config, export, network, search
+from azdab.checkpoint import Player
+from azdab.engine import Engine
+from azdab.game import Board
+from azdab.position import Position
+from tests import common
+
+GOLDEN = Path(__file__).parent / "golden"
+BOARD = Board(2, 3)
+
+
+def untrained(utility: str = "margin") -> Player:
+    settings: dict[str, Any] = {
+        "board": {"rows": BOARD.rows, "cols": BOARD.cols},
+        "network": {"filters": 8, "blocks": 1},
+        "search": {"utility": utility},
+    }
+    run_config = config.from_dict(settings)
+    params = network.init(jax.random.key(0), BOARD, run_config.network)
+    return Player(BOARD, run_config, params, 7)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("export") / "net"
+    source = directory.with_name("source")
+    checkpoint.export_player(untrained(), source, "")
+    assert export.main([str(source), "--to", str(directory), "--games", "2"]) == 0
+    return directory
+
+
+def test_everything_is_there(exported: Path) -> None:
+    names = {path.name for path in exported.iterdir()}
+    assert names == {
+        "README.md", "card.json", "config.yaml", "best", "network.stablehlo", "example.py",
+    }  # fmt: skip
+    values = json.loads((exported / "card.json").read_text())
+    assert values["board"] == [2, 3]
+    assert values["iteration"] == 7
+    assert values["format"] == checkpoint.FORMAT
+    assert values["parameters"] == sum(x.size for x in jax.tree.leaves(untrained().params))
+    assert set(values["strength"]["settings"]) == {"random mover", "raw policy", "search 64"}
+    text = (exported / "README.md").read_text()
+    assert "| search 64 | 2 |" in text
+    assert "Apache-2.0" in text
+
+
+@pytest.mark.parametrize("utility", ["margin", "win"])
+@pytest.mark.parametrize("batch", [1, 3, 16])
+def test_the_program_computes_what_the_network_does(utility: str, batch: int) -> None:
+    player = untrained(utility)
+    states = common.random_states(BOARD, batch, batch, range(1, 17))
+    margin = np.arange(batch, dtype=np.int32) % 5 - 2
+    run = jax_export.deserialize(bytearray(export.program(player)))
+    log_policy, weights, mean, ownership = run.call(states.edges, margin)
+    shown = search.shown_margin(jax.numpy.asarray(margin), utility)
+    expected = network.apply(BOARD, player.config.network, player.params, states.edges, shown)
+    legal = ~np.asarray(states.edges)
+    policy = np.exp(np.asarray(log_policy))
+    prior = np.where(legal, np.exp(np.asarray(expected.prior_logits)), 0)
+    np.testing.assert_allclose(policy, prior / prior.sum(axis=1, keepdims=True), atol=1e-5)
+    want = jax.nn.softmax(expected.margin_logits)
+    np.testing.assert_allclose(weights, want, atol=1e-5)
+    means = network.expected_margin(BOARD, expected.margin_logits)
+    np.testing.assert_allclose(mean, means, atol=1e-4)
+    np.testing.assert_allclose(ownership, jax.nn.sigmoid(expected.ownership_logits), atol=1e-5)
+
+
+def test_the_example_runs_without_azdab(exported: Path) -> None:
+    code = (
+        "import runpy, sys; sys.modules['azdab'] = None; "
+        f"runpy.run_path({str(exported / 'example.py')!r})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300
+    )
+    assert "best first edge" in done.stdout
+
+
+def test_an_export_is_loaded_by_its_path(exported: Path) -> None:
+    engine = Engine.load(str(exported))
+    assert engine.board == BOARD
+    assert engine.choose(Position(BOARD)) in range(BOARD.num_edges)
+    loaded = checkpoint.load_player(exported)
+    assert common.same_trees(loaded.params, untrained().params)
+
+
+@pytest.mark.parametrize(
+    ("argv", "reason"),
+    [
+        (["3x3"], "--to"),
+        (["nowhere", "--to", "NEW"], "no checkpoint 'nowhere'"),
+        (["3x3", "--to", "."], "exists"),
+        (["3x3", "--to", "NEW", "--games", "3"], "must be even"),
+        (["3x3", "--to", f"{__file__}/below", "--games", "0"], "cannot write"),
+    ],
+)
+def test_what_is_refused(argv: list[str], reason: str, tmp_path: Path, capsys: Any) -> None:
+    argv = [str(tmp_path / "new") if word == "NEW" else word for word in argv]
+    assert reason in common.refused(export.main, capsys, *argv)
+    assert not list(tmp_path.iterdir())
+
+
+def test_there_is_a_golden_checkpoint_of_the_format() -> None:
+    assert (GOLDEN / f"format-{checkpoint.FORMAT}").is_dir()
+
+
+@pytest.mark.parametrize("path", sorted(GOLDEN.iterdir()), ids=lambda path: path.name)
+def test_old_checkpoints_load_and_say_what_they_said(path: Path) -> None:
+    """Written by the azdab that introduced the format; never written again."""
+    player = checkpoint.load_player(path)
+    said = json.loads((path / "said.json").read_text())
+    edges = np.array(said["edges"], bool)
+    zero = np.zeros(len(edges), np.int32)
+    settings = player.config.network
+    output = network.apply(player.board, settings, player.params, edges, zero)  # type: ignore[arg-type]
+    np.testing.assert_allclose(output.prior_logits, said["prior_logits"], atol=1e-4)
+    mean = network.expected_margin(player.board, output.margin_logits)
+    np.testing.assert_allclose(mean, said["expected_margin"], atol=1e-4)
