@@ -1,19 +1,124 @@
-"""What README says in Python runs."""
+"""What README and CONTRIBUTING say can be typed, can be typed."""
 
+import os
 import re
+import shlex
+import signal
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-README = Path(__file__).parents[1] / "README.md"
-BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+from azdab import config
+
+ROOT = Path(__file__).parents[1]
+TEXTS = {
+    name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh-CN.md")
+}
+
+TINY = ["--arena.baseline_games", "2", "--arena.num_games", "2"]
+TINY += ["--learner.steps_per_iteration", "4"]
+
+SMALLER = {
+    "azdab.train --list-configs": [],
+    "azdab.train --config quick --dry-run": [],
+    "azdab.train --config quick": ["--iterations", "1", *TINY],
+    "azdab.train --resume": ["--iterations", "2", *TINY],
+    "azdab.play --mode dual-ai": ["--num-games", "2", "--simulations", "2"],
+    "azdab.play": ["--level", "easy"],
+    "azdab.analyze": ["--level", "easy"],
+    "azdab.evaluate 5x5 --match": ["--games", "2"],
+    "azdab.evaluate 5x5 --tournament": ["--games", "2"],
+    "azdab.evaluate": ["--games", "2", "--positions", "20", "--simulations", "0", "2"],
+    "azdab.export": ["--games", "0"],
+}
+"""What is added to a command, by its beginning, so that it takes seconds."""
 
 
-def test_there_are_examples() -> None:
-    assert BLOCKS
+def blocks(text: str, language: str) -> list[str]:
+    """The code blocks of a language."""
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
-@pytest.mark.parametrize("code", BLOCKS)
+def commands(text: str) -> list[list[str]]:
+    """Every command of the shell blocks, without its remark."""
+    lines = [line for block in blocks(text, "sh") for line in block.splitlines() if line.strip()]
+    return [words for line in lines if (words := shlex.split(line, comments=True))]
+
+
+COMMANDS = {name: commands(text) for name, text in TEXTS.items()}
+INSTALLING, PAGES = "python3", ["--web"]
+
+
+def test_the_same_commands_in_both_languages() -> None:
+    assert COMMANDS["README.md"] == COMMANDS["README.zh-CN.md"]
+    assert blocks(TEXTS["README.md"], "python") == blocks(TEXTS["README.zh-CN.md"], "python")
+    assert len(COMMANDS["README.md"]) > 15
+
+
+def test_ci_runs_the_test_command() -> None:
+    run = (ROOT / ".ci/run").read_text(encoding="utf-8")
+    (tests,) = (words for words in COMMANDS["README.md"] if words[-1].endswith("pytest"))
+    assert " ".join(tests) in " ".join(run.split())
+
+
+def test_the_main_job_is_a_preset() -> None:
+    """The first command installs, as CI does, and starts a preset."""
+    main = next(words for words in COMMANDS["README.md"] if words[0] == INSTALLING)
+    assert main[-4:] == ["-m", "azdab.train", "--config", "quick"]
+    assert "quick" in config.presets()
+
+
+@pytest.mark.parametrize("code", blocks(TEXTS["README.md"], "python"))
 def test_examples_run(code: str, capsys: pytest.CaptureFixture[str]) -> None:
-    exec(compile(code, str(README), "exec"), {})
+    exec(compile(code, "README.md", "exec"), {})
     assert capsys.readouterr().out
+
+
+def smaller(words: list[str]) -> list[str]:
+    """A command that takes seconds."""
+    line = " ".join(words[2:]) if words[1] == "-m" else ""
+    for beginning, added in SMALLER.items():
+        if line.startswith(beginning):
+            return [sys.executable, *words[1:], *added]
+    return [sys.executable, *words[1:]]
+
+
+def run(words: list[str], folder: Path) -> None:
+    """Run a command to its end; the page until it says where it is."""
+    settings: dict[str, Any] = {
+        "cwd": folder,
+        "env": {**os.environ, "PYTHONPATH": str(ROOT)},
+        "stdin": subprocess.DEVNULL,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.STDOUT,
+        "text": True,
+    }
+    if "--web" in words:
+        with subprocess.Popen([*words, "--no-browser", "--port", "8377"], **settings) as page:
+            assert page.stdout is not None
+            assert "127.0.0.1:8377" in page.stdout.readline()
+            page.send_signal(signal.SIGINT)
+            assert page.wait(60) in (0, 130)
+            return
+    done = subprocess.run(words, timeout=600, **settings)
+    assert done.returncode == 0, (words, done.stdout)
+
+
+def test_every_command_runs(tmp_path: Path) -> None:
+    """In their order, in one directory: later ones use what earlier ones wrote."""
+    typed = [words for words in COMMANDS["README.md"] if words[0] != INSTALLING]
+    others = [words for words in typed if words[0] != "python"]
+    assert others == [["tensorboard", "--logdir", "runs"]]  # another program's
+    for words in typed:
+        if words[0] == "python":
+            run(smaller(words), tmp_path)
+
+
+def test_links_lead_somewhere() -> None:
+    for name in [*TEXTS, "CONTRIBUTING.md"]:
+        text = (ROOT / name).read_text(encoding="utf-8")
+        targets = re.findall(r"\]\(([^)#]+)\)", text)
+        assert all((ROOT / t).exists() for t in targets if not t.startswith("https://")), name
