@@ -5,6 +5,8 @@
     >>> from azdab.game import Board
     >>> engine = Engine.load(Board(3, 3))
     >>> start = Position(Board(3, 3))
+    >>> engine.analyze(start).exact  # 3x3 is lost by three boxes
+    -3
     >>> start = start.play(engine.choose(start))
 
 A network with search plays and explains until few enough edges are left; from there

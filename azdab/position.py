@@ -2,6 +2,13 @@
 
 :class:`azdab.game.State` is what programs on the device step through by the hundred; a
 :class:`Position` is what a person, a record or a page looks at.
+
+    >>> from azdab.game import Board
+    >>> position = Position(Board(1, 2)).play("h 0 0").play("v 0 0").play("h 1 0")
+    >>> position.play("v 0 1").scores
+    (0, 1)
+    >>> [move_name(position.board, edge) for edge in position.legal]
+    ['h 0 1', 'h 1 1', 'v 0 1', 'v 0 2']
 """
 
 import dataclasses

@@ -2,6 +2,9 @@
 
 A transformed array is a gather: ``new = old[permutation]``. The same edge
 permutation serves drawn edges, policies and legal masks.
+
+    >>> len(edge_permutations(Board(2, 2))), len(edge_permutations(Board(2, 3)))
+    (8, 4)
 """
 
 import functools
