@@ -86,10 +86,12 @@ def forecast(player: Player, seen: Seen, lead: int) -> tuple[float, float]:
     margins = np.asarray(network.margins(player.board), float)
     weights = np.asarray(seen.margin_weights, float)
     weights = weights / weights.sum()
+    # The root's own value is the mean over all simulations, those of bad moves among them.
+    value = float(seen.q_values[seen.action] if seen.visit_counts[seen.action] else seen.value)
     if not in_boxes(player):
-        return float(weights @ margins) + lead, 0.5 + 0.5 * float(seen.value)
+        return float(weights @ margins) + lead, 0.5 + 0.5 * value
     # The network's distribution, moved to where the search sees its mean.
-    expected = float(seen.value) * player.board.num_boxes
+    expected = value * player.board.num_boxes
     weights = tilted(margins, weights, expected)
     wins = 0.5 + 0.5 * np.sign(margins + lead)
     return expected + lead, float(weights @ wins)
