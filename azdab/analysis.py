@@ -216,6 +216,7 @@ def plot_phases(result: Report) -> Any:
         counts = [q.moves for q in next(iter(shown.values())).by_phase.values()]
         labels = [f"{p}\n{n:,}" for p, n in zip(exactness.PHASES, counts, strict=True)]
         axis.set(xticks=range(len(labels)), xticklabels=labels, ylabel="boxes lost per move")
+        axis.set_ylim(bottom=0)
         axis.set_title(f"positions: {set_name}")
         axis.grid(axis="x", visible=False)
     axes[0].legend()
