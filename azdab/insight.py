@@ -94,7 +94,7 @@ def forecast(player: Player, seen: Seen, lead: int) -> tuple[float, float]:
     expected = value * player.board.num_boxes
     weights = tilted(margins, weights, expected)
     wins = 0.5 + 0.5 * np.sign(margins + lead)
-    return expected + lead, float(weights @ wins)
+    return expected + lead, min(float(weights @ wins), 1.0)  # rounding can lead beyond
 
 
 def tilted(values: np.ndarray, weights: np.ndarray, mean: float) -> np.ndarray:
