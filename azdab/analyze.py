@@ -123,14 +123,7 @@ def main(argv: list[str] | None = None) -> int:
     command = parser()
     options, _ = command.parse(argv)
     device.enable_cache()
-    try:
-        analyze(options, console)
-    except ConfigError as error:
-        command.error(str(error))
-    except KeyboardInterrupt:
-        console.print("Stopped.")
-        return 130
-    return 0
+    return command.run(lambda: analyze(options, console), lambda: console.print("Stopped."))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """Command lines: every config field is an option, and mistakes end with one line."""
 
 import argparse
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import yaml
 
 from azdab import config
+from azdab.config import ConfigError
 
 
 class Parser(argparse.ArgumentParser):
@@ -51,3 +53,22 @@ class Parser(argparse.ArgumentParser):
                     value = {part: value}
                 settings = config.merge(settings, value)
         return options, settings
+
+    def run(self, work: Callable[[], None], stopped: Callable[[], None]) -> int:
+        """Do a command's work; a mistake of the user's ends it as wrong usage does.
+
+        Args:
+          work: the work.
+          stopped: called after Ctrl-C.
+
+        Returns:
+          The exit status.
+        """
+        try:
+            work()
+        except ConfigError as error:
+            self.error(str(error))
+        except KeyboardInterrupt:
+            stopped()
+            return 130
+        return 0

@@ -201,7 +201,8 @@ def main(argv: list[str] | None = None) -> int:
     console = Console()
     command = parser()
     options, _ = command.parse(argv)
-    try:
+
+    def work() -> None:
         check(options)
         path = None
         if options.checkpoint:
@@ -212,12 +213,8 @@ def main(argv: list[str] | None = None) -> int:
             evaluate(path, options, console)
         else:
             command.error("say which checkpoint to measure, or add --match or --tournament")
-    except ConfigError as error:
-        command.error(str(error))
-    except KeyboardInterrupt:
-        console.print("Stopped.")
-        return 130
-    return 0
+
+    return command.run(work, lambda: console.print("Stopped."))
 
 
 if __name__ == "__main__":

@@ -289,16 +289,13 @@ def main(argv: list[str] | None = None) -> int:
     console = Console()
     command = parser()
     options, _ = command.parse(argv)
-    try:
+
+    def work() -> None:
         check(options)
         device.enable_cache()
         run(options, console)
-    except ConfigError as error:
-        command.error(str(error))
-    except KeyboardInterrupt:
-        console.print("\nStopped.")
-        return 130
-    return 0
+
+    return command.run(work, lambda: console.print("\nStopped."))
 
 
 if __name__ == "__main__":
