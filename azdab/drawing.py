@@ -99,12 +99,8 @@ def to_svg(
             )  # fmt: skip
     dashes: list[float | Decimal | int] | None
     for edge in range(board.num_edges):
-        flat = edge < board.num_horizontal
-        row, col = (
-            divmod(edge, board.cols)
-            if flat
-            else divmod(edge - board.num_horizontal, board.cols + 1)
-        )
+        kind, row, col = board.place(edge)
+        flat = kind == "h"
         if edges[edge]:
             colour, width_of_line, opacity, dashes = DRAWN, 5.0, 1.0, None
             if edge == last:

@@ -186,10 +186,6 @@ class Engine:
             level = paced(board, player, level, seconds)
         return cls(board, player, level, seed=seed, name=name)
 
-    def with_level(self, level: Level) -> "Engine":
-        """The same network at another level."""
-        return Engine(self.board, self.player, level, seed=self._seed, name=self.name)
-
     def _random(self, position: Position) -> tuple[Any, np.random.Generator]:
         """The same randomness for the same position and seed."""
         key = jax.random.fold_in(jax.random.key(self._seed), len(position.moves))

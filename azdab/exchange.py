@@ -36,11 +36,9 @@ def _ccgc_edge(text: Any) -> int:
 
 def _ccgc_piece(edge: int, mover: int) -> str:
     colour = "rb"[mover]
-    if edge < CCGC_BOARD.num_horizontal:
-        row, column = divmod(edge, CCGC_BOARD.cols)
-        return f"{colour}({_COLUMNS[column]}{6 - row},h)"
-    row, column = divmod(edge - CCGC_BOARD.num_horizontal, CCGC_BOARD.cols + 1)
-    return f"{colour}({_COLUMNS[column]}{5 - row},v)"
+    kind, row, column = CCGC_BOARD.place(edge)
+    number = 6 - row if kind == "h" else 5 - row
+    return f"{colour}({_COLUMNS[column]}{number},{kind})"
 
 
 def from_ccgc(values: Any) -> Record:

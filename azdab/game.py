@@ -68,6 +68,12 @@ class Board:
             raise ValueError(f"there is no vertical edge {row} {col} on a {self} board")
         return self.num_horizontal + row * (self.cols + 1) + col
 
+    def place(self, edge: int) -> tuple[str, int, int]:
+        """The kind of an edge, ``h`` or ``v``, its row and its column."""
+        if edge < self.num_horizontal:
+            return ("h", *divmod(edge, self.cols))
+        return ("v", *divmod(edge - self.num_horizontal, self.cols + 1))
+
     def box_edges(self) -> np.ndarray:
         """The edges around each box, ``int32[num_boxes, 4]``: top, bottom, left, right."""
         return np.array(

@@ -30,11 +30,8 @@ class Html:
 
 def _segment(board: Board, edge: int) -> tuple[tuple[int, int], tuple[int, int]]:
     """Columns and rows of an edge's two dots."""
-    if edge < board.num_horizontal:
-        row, col = divmod(edge, board.cols)
-        return (col, col + 1), (row, row)
-    row, col = divmod(edge - board.num_horizontal, board.cols + 1)
-    return (col, col), (row, row + 1)
+    kind, row, col = board.place(edge)
+    return ((col, col + 1), (row, row)) if kind == "h" else ((col, col), (row, row + 1))
 
 
 def draw_board(

@@ -45,9 +45,7 @@ def parse_board(text: str) -> Board:
 
 def move_name(board: Board, edge: int) -> str:
     """An edge as people write it: ``h 1 0`` or ``v 2 1``, row before column, from 0."""
-    if edge < board.num_horizontal:
-        return "h {} {}".format(*divmod(edge, board.cols))
-    return "v {} {}".format(*divmod(edge - board.num_horizontal, board.cols + 1))
+    return "{} {} {}".format(*board.place(edge))
 
 
 def parse_move(board: Board, text: str) -> int:
