@@ -13,15 +13,15 @@ def in_chunks(
     """Make a function of fixed-size batches take any, so that it is compiled once.
 
     Args:
-      function: from a tree of arrays ``[size, ...]`` to one array ``[size, ...]``.
+      function: from a tree of arrays ``[size, ...]`` to a tree of arrays ``[size, ...]``.
       size: rows per call. A last, shorter piece is filled up by repeating its first row.
       report: told how many rows are done after each call.
 
     Returns:
-      The same function for numpy trees ``[N, ...]``, N > 0, giving a numpy array.
+      The same function for numpy trees ``[N, ...]``, N > 0, giving numpy arrays.
     """
 
-    def call(tree: Any) -> np.ndarray:
+    def call(tree: Any) -> Any:
         total = len(jax.tree.leaves(tree)[0])
         done = []
         for start in range(0, total, size):
@@ -29,9 +29,9 @@ def in_chunks(
             rows = np.where(rows < total, rows, start)
             piece = function(jax.tree.map(lambda x, rows=rows: x[rows], tree))
             count = min(size, total - start)
-            done.append(np.asarray(piece)[:count])
+            done.append(jax.tree.map(lambda x, count=count: np.asarray(x)[:count], piece))
             if report:
                 report(count)
-        return np.concatenate(done)
+        return jax.tree.map(lambda *parts: np.concatenate(parts), *done)
 
     return call

@@ -91,6 +91,8 @@ class SearchConfig:
     """Network evaluations per move in self-play."""
     max_num_considered_actions: PositiveInt = 8
     """Root actions that Gumbel search looks at."""
+    gumbel_scale: NonNegativeFloat = 1.0
+    """Noise on the root's logits in self-play; 0 plays the best move found."""
     value_scale: PositiveFloat = 0.03
     """How strongly Q-values move the policy away from the prior."""
     maxvisit_init: PositiveFloat = 50.0
@@ -164,7 +166,7 @@ class LearnerConfig:
     ownership_weight: NonNegativeFloat = 0.25
     """Weight of the ownership loss."""
     search_value_weight: float = Field(default=0.5, ge=0, le=1)
-    """Share of the search's root value in the margin target; the rest is the outcome."""
+    """Share of the search's value in the margin target; the rest is the outcome."""
 
 
 @dataclass(frozen=True, config=_STRICT)

@@ -211,7 +211,7 @@ class Engine:
             if self._rules:
                 return self._by_rules(key, position)
             assert self.player is not None
-            return int(insight.look(self.player, position, key, self.level.simulations).action)
+            return int(insight.look_at(self.player, position, key, self.level.simulations).action)
 
     def analyze(self, position: Position) -> Analysis:
         """What to think of a position and of each of its moves.
@@ -229,7 +229,7 @@ class Engine:
             seen = None
             if self.player:
                 simulations = max(self.level.simulations, 16)
-                seen = insight.look(self.player, position, key, simulations)
+                seen = insight.look_at(self.player, position, key, simulations)
                 chosen = int(seen.action)
             else:
                 chosen = -1 if exact else self._by_rules(key, position)

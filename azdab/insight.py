@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from azdab import network, search
+from azdab import batching, network, search
 from azdab.checkpoint import Player
 from azdab.config import Config
 from azdab.game import Board, State
@@ -16,19 +16,22 @@ from azdab.position import Position
 
 
 class Seen(NamedTuple):
-    """A position as network and search see it; a batch of them on the device.
+    """N positions as network and search see them.
 
     Attributes:
-      prior: ``float32[E]``, the policy over legal moves.
-      margin_weights: ``float32[2 * num_boxes + 1]``, the mover's future margin.
-      action: ``int32[]``, the move to play.
-      value: ``float32[]``, in the search's utility.
-      q_values: ``float32[E]``, of the visited moves.
-      visit_counts: ``int32[E]``.
+      prior: ``float32[N, E]``, the policy over legal moves.
+      margin_weights: ``float32[N, 2 * num_boxes + 1]``, of the mover's future margin.
+      ownership: ``float32[N, num_boxes]``, the probability that the mover closes the
+        box; meaningless where the box is closed.
+      action: ``int32[N]``, the move to play.
+      value: ``float32[N]``, in the search's utility.
+      q_values: ``float32[N, E]``, of the visited moves.
+      visit_counts: ``int32[N, E]``.
     """
 
     prior: Any
     margin_weights: Any
+    ownership: Any
     action: Any
     value: Any
     q_values: Any
@@ -43,27 +46,41 @@ def _looker(board: Board, run: Config, simulations: int) -> Callable[[Any, Any, 
     def look(params: Any, key: Any, states: State) -> Seen:
         inputs = search.network_inputs(states, run.search.utility)
         output = network.apply(board, run.network, params, *inputs)
-        legal = ~states.edges
-        prior = jax.nn.softmax(jnp.where(legal, output.prior_logits, -jnp.inf))
+        prior = jax.nn.softmax(jnp.where(states.edges, -jnp.inf, output.prior_logits))
         weights = jax.nn.softmax(output.margin_logits)
+        owns = jax.nn.sigmoid(output.ownership_logits)
         if not simulations:
-            value = evaluate(params, states).value
-            nothing = jnp.zeros(legal.shape)
-            return Seen(prior, weights, jnp.argmax(prior, axis=-1), value, nothing, nothing)
+            value, none = evaluate(params, states).value, jnp.zeros(prior.shape)
+            return Seen(prior, weights, owns, jnp.argmax(prior, axis=-1), value, none, none)
         found = search.search(
             board, run.search, evaluate, params, key, states,
             num_simulations=simulations, explore=False,
         )  # fmt: skip
-        return Seen(prior, weights, found.action, found.value, found.q_values, found.visit_counts)
+        return Seen(
+            prior, weights, owns, found.action, found.value, found.q_values, found.visit_counts
+        )
 
     return jax.jit(look)
 
 
-def look(player: Player, position: Position, key: Any, simulations: int) -> Seen:
-    """One position, in numpy; 0 simulations are the network alone."""
+def look(player: Player, states: State, key: Any, simulations: int, chunk: int = 1) -> Seen:
+    """Show positions to a network with search.
+
+    Args:
+      player: the network, with the search settings of its run.
+      states: N > 0 unfinished positions, in numpy.
+      key: random key.
+      simulations: per position; 0 asks the network alone.
+      chunk: positions at once.
+    """
     compiled = _looker(player.board, player.config, simulations)
-    seen = compiled(player.params, key, position.state())
-    return Seen(*(np.asarray(x)[0] for x in seen))
+    seen: Seen = batching.in_chunks(lambda rows: compiled(player.params, key, rows), chunk)(states)
+    return seen
+
+
+def look_at(player: Player, position: Position, key: Any, simulations: int) -> Seen:
+    """One position; the attributes lack the first axis."""
+    return Seen(*(x[0] for x in look(player, position.state(), key, simulations)))
 
 
 def in_boxes(player: Player) -> bool:
@@ -86,8 +103,7 @@ def forecast(player: Player, seen: Seen, lead: int) -> tuple[float, float]:
     margins = np.asarray(network.margins(player.board), float)
     weights = np.asarray(seen.margin_weights, float)
     weights = weights / weights.sum()
-    # The root's own value is the mean over all simulations, those of bad moves among them.
-    value = float(seen.q_values[seen.action] if seen.visit_counts[seen.action] else seen.value)
+    value = float(seen.value)
     if not in_boxes(player):
         return float(weights @ margins) + lead, 0.5 + 0.5 * value
     # The network's distribution, moved to where the search sees its mean.

@@ -47,7 +47,9 @@ class SearchOutput(NamedTuple):
     Attributes:
       action: ``int32[B]``, the move to play.
       action_weights: ``float32[B, E]``, the improved policy to learn from.
-      value: ``float32[B]``, the root value in the search's utility.
+      value: ``float32[B]``, the utility that the improved policy expects: its mean
+        over the visited actions' Q-values. The root's own mean counts every visit, and
+        so the bad actions that were only tried.
       q_values: ``float32[B, E]``, of the visited root actions.
       visit_counts: ``int32[B, E]``.
     """
@@ -173,7 +175,7 @@ def search(
                 rescale_values=config.rescale_values,
             ),
             max_num_considered_actions=config.max_num_considered_actions,
-            gumbel_scale=1.0 if explore else 0.0,
+            gumbel_scale=config.gumbel_scale if explore else 0.0,
         )
     else:
         output = mctx.muzero_policy(
@@ -182,10 +184,11 @@ def search(
             temperature=1.0 if explore else 0.0,
         )
     summary = output.search_tree.summary()
+    weights = jnp.where(summary.visit_counts > 0, output.action_weights, 0)
     return SearchOutput(
         action=output.action,
         action_weights=output.action_weights,
-        value=summary.value,
+        value=jnp.sum(weights * summary.qvalues, axis=-1) / jnp.sum(weights, axis=-1),
         q_values=summary.qvalues,
         visit_counts=summary.visit_counts,
     )

@@ -1,17 +1,13 @@
 """What a network and its search say of positions: of many at once, or all about one."""
 
-import functools
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from azdab import batching, network, search
+from azdab import insight, network
 from azdab.checkpoint import Player
-from azdab.config import Config
-from azdab.game import Board, State
+from azdab.game import State
 from azdab.position import Position
 from azdab.truth import ILLEGAL, Truth
 
@@ -25,9 +21,8 @@ class Answers(NamedTuple):
       ownership: ``float[N, num_boxes]``, its probability that the mover closes the box;
         meaningless where the box is closed.
       action: ``int[N]``, the move to play.
-      margin: ``float[N]``, the expected future margin: the search's after the move to play
-        where it counts boxes, else the network's. The search's root value is no forecast:
-        it is the mean over all simulations, those of bad moves among them.
+      margin: ``float[N]``, the expected future margin: the search's where it counts boxes,
+        else the network's.
       q: ``float[N, E]``, the same after each move that the search visited; NaN elsewhere.
       visits: ``float[N, E]``, simulations per move.
     """
@@ -41,41 +36,6 @@ class Answers(NamedTuple):
     visits: np.ndarray
 
 
-@functools.lru_cache(maxsize=16)
-def _asker(board: Board, run: Config, simulations: int) -> Callable[[Any, State], Any]:
-    """The compiled network and search; all answers side by side in one array."""
-    evaluate = search.network_evaluator(board, run.network, run.search.utility)
-
-    def ask(params: Any, states: State) -> Any:
-        inputs = search.network_inputs(states, run.search.utility)
-        output = network.apply(board, run.network, params, *inputs)
-        prior = jax.nn.softmax(jnp.where(states.edges, -jnp.inf, output.prior_logits))
-        expected = network.expected_margin(board, output.margin_logits)
-        action = jnp.argmax(prior, axis=-1)
-        q, visits = jnp.full_like(prior, jnp.nan), jnp.zeros_like(prior)
-        if simulations:
-            found = search.search(
-                board, run.search, evaluate, params, jax.random.key(0), states,
-                num_simulations=simulations, explore=False,
-            )  # fmt: skip
-            action, visits = found.action, found.visit_counts
-            if run.search.utility == "margin":
-                q = jnp.where(visits > 0, found.q_values * board.num_boxes, jnp.nan)
-                expected = jnp.take_along_axis(q, action[:, None], axis=-1)[:, 0]
-        parts = [
-            prior,
-            jax.nn.softmax(output.margin_logits),
-            jax.nn.sigmoid(output.ownership_logits),
-            action[:, None],
-            expected[:, None],
-            q,
-            visits,
-        ]
-        return jnp.concatenate([part.astype(jnp.float32) for part in parts], axis=-1)
-
-    return jax.jit(ask)
-
-
 def ask(player: Player, states: State, simulations: int, chunk: int = 32) -> Answers:
     """Show positions to a network.
 
@@ -85,15 +45,16 @@ def ask(player: Player, states: State, simulations: int, chunk: int = 32) -> Ans
       simulations: per position; 0 asks the network alone.
       chunk: positions at once.
     """
-    board = player.board
-    compiled = _asker(board, player.config, simulations)
-    found = batching.in_chunks(lambda rows: compiled(player.params, rows), chunk)(states)
-    edges, boxes = board.num_edges, board.num_boxes
-    widths = [edges, 2 * boxes + 1, boxes, 1, 1, edges, edges]
-    prior, margins, ownership, action, margin, q, visits = np.split(
-        found.astype(np.float64), np.cumsum(widths)[:-1], axis=-1
+    seen = insight.look(player, states, jax.random.key(0), simulations, chunk)
+    q = np.full(seen.prior.shape, np.nan)
+    if insight.in_boxes(player):
+        margin = seen.value.astype(float) * player.board.num_boxes
+        q = np.where(seen.visit_counts > 0, seen.q_values * player.board.num_boxes, q)
+    else:
+        margin = seen.margin_weights @ np.asarray(network.margins(player.board), float)
+    return Answers(
+        seen.prior, seen.margin_weights, seen.ownership, seen.action, margin, q, seen.visit_counts
     )
-    return Answers(prior, margins, ownership, action[:, 0].astype(int), margin[:, 0], q, visits)
 
 
 def to_states(edges: np.ndarray) -> State:

@@ -127,6 +127,17 @@ def test_a_move_visited_once_has_its_exact_value(policy: str, utility: str, seed
 
 
 @settings(max_examples=10)
+@given(st.sampled_from(["margin", "win"]), common.seeds)
+def test_the_value_is_perfect_play_s_although_bad_moves_were_looked_at(
+    utility: str, seed: int
+) -> None:
+    # Gumbel search looks at eight moves however sure the prior is.
+    _, output, utilities = run(Board(2, 3), seed, utility=utility, prior_scale=200.0)
+    assert (output.visit_counts[utilities > -128] > 0).mean() > 0.5
+    np.testing.assert_allclose(output.value, utilities.max(axis=1), atol=1e-5)
+
+
+@settings(max_examples=10)
 @given(policies, st.booleans(), common.seeds)
 def test_illegal_moves_are_neither_played_nor_visited_nor_taught(
     policy: str, explore: bool, seed: int
