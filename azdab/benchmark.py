@@ -14,12 +14,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from azdab import agents, arena, cli, config, game, learner, phases, replay, search
+from azdab import agents, arena, cli, config, game, learner, mesh, phases, replay, search
 from azdab.config import Config, ConfigError
 from azdab.game import Board, State
 from azdab.search import Evaluator
@@ -67,16 +68,14 @@ def programs(
     states = jax.jit(random_states, static_argnums=(0, 2))(board, key, games)
     searched_plies = board.num_edges - config.solver_horizon
 
-    def compile(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        del name, arguments
-        return jax.jit(function)
-
-    play, _ = phases.self_play_program(board, config, evaluate, state.params, compile)
+    one = Mesh(np.array(jax.devices()[:1]), (mesh.AXIS,))
+    compile = phases.compiler(one, lambda name: None, {})
+    play, _ = phases.self_play_program(board, config, one, state.params, compile)
     examples, _ = play(state.params, key)
-    buffer = replay.add(replay.init(board, config.replay.capacity), examples)
+    buffer = replay.stacked(replay.add(replay.init(board, config.replay.capacity), examples))
     look = jax.jit(functools.partial(search.search, board, config.search, evaluate))
     bare = jax.jit(functools.partial(bare_network, evaluate, simulations + 1))
-    learn = jax.jit(lambda s, b, k: learner.learn(s, b, board, config, k))
+    learn = jax.jit(lambda s, b, k: learner.learn(s, b, board, config, one, k))
     evaluations = games * (simulations + 1)
     samples = config.learner.batch_size * config.learner.steps_per_iteration
     return {

@@ -21,12 +21,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import orbax.checkpoint.experimental.v1 as ocp
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
-from azdab import __version__, config, network
+from azdab import __version__, config, network, replay
 from azdab.config import Config, ConfigError
 from azdab.game import Board
 from azdab.learner import LearnerState
+from azdab.mesh import SPLIT, WHOLE, put, shardings
 from azdab.network import Params
 from azdab.replay import Replay
 
@@ -63,6 +65,10 @@ class Player(NamedTuple):
     iteration: int
 
 
+PLACES: Any = TrainState(WHOLE, WHOLE, SPLIT, WHOLE, WHOLE, WHOLE)  # type: ignore[arg-type]
+"""How a state is divided among the devices: the replay is, the rest is on all."""
+
+
 def _metadata(run_config: Config, iteration: int) -> dict[str, Any]:
     return {
         "format": FORMAT,
@@ -86,10 +92,15 @@ def _read_metadata(checkpoint: Path) -> dict[str, Any]:
     return metadata
 
 
-def _abstract(tree: Any) -> Any:
-    """Shapes, dtypes and placement, from which orbax restores."""
-    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), tree)
+def _abstract(tree: Any, places: Any) -> Any:
+    """Shapes, dtypes and places, from which orbax restores."""
+    return jax.tree.map(
+        lambda place, part: jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), part
+        ),
+        places,
+        tree,
+    )
 
 
 def _checkpointer(directory: Path, keep: int) -> ocp.training.Checkpointer:
@@ -104,8 +115,8 @@ def _checkpointer(directory: Path, keep: int) -> ocp.training.Checkpointer:
 class Checkpoints:
     """The checkpoints of one run. Close it, or use it as a context manager."""
 
-    def __init__(self, run: Path, run_config: Config) -> None:
-        self._config = run_config
+    def __init__(self, run: Path, run_config: Config, mesh: Mesh) -> None:
+        self._config, self._mesh = run_config, mesh
         self._latest = _checkpointer(run / "checkpoints", run_config.keep_checkpoints)
         self._best = _checkpointer(run / "best", 1)
 
@@ -129,7 +140,7 @@ class Checkpoints:
         self._latest.save_checkpointables(
             iteration,
             {"params": state.learner.ema_params, "training": training},
-            custom_metadata=_metadata(self._config, iteration),
+            custom_metadata=_metadata(self._config, iteration) | {"devices": self._mesh.size},
             force=True,
         )
         written = self._best.latest
@@ -142,14 +153,37 @@ class Checkpoints:
             )
 
     def restore(self, like: TrainState) -> TrainState:
-        """Read the newest checkpoint into the structure of ``like``."""
-        abstract = _abstract(like)
+        """Read the newest checkpoint into the structure of ``like``.
+
+        The replay is divided anew if the number of devices has changed.
+        """
+        stored = self._latest.directory / str(self.latest)
+        devices = _read_metadata(Path(stored)).get("devices")
+        places = shardings(self._mesh, PLACES)
+        moved = devices != self._mesh.size
+        if moved:
+            buffer = jax.eval_shape(lambda: _buffers(self._config, devices))
+            like, places = like._replace(replay=buffer), places._replace(replay=places.iteration)
+        abstract: TrainState = _abstract(like, places)
         training = abstract._replace(learner=abstract.learner._replace(ema_params=None))
         loaded = self._latest.load_checkpointables(
             None, {"params": abstract.learner.ema_params, "training": training}
         )
         state: TrainState = loaded["training"]
+        if moved:
+            buffer = state.replay if devices else replay.stacked(state.replay)
+            anew = replay.reshard(buffer, self._mesh.size)
+            state = state._replace(replay=put(self._mesh, anew, SPLIT))
         return state._replace(learner=state.learner._replace(ema_params=loaded["params"]))
+
+
+def _buffers(run_config: Config, devices: int | None) -> Replay:
+    """The replay of a run on so many devices; None: as written before runs had several."""
+    board = Board(run_config.board.rows, run_config.board.cols)
+    if devices is None:
+        return replay.init(board, run_config.replay.capacity)
+    one = replay.init(board, run_config.replay.capacity // devices)
+    return jax.tree.map(lambda x: jnp.stack([x] * devices), one)
 
 
 def check_format(run: Path) -> None:
@@ -159,7 +193,8 @@ def check_format(run: Path) -> None:
       ConfigError: they are of another format.
     """
     for path in (run / "checkpoints").glob("*/_CHECKPOINT_METADATA"):
-        _read_metadata(path.parent.absolute())
+        if path.parent.name.isdigit():  # others are half written
+            _read_metadata(path.parent.absolute())
 
 
 def find(path: Path, which: str = "best") -> Path:
@@ -195,7 +230,8 @@ def newest_run(runs: Path, which: str) -> Path:
       ConfigError: there is no run with one.
     """
     folder = {"best": "best", "latest": "checkpoints"}[which]
-    written = list(runs.glob(f"*/{folder}/[0-9]*/_CHECKPOINT_METADATA"))
+    found = runs.glob(f"*/{folder}/*/_CHECKPOINT_METADATA")
+    written = [path for path in found if path.parent.name.isdigit()]
     if not written:
         raise ConfigError(f"no run with a checkpoint in {runs}: train one, or give a path")
     return max(written, key=lambda path: path.stat().st_mtime).parents[2]
@@ -244,7 +280,8 @@ def load_player(path: Path, which: str = "best") -> Player:
         run_config = config.from_dict(metadata["config"])
         board = Board(run_config.board.rows, run_config.board.cols)
         like = jax.eval_shape(lambda: network.init(jax.random.key(0), board, run_config.network))
-        loaded = ocp.load_checkpointables(checkpoint, {"params": _abstract(like)})
+        device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+        loaded = ocp.load_checkpointables(checkpoint, {"params": _abstract(like, device)})
     except ConfigError:
         raise
     except (ocp.errors.InvalidLayoutError, KeyError, OSError, ValueError) as error:

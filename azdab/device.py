@@ -48,10 +48,13 @@ def gpu_memory_gb() -> float | None:
 
 def describe() -> str:
     """The device in words."""
-    device = jax.devices()[0]
+    device, count = jax.devices()[0], jax.device_count()
+    name = f"{device.device_kind} ({device.platform})"
     if device.platform == "cpu":
-        return f"the CPU ({os.cpu_count()} cores)"
-    return f"{device.device_kind} ({device.platform})"
+        name = f"the CPU ({os.cpu_count()} cores)"
+    number = f"{count} x " if count > 1 else ""
+    processes = f" in {jax.process_count()} processes" if jax.process_count() > 1 else ""
+    return number + name + processes
 
 
 def metrics() -> dict[str, float]:
@@ -59,7 +62,7 @@ def metrics() -> dict[str, float]:
 
     Utilisation needs NVIDIA's ``pynvml``, part of the ``cuda12`` extra.
     """
-    device = jax.devices()[0]
+    device = jax.local_devices()[0]
     stats = device.memory_stats() or {}
     values = {}
     if "peak_bytes_in_use" in stats:

@@ -14,7 +14,7 @@ the host's cores (:mod:`azdab.exact`).
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -123,13 +123,17 @@ class Engine:
             self._local.solver = exact.Solver(self._board)
         return self._local.solver.lines(edges, self.lines, seed)
 
-    def __call__(self, edges: Bool[Array, "B E"], key: Array) -> Endings:
+    def __call__(self, edges: Bool[Array, "B E"] | np.ndarray, key: Array) -> Endings:
         """Play endings.
 
         Args:
           edges: ``bool[B, E]``, positions with equally many open edges.
           key: random key.
+
+        Returns:
+          The endings in numpy.
         """
         seeds = np.asarray(jax.random.bits(key, (len(edges),), jnp.uint32)).tolist()
         games = list(self._threads.map(self._play, np.asarray(edges), seeds))
-        return Endings(*(jnp.asarray(np.stack(parts)) for parts in zip(*games, strict=True)))
+        parts: Any = (np.stack(part) for part in zip(*games, strict=True))
+        return Endings(*parts)

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+import jax
 import numpy as np
 
-from azdab import record, selfplay
+from azdab import mesh, record, selfplay
 from azdab.arena import Match
 from azdab.game import Board
 from azdab.position import Position
@@ -25,15 +26,17 @@ class Gamebook:
         self._board, self._directory = board, directory
 
     def self_play(self, iteration: int, wave: int, examples: Example, games: int) -> None:
-        """Write the games that ``games`` players of a wave of self-play played."""
+        """Write the games of this process in a wave of self-play, ``games`` on each device."""
         if self._directory is not None:
-            moves = selfplay.moves(self._board, examples, games)
+            parts = mesh.parts(examples.edges)
+            moves = np.concatenate([selfplay.moves(self._board, part, games) for part in parts])
             name = f"iteration {iteration}"
-            self._write(iteration, f"selfplay-{wave}", moves, [(name, name)] * games)
+            of = f"-process-{jax.process_index()}" if jax.process_count() > 1 else ""
+            self._write(iteration, f"selfplay-{wave}{of}", moves, [(name, name)] * len(moves))
 
     def match(self, iteration: int, kind: str, match: Match, names: tuple[str, str]) -> None:
         """Write the games of a match of the arena between A and B."""
-        if self._directory is not None:
+        if self._directory is not None and mesh.is_first():
             seats = [names if seat == 0 else names[::-1] for seat in np.asarray(match.a_seat)]
             self._write(iteration, kind, np.asarray(match.actions).T, seats)
 

@@ -6,11 +6,13 @@ import jax
 import jax.numpy as jnp
 import optax
 import optax.contrib
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
 from azdab import network, replay, search, symmetry
-from azdab.config import Config, LearnerConfig
+from azdab.config import Config, LearnerConfig, shared
 from azdab.game import Board
+from azdab.mesh import SPLIT, WHOLE, divided, own_key
 from azdab.network import Params
 from azdab.replay import Replay
 from azdab.selfplay import Example
@@ -213,18 +215,37 @@ def update(
 
 
 def learn(
-    state: LearnerState, buffer: Replay, board: Board, config: Config, key: Array
+    state: LearnerState, buffer: Replay, board: Board, config: Config, mesh: Mesh, key: Array
 ) -> tuple[LearnerState, Losses]:
     """One learning phase: ``steps_per_iteration`` steps on samples from the replay.
+
+    Every device draws its share of a batch from its own part of the replay; the means
+    over the batch, and so the gradients, are taken over all of them.
+
+    Args:
+      state: the same on all devices.
+      buffer: divided among the devices.
+      board: the board.
+      config: the whole run's.
+      mesh: the devices.
+      key: random key.
 
     Returns:
       The new state and the losses' means over the phase.
     """
+    share = shared(config, mesh.size)
+
+    def draw(buffer: Replay, key: Array) -> Example:
+        sample_key, augment_key = jax.random.split(own_key(key))
+        examples = replay.sample(
+            replay.own(buffer), share.replay, sample_key, share.learner.batch_size
+        )
+        return augment(board, examples, augment_key)
+
+    draw_everywhere = divided(mesh, draw, (SPLIT, WHOLE), SPLIT)
 
     def body(state: LearnerState, key: Array) -> tuple[LearnerState, Losses]:
-        sample_key, augment_key = jax.random.split(key)
-        examples = replay.sample(buffer, config.replay, sample_key, config.learner.batch_size)
-        return update(state, board, config, augment(board, examples, augment_key))
+        return update(state, board, config, draw_everywhere(buffer, key))
 
     keys = jax.random.split(key, config.learner.steps_per_iteration)
     state, losses = jax.lax.scan(body, state, keys)

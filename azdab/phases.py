@@ -1,5 +1,8 @@
 """The compiled programs of an iteration: self-play, replay, learning, matches.
 
+Games are played and stored where they are played, each device on its own; only the
+learner's gradients are averaged over all.
+
 They are compiled before anything runs, so compile time is never mistaken for
 speed and the memory each needs is known in advance.
 """
@@ -11,28 +14,41 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array
 
 from azdab import agents, arena, endings, exactness, learner, replay, search, selfplay
 from azdab.agents import Agent, SolvedBoard
 from azdab.arena import Match
-from azdab.config import Config
+from azdab.config import Config, shared
+from azdab.endings import Endings
 from azdab.game import Board
 from azdab.learner import LearnerState
+from azdab.mesh import (
+    AXIS,
+    SPLIT,
+    WHOLE,
+    divided,
+    from_local,
+    gather,
+    local,
+    own_key,
+    put,
+    shardings,
+)
 from azdab.network import Params
 from azdab.replay import Replay
-from azdab.search import Evaluator
-from azdab.selfplay import Example
+from azdab.selfplay import Example, Openings, SelfPlayStats
 
 
 class Phases(NamedTuple):
     """Compiled functions.
 
     Attributes:
-      self_play: ``(params, key) -> (examples, statistics)``.
+      self_play: ``(params, key) -> (examples, statistics)``, statistics per device.
       add: ``(replay, examples) -> replay``; donates the replay.
       learn: ``(learner, replay, key) -> (learner, losses)``; donates the learner.
-      gate: ``(latest, best, key) -> match``.
+      gate: ``(latest, best, key) -> match``, in numpy as the next.
       baselines: ``(params, solved, key) -> match``; opponents as in ``opponents``.
       opponents: names of the baselines; game ``g`` is against ``opponents[g % n]``.
       solved: the solved board, where it can be.
@@ -92,46 +108,113 @@ def against(match: Match, opponent: int, num_opponents: int) -> Match:
 
 
 def self_play_program(
-    board: Board, config: Config, evaluator: Evaluator, params: Params, compile: Callable[..., Any]
+    board: Board, config: Config, mesh: Mesh, params: Params, compile: Callable[..., Any]
 ) -> tuple[Callable[..., Any], Example]:
     """Self-play as one program, or as two with endings played on the host between them.
 
     Args:
       board: the config's board.
-      config: the run's config.
-      evaluator: guides the search.
-      params: its parameters, or their shapes.
-      compile: ``(name, function, *arguments) -> compiled function``.
+      config: the whole run's.
+      mesh: the devices; each plays its share of the games.
+      params: the network's parameters, or their shapes.
+      compile: as :func:`compiler` makes them.
 
     Returns:
-      ``(params, key) -> (examples, statistics)``, and the shapes of the examples.
+      ``(params, key) -> (examples, statistics)``, divided among the devices, and the
+      shapes of the examples.
     """
+    share = shared(config, mesh.size)
+    evaluator = search.network_evaluator(board, config.network, config.search.utility)
     key = jax.random.key(0)
+
+    def finished(examples: Example, stats: SelfPlayStats) -> tuple[Example, SelfPlayStats]:
+        return examples, jax.tree.map(lambda x: x[None], stats)
+
     if not config.uses_engine:
-        whole = functools.partial(selfplay.self_play, board, config, evaluator)
-        return compile("self-play", whole, params, key), jax.eval_shape(whole, params, key)[0]
+
+        def whole(params: Params, key: Array) -> Any:
+            return finished(*selfplay.self_play(board, share, evaluator, params, own_key(key)))
+
+        program = divided(mesh, whole, (WHOLE, WHOLE), (SPLIT, SPLIT))
+        compiled = compile("self-play", program, (WHOLE, WHOLE), (SPLIT, SPLIT), params, key)
+        return compiled, jax.eval_shape(program, params, key)[0]
 
     engine = endings.Engine(board, 1 + config.selfplay.solver_rollouts)
-    play = functools.partial(selfplay.play, board, config, evaluator)
-    finish = functools.partial(selfplay.finish, board, config)
+    games = Openings(SPLIT, PartitionSpec(None, AXIS), SPLIT)  # type: ignore[arg-type]
+
+    def opening(params: Params, key: Array) -> Openings:
+        return selfplay.play(board, share, evaluator, params, own_key(key))
+
+    def ending(openings: Openings, exact: Endings, key: Array) -> Any:
+        return finished(*selfplay.finish(board, share, openings, exact, own_key(key)))
+
+    play = divided(mesh, opening, (WHOLE, WHOLE), games)
+    finish = divided(mesh, ending, (games, SPLIT, WHOLE), (SPLIT, SPLIT))
     openings = jax.eval_shape(play, params, key)
     blank = functools.partial(endings.blank, horizon=config.solver_horizon, lines=engine.lines)
-    shapes = jax.eval_shape(blank, openings.states.edges)
-    compiled_play = compile("self-play", play, params, key)
-    compiled_finish = compile("endings", finish, openings, shapes, key)
+    exact = jax.eval_shape(blank, openings.states.edges)
+    play_compiled = compile("self-play", play, (WHOLE, WHOLE), games, params, key)
+    finish_compiled = compile(
+        "endings", finish, (games, SPLIT, WHOLE), (SPLIT, SPLIT), openings, exact, key
+    )
 
     def self_play(params: Params, key: Array) -> Any:
         play_key, endings_key, finish_key = jax.random.split(key, 3)
-        openings = compiled_play(params, play_key)
-        exact = engine(openings.states.edges, endings_key)
-        return compiled_finish(openings, exact, finish_key)
+        openings = play_compiled(params, play_key)
+        # Every process plays the endings of its own games.
+        own = jax.random.fold_in(endings_key, jax.process_index())
+        exact = from_local(mesh, engine(local(openings.states.edges), own))
+        return finish_compiled(openings, exact, finish_key)
 
-    return self_play, jax.eval_shape(finish, openings, shapes, key)[0]
+    return self_play, jax.eval_shape(finish, openings, exact, key)[0]
+
+
+def compiler(
+    mesh: Mesh, report: Callable[[str], None], memory: dict[str, Memory]
+) -> Callable[..., Any]:
+    """How programs are compiled: ``(name, function, inputs, outputs, *arguments)``.
+
+    ``inputs`` and ``outputs`` say how arguments and results are divided among the
+    devices, ``arguments`` are arrays or shapes. The compiled function takes arrays from
+    wherever they are.
+
+    Args:
+      mesh: the devices.
+      report: told the name of each program before it is compiled.
+      memory: filled with what each program needs.
+    """
+
+    def compile(
+        name: str, function: Callable[..., Any], inputs: Any, outputs: Any, *arguments: Any,
+        donate: Any = (),
+    ) -> Any:  # fmt: skip
+        report(name)
+        compiled = (
+            jax.jit(
+                function,
+                in_shardings=shardings(mesh, inputs),
+                out_shardings=shardings(mesh, outputs),
+                donate_argnums=donate,
+            )
+            .lower(*arguments)
+            .compile()
+        )
+        analysis: Any = compiled.memory_analysis()
+        memory[name] = Memory(
+            analysis.argument_size_in_bytes,
+            # A donated argument's memory is the output's.
+            analysis.output_size_in_bytes - analysis.alias_size_in_bytes,
+            analysis.temp_size_in_bytes,
+        )
+        return lambda *arguments: compiled(*put(mesh, arguments, inputs))
+
+    return compile
 
 
 def compile_phases(
     board: Board,
     config: Config,
+    mesh: Mesh,
     learner_state: LearnerState,
     buffer: Replay,
     report: Callable[[str], None],
@@ -141,44 +224,41 @@ def compile_phases(
     Args:
       board: the board.
       config: the run's config.
+      mesh: the devices that share the work.
       learner_state: arrays, or their shapes.
-      buffer: the replay, or its shapes.
+      buffer: the replay, or its shapes; divided among the devices.
       report: told the name of each phase before it is compiled.
+
+    Raises:
+      ConfigError: the work cannot be divided among so many devices.
     """
     start = time.perf_counter()
     memory: dict[str, Memory] = {}
-
-    def compile(name: str, function: Callable[..., Any], *arguments: Any, donate: Any = ()) -> Any:
-        report(name)
-        compiled = jax.jit(function, donate_argnums=donate).lower(*arguments).compile()
-        analysis: Any = compiled.memory_analysis()
-        memory[name] = Memory(
-            analysis.argument_size_in_bytes,
-            # A donated argument's memory is the output's.
-            analysis.output_size_in_bytes - analysis.alias_size_in_bytes,
-            analysis.temp_size_in_bytes,
-        )
-        return compiled
-
+    compile = compiler(mesh, report, memory)
+    share = shared(config, mesh.size)
     evaluator = search.network_evaluator(board, config.network, config.search.utility)
     searcher = agents.search_agent(board, config.search, evaluator, config.arena.num_simulations)
     key = jax.random.key(0)
     params: Params = learner_state.params
 
-    self_play, examples = self_play_program(board, config, evaluator, params, compile)
+    self_play, examples = self_play_program(board, config, mesh, params, compile)
+
+    def add(buffer: Replay, examples: Example) -> Replay:
+        return replay.stacked(replay.add(replay.own(buffer), examples))
 
     def learn(state: LearnerState, buffer: Replay, key: Array) -> Any:
-        return learner.learn(state, buffer, board, config, key)
+        return learner.learn(state, buffer, board, config, mesh, key)
 
     def gate(latest: Params, best: Params, key: Array) -> Match:
-        games, plies = config.arena.num_games, config.arena.opening_plies
-        return arena.play_match(board, (searcher, searcher), (latest, best), key, games, plies)
+        games, plies = share.arena.num_games, share.arena.opening_plies
+        both = (searcher, searcher)
+        return arena.play_match(board, both, (latest, best), own_key(key), games, plies)
 
     opponents = {"random": agents.random_agent(board), "greedy": agents.greedy_agent(board)}
     solved = None
     if exactness.can_solve(board):
         report("exact solution of the board")
-        solved = agents.solve_board(board)
+        solved = put(mesh, agents.solve_board(board))
         opponents["perfect"] = agents.perfect_agent(board)
 
     def baselines(params: Params, solved: SolvedBoard | None, key: Array) -> Match:
@@ -187,18 +267,31 @@ def compile_phases(
             board,
             (searcher, _panel(tuple(opponents.values()))),
             (params, panel_params),
-            key,
-            config.arena.baseline_games * len(opponents),
-            config.arena.opening_plies,
+            own_key(key),
+            share.arena.baseline_games * len(opponents),
+            share.arena.opening_plies,
         )
+
+    def matches(name: str, play: Callable[..., Match], *arguments: Any) -> Any:
+        whole = (WHOLE,) * len(arguments)
+        plies = PartitionSpec(None, AXIS)
+        games: Any = Match(plies, plies, plies, SPLIT, SPLIT)  # type: ignore[arg-type]
+        program = divided(mesh, play, whole, games)
+        compiled = compile(name, program, whole, games, *arguments)
+        return lambda *arguments: gather(compiled(*arguments))
 
     phases = Phases(
         self_play=self_play,
-        add=compile("replay", replay.add, buffer, examples, donate=0),
-        learn=compile("learning", learn, learner_state, buffer, key, donate=0),
-        gate=compile("arena", gate, params, params, key),
-        baselines=compile("baselines", baselines, params, solved, key),
+        add=compile(
+            "replay", divided(mesh, add, (SPLIT, SPLIT), SPLIT), (SPLIT, SPLIT), SPLIT,
+            buffer, examples, donate=0,
+        ),
+        learn=compile(
+            "learning", learn, (WHOLE, SPLIT, WHOLE), WHOLE, learner_state, buffer, key, donate=0
+        ),
+        gate=matches("arena", gate, params, params, key),
+        baselines=matches("baselines", baselines, params, solved, key),
         opponents=tuple(opponents),
         solved=solved,
-    )
+    )  # fmt: skip
     return Plan(phases, time.perf_counter() - start, memory)

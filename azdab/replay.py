@@ -1,9 +1,14 @@
-"""Replay: a ring buffer of examples on the device with a growing window."""
+"""Replay: a ring buffer of examples on the device with a growing window.
 
-from typing import NamedTuple
+Every device has one of its own. In a run they are stacked along a first axis, which
+is divided among the devices.
+"""
+
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Int
 
 from azdab.config import ReplayConfig
@@ -24,6 +29,16 @@ class Replay(NamedTuple):
 
     examples: Example
     total: Int[Array, ""]
+
+
+def own(shards: Replay) -> Replay:
+    """A device's buffer from its part of the whole replay, ``[1, ...]``."""
+    return jax.tree.map(lambda x: x[0], shards)
+
+
+def stacked(replay: Replay) -> Replay:
+    """The reverse of :func:`own`."""
+    return jax.tree.map(lambda x: x[None], replay)
 
 
 def num_bytes(board: Board, capacity: int) -> int:
@@ -48,6 +63,39 @@ def add(replay: Replay, examples: Example) -> Replay:
     index = (replay.total + jnp.arange(count)) % capacity
     storage = jax.tree.map(lambda old, new: old.at[index].set(new), replay.examples, examples)
     return Replay(storage, replay.total + count)
+
+
+def reshard(shards: Replay, count: int) -> Replay:
+    """Divide a buffer anew, in numpy, for another number of devices.
+
+    Args:
+      shards: buffers of ``a`` devices, with a leading axis ``[a, ...]``.
+      count: of devices from now on; each holds ``a * capacity // count`` examples.
+
+    Returns:
+      The same examples with a leading axis ``[count, ...]``, as old as before; a few of
+      the oldest are dropped where they cannot be divided.
+    """
+    devices, capacity = shards.examples.margin.shape
+    total = int(np.asarray(shards.total)[0])
+    held = min(total, capacity)
+    new_capacity = devices * capacity // count
+    new_held = min(devices * held // count, new_capacity)
+    new_total = devices * total // count
+    source = (total - held + np.arange(held)) % capacity
+    place = (new_total - new_held + np.arange(new_held)) % new_capacity
+
+    def move(x: Any) -> np.ndarray:
+        x = np.asarray(x)
+        oldest_first = np.moveaxis(x[:, source], 0, 1).reshape(-1, *x.shape[2:])
+        kept = oldest_first[devices * held - new_held * count :]
+        moved = np.zeros((count, new_capacity, *x.shape[2:]), x.dtype)
+        moved[:, place] = np.moveaxis(kept.reshape(new_held, count, *x.shape[2:]), 1, 0)
+        return moved
+
+    examples: Any = jax.tree.map(move, shards.examples)
+    totals: Any = np.full(count, new_total, np.int32)
+    return Replay(examples, totals)
 
 
 def window(config: ReplayConfig, total: Int[Array, ""]) -> Int[Array, ""]:

@@ -250,16 +250,16 @@ def finish(
     return examples, _statistics(board, config, openings.plies, states, num_random)
 
 
-def moves(board: Board, examples: Example, games: int) -> np.ndarray:
-    """The moves of the games that a wave's examples come from, ``int32[games, E]``.
+def moves(board: Board, edges: np.ndarray, games: int) -> np.ndarray:
+    """The moves of the games that a device's examples come from, ``int32[games, E]``.
 
     Args:
       board: the board.
-      examples: from :func:`finish`; the plies of all games come first.
+      edges: ``bool[N, E]`` of the examples; the plies of all games come first.
       games: how many there were.
     """
     plies = board.num_edges
-    before = np.asarray(examples.edges[: plies * games]).reshape(plies, games, plies)
+    before = edges[: plies * games].reshape(plies, games, plies)
     after = np.concatenate([before[1:], np.ones_like(before[:1])])
     return np.argmax(after & ~before, axis=-1).T.astype(np.int32)
 

@@ -1,16 +1,17 @@
 """``python -m azdab.train``: AlphaZero from zero. Read :func:`train` from top to bottom."""
 
-import functools
 import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
 from rich.console import Console
 from rich.table import Table
 
@@ -22,33 +23,40 @@ from azdab import (
     device,
     exactness,
     learner,
+    mesh,
     metrics,
     phases,
     progress,
     replay,
 )
 from azdab.checkpoint import Checkpoints, TrainState
-from azdab.config import Config, ConfigError
+from azdab.config import Config, ConfigError, shared
 from azdab.game import Board
 from azdab.gamebook import Gamebook
+from azdab.mesh import shardings
 from azdab.phases import Phases
 
 FIXED = ("board.", "network.", "replay.capacity", "search.utility", "learner.optimizer", "seed")
 """Settings, or the beginnings of their names, that a run keeps to its end."""
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def initial_state(board: Board, config: Config) -> TrainState:
-    """The state of a run before its first iteration."""
-    key = jax.random.fold_in(jax.random.key(config.seed), 0)
-    return checkpoint.fresh(
-        learner.init(key, board, config), replay.init(board, config.replay.capacity)
-    )
+def initial_state(board: Board, config: Config, mesh: Mesh) -> TrainState:
+    """The state of a run before its first iteration, on the devices."""
+    capacity = shared(config, mesh.size).replay.capacity
+
+    def make() -> TrainState:
+        key = jax.random.fold_in(jax.random.key(config.seed), 0)
+        empty = jax.vmap(lambda _: replay.init(board, capacity))(jnp.arange(mesh.size))
+        return checkpoint.fresh(learner.init(key, board, config), empty)
+
+    state: TrainState = jax.jit(make, out_shardings=shardings(mesh, checkpoint.PLACES))()
+    return state
 
 
 def iterate(
     board: Board,
     config: Config,
+    devices: Mesh,
     run: Phases,
     state: TrainState,
     display: progress.Display,
@@ -76,11 +84,10 @@ def iterate(
     stats = []
     for wave, wave_key in enumerate(jax.random.split(play_key, waves)):
         examples, wave_stats = run.self_play(params, wave_key)
-        games_kept.self_play(number, wave, examples, config.selfplay.parallel_games)
+        games_kept.self_play(number, wave, examples, games // waves // devices.size)
         buffer = run.add(buffer, examples)
         stats.append(wave_stats)
-    played = jax.tree.map(lambda *x: jnp.stack(x).mean(), *stats)
-    played = jax.block_until_ready(played)
+    played = jax.tree.map(lambda *x: np.mean(x), *map(mesh.gather, stats))
     seconds = time.perf_counter() - start
     searched = board.num_edges - config.solver_horizon
     values |= {
@@ -102,18 +109,21 @@ def iterate(
     values |= {f"loss/{name}": value for name, value in losses._asdict().items()}
     samples = config.learner.steps_per_iteration * config.learner.batch_size
     values |= {"speed/samples_per_second": samples / seconds, "time/learning": seconds}
-    state = state._replace(learner=learned, replay=buffer, iteration=jnp.int32(number))
+    state = state._replace(
+        learner=learned, replay=buffer, iteration=mesh.put(devices, jnp.int32(number))
+    )
 
     if number % config.arena.every == 0 or number == config.iterations:
         display.phase("arena")
         start = time.perf_counter()
-        state, results = play_arena(config, run, state, gate_key, baseline_key, games_kept)
+        state, results = play_arena(config, devices, run, state, gate_key, baseline_key, games_kept)
         values |= results | {"time/arena": time.perf_counter() - start}
     return state, {k: float(v) for k, v in (values | device.metrics()).items()}
 
 
 def play_arena(
     config: Config,
+    devices: Mesh,
     run: Phases,
     state: TrainState,
     gate_key: jax.Array,
@@ -140,7 +150,7 @@ def play_arena(
         state = state._replace(
             best_params=jax.tree.map(jnp.copy, latest),
             best_iteration=state.iteration,
-            best_elo=jnp.float32(elo),
+            best_elo=mesh.put(devices, jnp.float32(elo)),
         )
     match = run.baselines(latest, run.solved, baseline_key)
     for i, name in enumerate(run.opponents):
@@ -191,19 +201,21 @@ def train(run: Path, config: Config, console: Console, save_games: bool = False)
       to the last finished iteration is on disk.
     """
     board = Board(config.board.rows, config.board.cols)
+    devices = mesh.make()
     games_kept = Gamebook(board, run / "games" if save_games else None)
     with (
-        Checkpoints(run, config) as checkpoints,
+        Checkpoints(run, config, devices) as checkpoints,
         progress.Display(console) as display,
         stop_requests(console) as stop,
     ):
         display.phase("compiling")
-        state = initial_state(board, config)
+        state = initial_state(board, config, devices)
         if checkpoints.latest is not None:
             state = checkpoints.restore(state)
         plan = phases.compile_phases(
             board,
             config,
+            devices,
             state.learner,
             state.replay,
             lambda name: display.phase(f"compiling {name}"),
@@ -211,14 +223,17 @@ def train(run: Path, config: Config, console: Console, save_games: bool = False)
         console.print(f"Compiled in {plan.seconds:.0f} s for {device.describe()}.", highlight=False)
         done = int(state.iteration)
         display.start(done, config.iterations)
-        with metrics.Writer(run, done) as writer:
+        with metrics.Writer(run, done) if mesh.is_first() else nullcontext() as writer:
             for number in range(done + 1, config.iterations + 1):
-                state, values = iterate(board, config, plan.phases, state, display, games_kept)
+                state, values = iterate(
+                    board, config, devices, plan.phases, state, display, games_kept
+                )
                 display.phase("saving")
-                writer.write(number, values)
+                if writer:
+                    writer.write(number, values)
                 checkpoints.save(state)
                 display.iteration(number, config.iterations, values)
-                if stop:
+                if mesh.anyone(bool(stop)):
                     return False
     return True
 
@@ -226,12 +241,14 @@ def train(run: Path, config: Config, console: Console, save_games: bool = False)
 def dry_run(config: Config, console: Console) -> None:
     """Compile everything and print the memory it will need, without allocating any of it."""
     board = Board(config.board.rows, config.board.cols)
-    state = jax.eval_shape(lambda: initial_state(board, config))
+    devices = mesh.make()
+    state = jax.eval_shape(lambda: initial_state(board, config, devices))
     resident = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
     with console.status("compiling") as status:
         plan = phases.compile_phases(
             board,
             config,
+            devices,
             state.learner,
             state.replay,
             lambda name: status.update(f"compiling {name}"),
@@ -305,6 +322,13 @@ def parser() -> cli.Parser:
     made.add_argument(
         "--save-games", action="store_true", help="keep the records of all games in games/"
     )
+    made.add_argument(
+        "--coordinator",
+        metavar="HOST:PORT",
+        help="several processes: address of process 0, or 'auto' to ask the cluster",
+    )
+    made.add_argument("--num-processes", metavar="N", type=int, help="how many there are")
+    made.add_argument("--process-id", metavar="I", type=int, help="which this one is, from 0")
     made.add_argument("--list-configs", action="store_true", help="print the presets")
     return made
 
@@ -318,23 +342,34 @@ def main(argv: list[str] | None = None) -> int:
         if options.list_configs:
             list_configs(console)
             return 0
+        mesh.join(options.coordinator, options.num_processes, options.process_id)
         run, run_config = open_run(options, settings)
         config.require_engine(run_config)
+        device.apply_settings(run_config)
+        device.enable_cache()
+        shared(run_config, jax.device_count())  # refused here if they cannot share the work
     except ConfigError as error:
         command.error(str(error))
-    device.apply_settings(run_config)
+    console.quiet = not mesh.is_first()
     try:
         if options.dry_run:
             dry_run(run_config, console)
             return 0
-        run.mkdir(parents=True, exist_ok=True)
-        config.write(run_config, run / "config.yaml")
+        mesh.meet("all have looked into the run")
+        if mesh.is_first():
+            run.mkdir(parents=True, exist_ok=True)
+            config.write(run_config, run / "config.yaml")
         console.print(f"Run {run}: {run_config.description}", highlight=False)
         finished = train(run, run_config, console, options.save_games)
     except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
+        if "RESOURCE_EXHAUSTED" in str(error):
+            command.error(device.out_of_memory_advice(run_config))
+        if jax.process_count() == 1:
             raise
-        command.error(device.out_of_memory_advice(run_config))
+        mesh.leave(
+            f"{command.prog}: error: another process is lost; what is saved in {run} continues "
+            f"with --resume, with as many processes as there are ({error})"
+        )
     except KeyboardInterrupt:
         finished = False
     if not finished:

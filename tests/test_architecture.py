@@ -11,6 +11,7 @@ ORDER = [
     "config",
     "cli",
     "device",
+    "mesh",
     "game",
     "drawing",
     "position",

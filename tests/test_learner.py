@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jax.sharding import Mesh
 
 from azdab import learner, replay, symmetry
 from azdab.config import (
@@ -21,6 +22,7 @@ from azdab.config import (
 )
 from azdab.game import Board
 from azdab.learner import LearnerState, Losses
+from azdab.mesh import AXIS
 from azdab.selfplay import Example
 from tests import common
 
@@ -259,7 +261,7 @@ def test_the_losses_of_a_perfect_prediction_are_those_of_the_target() -> None:
 @given(common.seeds)
 def test_a_learning_phase_is_a_function_of_its_key(seed: int) -> None:
     config = config_with()
-    buffer = replay.add(replay.init(BOARD, 64), examples_of(BOARD, 5, 64))
+    buffer = replay.stacked(replay.add(replay.init(BOARD, 64), examples_of(BOARD, 5, 64)))
     first, losses = learning(config)(fresh(config), buffer, jax.random.key(seed))
     again, _ = learning(config)(fresh(config), buffer, jax.random.key(seed))
     other, _ = learning(config)(fresh(config), buffer, jax.random.key(seed + 1))
@@ -272,4 +274,5 @@ def test_a_learning_phase_is_a_function_of_its_key(seed: int) -> None:
 
 @functools.cache
 def learning(config: Config) -> Any:
-    return jax.jit(lambda state, buffer, key: learner.learn(state, buffer, BOARD, config, key))
+    one = Mesh(np.array(jax.devices()[:1]), (AXIS,))
+    return jax.jit(lambda state, buffer, key: learner.learn(state, buffer, BOARD, config, one, key))

@@ -15,7 +15,7 @@ import jax
 import pytest
 
 import azdab
-from azdab import arena, checkpoint, config, metrics, train
+from azdab import arena, checkpoint, config, mesh, metrics, train
 from azdab.checkpoint import Checkpoints, TrainState
 from azdab.config import ConfigError
 from azdab.game import Board
@@ -71,8 +71,9 @@ def iterations(run: Path) -> list[int]:
 def saved(run: Path) -> TrainState:
     run_config = config.from_dict(config.read(str(run / "config.yaml")))
     board = Board(run_config.board.rows, run_config.board.cols)
-    with Checkpoints(run, run_config) as checkpoints:
-        return checkpoints.restore(train.initial_state(board, run_config))
+    devices = mesh.make()
+    with Checkpoints(run, run_config, devices) as checkpoints:
+        return checkpoints.restore(train.initial_state(board, run_config, devices))
 
 
 def lasting(run: Path) -> list[dict[str, Any]]:
