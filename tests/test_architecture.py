@@ -27,6 +27,7 @@ ORDER = [
     "features",
     "structure",
     "network",
+    "tree",
     "search",
     "selfplay",
     "replay",
