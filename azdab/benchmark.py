@@ -1,93 +1,135 @@
 """``python -m azdab.benchmark``: how fast this machine runs a config's inner loops.
 
-The programs are compiled first and then timed in turn, round after round, so that
-a machine whose speed drifts slows all of them alike. Medians are printed.
+Everything is compiled first and then timed in turn, round after round, so that a
+machine whose speed drifts slows all of it alike. Medians are printed with their spread;
+rates are of the medians. "Efficiency" is the share of the bare network's evaluations per
+second, at the same batch, that search and self-play reach.
 """
 
+import argparse
+import dataclasses
 import functools
+import json
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
-from jaxtyping import Array
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress, track
 from rich.table import Table
 
-from azdab import agents, arena, cli, config, game, learner, mesh, phases, replay, search
+from azdab import agents, arena, cli, config, device, rivals, speed, timing
 from azdab.config import Config, ConfigError
-from azdab.game import Board, State
-from azdab.search import Evaluator
+from azdab.game import Board
+from azdab.timing import Timed, Work
+from azdab.workloads import Workloads
+
+QUICK = 64, 16, 10
+"""Most games, simulations and learner steps of ``--quick``."""
+
+FULL = (256, 1024), (32, 128)
+"""Games and simulations of ``--full``, beside the config's."""
+
+RANGE = (1, 2, 4, 8, 16)
+"""The sizes of ``--scaling``, times the smallest."""
 
 
-def random_states(board: Board, key: Array, count: int) -> State:
-    """Positions after a random number of random moves."""
-    key, length_key = jax.random.split(key)
-    lengths = jax.random.randint(length_key, (count,), 0, board.num_edges)
-    start = game.init_batch(board, count)
+class Sizes:
+    """What is measured at which sizes.
 
-    def play_ply(states: State, inputs: tuple[Array, Array]) -> tuple[State, None]:
-        ply, key = inputs
-        actions = game.random_actions(key, game.legal_actions(states))
-        moved = game.step_batch(board, states, actions)
+    Attributes:
+      iteration: games and simulations of the whole iteration.
+      searches: those of network and search, the iteration's first.
+      rounds: timed repetitions.
+    """
 
-        def choose(new: Array, old: Array) -> Array:
-            more = (ply < lengths).reshape((count,) + (1,) * (new.ndim - 1))
-            return jnp.where(more, new, old)
-
-        return jax.tree.map(choose, moved, states), None
-
-    plies = jnp.arange(board.num_edges), jax.random.split(key, board.num_edges)
-    return jax.lax.scan(play_ply, start, plies)[0]
+    def __init__(self, options: argparse.Namespace, run_config: Config) -> None:
+        games, simulations = run_config.selfplay.parallel_games, run_config.search.num_simulations
+        self.rounds = options.rounds or (3 if options.quick else 5)
+        if options.quick:
+            games, simulations = min(games, QUICK[0]), min(simulations, QUICK[1])
+        self.iteration = games, simulations
+        more = [(g, s) for g in FULL[0] for s in FULL[1]] if options.full else []
+        self.searches = list(dict.fromkeys([self.iteration, *more]))
 
 
-def bare_network(evaluate: Evaluator, count: int, params: Any, states: State) -> Array:
-    """Evaluate the same batch ``count`` times, each depending on the one before."""
-
-    def again(states: State, _: None) -> tuple[State, None]:
-        value = evaluate(params, states).value
-        # Never true, but the compiler cannot know.
-        return states._replace(edges=states.edges ^ (value > 1e6)[:, None]), None
-
-    return jax.lax.scan(again, states, length=count)[0].edges
+def shortened(run_config: Config) -> Config:
+    """The config with few learner steps."""
+    steps = min(run_config.learner.steps_per_iteration, QUICK[2])
+    learner = dataclasses.replace(run_config.learner, steps_per_iteration=steps)
+    return dataclasses.replace(run_config, learner=learner)
 
 
-def programs(
-    board: Board, config: Config, key: Array
-) -> dict[str, tuple[Callable[[], Any], float, str]]:
-    """What is timed: a call, the units of work it does, and the unit."""
-    games, simulations = config.selfplay.parallel_games, config.search.num_simulations
-    evaluate = search.network_evaluator(board, config.network, config.search.utility)
-    state = learner.init(key, board, config)
-    states = jax.jit(random_states, static_argnums=(0, 2))(board, key, games)
-    searched_plies = board.num_edges - config.solver_horizon
+def measure(loads: Workloads, sizes: Sizes, rival: Any, console: Console) -> list[Timed]:
+    """Time everything in turn."""
+    works: list[Work] = []
+    with console.status("compiling") as status:
+        works.append(loads.environment(sizes.iteration[0]))
+        for games, simulations in sizes.searches:
+            status.update(f"compiling the search, {games} games x {simulations} simulations")
+            works += loads.searching(games, simulations)
+        status.update("compiling self-play and learning")
+        iteration = loads.iteration(*sizes.iteration)
+        works.append(iteration.work())
+    if rival is not None:
+        works.append(rival)
+    found = run_in_turn(works, sizes.rounds, console)
+    at = next(i for i, timed in enumerate(found) if timed.name == "iteration")
+    return [*found[:at], *iteration.parts(), *found[at:]]
 
-    one = Mesh(np.array(jax.devices()[:1]), (mesh.AXIS,))
-    compile = phases.compiler(one, lambda name: None, {})
-    play, _ = phases.self_play_program(board, config, one, state.params, compile)
-    examples, _ = play(state.params, key)
-    buffer = replay.stacked(replay.add(replay.init(board, config.replay.capacity), examples))
-    look = jax.jit(functools.partial(search.search, board, config.search, evaluate))
-    bare = jax.jit(functools.partial(bare_network, evaluate, simulations + 1))
-    learn = jax.jit(lambda s, b, k: learner.learn(s, b, board, config, one, k))
-    evaluations = games * (simulations + 1)
-    samples = config.learner.batch_size * config.learner.steps_per_iteration
-    return {
-        "bare network": (lambda: bare(state.params, states), evaluations, "evaluations"),
-        "search": (lambda: look(state.params, key, states), evaluations, "evaluations"),
-        "self-play": (
-            lambda: play(state.params, key),
-            evaluations * searched_plies,
-            "evaluations",
-        ),
-        "learning": (lambda: learn(state, buffer, key), samples, "samples"),
+
+def run_in_turn(works: Sequence[Work], rounds: int, console: Console) -> list[Timed]:
+    """:func:`timing.in_turn` under a progress bar."""
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("measuring", total=len(works) * (rounds + 1))
+        return list(timing.in_turn(works, rounds, lambda: progress.advance(task)))
+
+
+def opponent_work(run_config: Config, sizes: Sizes, plies: int) -> Work:
+    """One of OpenSpiel's actors: one game, spread over the rounds."""
+    simulations = sizes.iteration[1]
+    search = dataclasses.replace(run_config.search, num_simulations=simulations)
+    actor = rivals.OpenSpielActor(dataclasses.replace(run_config, search=search))
+    warm: list[bool] = []
+
+    def play() -> None:
+        # The untimed run need not be long.
+        for _ in range(plies if warm else 1):
+            actor.move()
+        warm.append(True)
+
+    return Work("openspiel actor", 1, simulations, play, plies, "moves", 0.0)
+
+
+def measure_scaling(loads: Workloads, sizes: Sizes, console: Console) -> dict[str, Any]:
+    """Time iterations over 16 times as many games, and simulations; fit lines and print them."""
+    games, simulations = (max(1, size // RANGE[-1]) for size in sizes.iteration)
+    report: dict[str, Any] = {}
+    grids = {
+        "games": [(games * n, simulations) for n in RANGE],
+        "simulations": [(games, simulations * n) for n in RANGE],
     }
+    for what, grid in grids.items():
+        works = []
+        for size in track(grid, f"compiling, {what}", console=console, transient=True):
+            works.append(loads.iteration(*size).work())
+        found = run_in_turn(works, min(sizes.rounds, 3), console)
+        counts = [getattr(timed, what) for timed in found]
+        seconds = [timed.median for timed in found]
+        fit = timing.line(counts, seconds)
+        report[what] = {"sizes": grid, "seconds": seconds, **fit._asdict()}
+        pairs = ", ".join(f"{n}: {s:.2f} s" for n, s in zip(counts, seconds, strict=True))
+        console.print(
+            f"iteration by {what}: {pairs}; {fit.fixed:.2f} s + {fit.slope:.4f} s each, "
+            f"R² {fit.r_squared:.4f}, off by at most {fit.off:.0%}",
+            highlight=False,
+        )
+    return report
 
 
 def endgame_times(board: Board, positions: np.ndarray) -> list[float]:
@@ -123,62 +165,116 @@ def measure_endgames(board: Board, console: Console) -> None:
     console.print(table)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Entry point; returns the exit status."""
+def profile(loads: Workloads, sizes: Sizes, directory: str, console: Console) -> None:
+    """Write XLA's profile of one round of self-play."""
+    iteration = loads.iteration(*sizes.iteration)
+    jax.block_until_ready(iteration.play())
+    with jax.profiler.trace(directory):
+        jax.block_until_ready(iteration.play())
+    console.print(f"profile of self-play in {directory}: tensorboard --logdir {directory}")
+
+
+def options_parser() -> cli.Parser:
+    """The command line."""
     command = cli.Parser(
         prog="python -m azdab.benchmark",
-        usage="%(prog)s [--config NAME] [--rounds N] [--endgames] [--SETTING VALUE ...]",
+        usage="%(prog)s [--config NAME] [--quick | --full] [options] [--SETTING VALUE ...]",
         description="Measure a config's speed on this machine.",
     )
     command.add_argument("--config", metavar="NAME", default="rtx4060", help="a preset or a file")
-    command.add_argument("--rounds", metavar="N", type=int, default=5, help="timed repetitions")
+    size = command.add_mutually_exclusive_group()
+    size.add_argument(
+        "--quick",
+        action="store_true",
+        help=f"at most {QUICK[0]} games, {QUICK[1]} simulations and {QUICK[2]} learner steps",
+    )
+    size.add_argument(
+        "--full",
+        action="store_true",
+        help=f"search also at {FULL[0]} games x {FULL[1]} simulations; with --scaling",
+    )
+    command.add_argument("--rounds", metavar="N", type=int, help="timed repetitions: 5; quick: 3")
+    command.add_argument(
+        "--scaling", action="store_true", help="fit the iteration's time to games and simulations"
+    )
+    command.add_argument(
+        "--opponent",
+        metavar="NAME",
+        help="beside it, openspiel: an actor of OpenSpiel's AlphaZero plays one game",
+    )
+    command.add_argument("--json", metavar="FILE", help="write all times there")
+    command.add_argument("--compare", metavar="FILE", help="print ratios to an earlier --json")
+    command.add_argument("--profile", metavar="DIR", help="write XLA's profile of self-play there")
     command.add_argument(
         "--endgames", action="store_true", help="time the exact engine (extra: exact) instead"
     )
+    return command
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit status."""
+    command = options_parser()
     options, settings = command.parse(argv)
+    before = None
     try:
-        if options.rounds < 1:
+        if options.rounds is not None and options.rounds < 1:
             raise ConfigError(f"--rounds must be at least 1, got {options.rounds}")
         run_config = config.from_dict(config.merge(config.read(options.config), settings))
         config.require_engine(run_config)
         if options.endgames:
             config.require_numba("--endgames")
+        if options.opponent is not None:
+            rivals.require(options.opponent)
+        if options.compare:
+            before = speed.read_report(options.compare)
+        if options.json:
+            speed.check_writable(options.json)
     except ConfigError as error:
         command.error(str(error))
-    board = Board(run_config.board.rows, run_config.board.cols)
     console = Console()
     if options.endgames:
-        measure_endgames(board, console)
+        measure_endgames(Board(run_config.board.rows, run_config.board.cols), console)
         return 0
-    timed = programs(board, run_config, jax.random.key(run_config.seed))
-    seconds: dict[str, list[float]] = {name: [] for name in timed}
-    for name, (call, _, _) in timed.items():
-        with console.status(f"compiling {name}"):
-            jax.block_until_ready(call())
-    for _ in track(range(options.rounds), "measuring", console=console, transient=True):
-        for name, (call, _, _) in timed.items():
-            start = time.perf_counter()
-            jax.block_until_ready(call())
-            seconds[name].append(time.perf_counter() - start)
-
-    device = jax.devices()[0]
-    table = Table(
-        title=f"{board} board, {run_config.selfplay.parallel_games} games, "
-        f"{run_config.search.num_simulations} simulations, {device.device_kind}",
-        title_justify="left",
+    device.apply_settings(run_config)
+    return command.run(
+        lambda: run(options, run_config, before, console),
+        lambda: console.print("stopped; nothing was written"),
     )
-    for column in ("", "median s", "min s", "max s", "per second", "of bare network"):
-        table.add_column(column, justify="right" if column else "left")
-    rates = {name: timed[name][1] / statistics.median(seconds[name]) for name in timed}
-    for name, (_, _, unit) in timed.items():
-        share = f"{rates[name] / rates['bare network']:.2f}" if unit == "evaluations" else ""
-        times = seconds[name]
-        numbers = (statistics.median(times), min(times), max(times))
-        table.add_row(name, *(f"{x:.3f}" for x in numbers), f"{rates[name]:,.0f} {unit}", share)
-    console.print(table)
-    moves = rates["self-play"] / (run_config.search.num_simulations + 1)
-    console.print(f"self-play: {moves:,.0f} searched moves/s")
-    return 0
+
+
+def run(
+    options: argparse.Namespace, run_config: Config, before: dict[Any, float] | None, out: Console
+) -> None:
+    """Measure and print what the options ask for."""
+    sizes = Sizes(options, run_config)
+    if options.quick:
+        run_config = shortened(run_config)
+    loads = Workloads(run_config)
+    rival = None
+    if options.opponent is not None:
+        plies = -(-loads.board.num_edges // sizes.rounds)
+        rival = opponent_work(run_config, sizes, plies)
+    found = measure(loads, sizes, rival, out)
+    speed.show(found, before, f"{loads.board} board, {device.describe()}", out)
+    moves = speed.moves_per_second(found)
+    more: dict[str, Any] = {"moves_per_second": moves}
+    out.print(f"self-play: {moves:,.0f} searched moves/s", highlight=False)
+    if rival is not None:
+        theirs = found[-1].units * len(found[-1].seconds) / sum(found[-1].seconds)
+        more |= {"openspiel_moves_per_second": theirs, "openspiel_ratio": moves / theirs}
+        out.print(
+            f"one OpenSpiel actor: {theirs:.2f} moves/s; azdab plays {moves / theirs:,.0f} "
+            "times as many",
+            highlight=False,
+        )
+    out.print(speed.memory(), highlight=False)
+    if options.scaling or options.full:
+        more["scaling"] = measure_scaling(loads, sizes, out)
+    if options.profile:
+        profile(loads, sizes, options.profile, out)
+    if options.json:
+        report = speed.as_json(found, run_config, more)
+        Path(options.json).write_text(json.dumps(report, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

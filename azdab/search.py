@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import mctx
 from jaxtyping import Array, Bool, Float, Int
 
-from azdab import game, network
+from azdab import game, network, tree
 from azdab.config import NetworkConfig, SearchConfig
 from azdab.game import Board, State
 from azdab.network import Params
@@ -156,30 +156,45 @@ def search(
         )
         return output, next_states
 
+    num_simulations = num_simulations or config.num_simulations
+    loop = functools.partial(tree.simulations, params, recurrent_fn, max_depth=board.num_edges)
     arguments: dict[str, Any] = {
         "params": params,
         "rng_key": key,
         "root": root,
         "recurrent_fn": recurrent_fn,
-        "num_simulations": num_simulations or config.num_simulations,
+        "num_simulations": num_simulations,
         "invalid_actions": ~legal,
         "max_depth": board.num_edges,
     }
     if config.policy == "gumbel":
+        qtransform = functools.partial(
+            mctx.qtransform_completed_by_mix_value,
+            value_scale=config.value_scale,
+            maxvisit_init=config.maxvisit_init,
+            rescale_values=config.rescale_values,
+        )
+        select_root = functools.partial(
+            mctx.gumbel_muzero_root_action_selection,
+            num_simulations=num_simulations,
+            max_num_considered_actions=config.max_num_considered_actions,
+            qtransform=qtransform,
+        )
+        select = functools.partial(
+            mctx.gumbel_muzero_interior_action_selection, qtransform=qtransform
+        )
         output = mctx.gumbel_muzero_policy(
             **arguments,
-            qtransform=functools.partial(
-                mctx.qtransform_completed_by_mix_value,
-                value_scale=config.value_scale,
-                maxvisit_init=config.maxvisit_init,
-                rescale_values=config.rescale_values,
-            ),
+            loop_fn=loop(select_root, select),
+            qtransform=qtransform,
             max_num_considered_actions=config.max_num_considered_actions,
             gumbel_scale=config.gumbel_scale if explore else 0.0,
         )
     else:
+        select = mctx.muzero_action_selection
         output = mctx.muzero_policy(
             **arguments,
+            loop_fn=loop(functools.partial(select, depth=0), select),
             dirichlet_fraction=0.25 if explore else 0.0,
             temperature=1.0 if explore else 0.0,
         )

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jax.sharding import Mesh
 
-from azdab import learner, replay, symmetry
+from azdab import learner, mesh, replay, symmetry
 from azdab.config import (
     BoardConfig,
     Config,
@@ -22,7 +21,6 @@ from azdab.config import (
 )
 from azdab.game import Board
 from azdab.learner import LearnerState, Losses
-from azdab.mesh import AXIS
 from azdab.selfplay import Example
 from tests import common
 
@@ -274,5 +272,5 @@ def test_a_learning_phase_is_a_function_of_its_key(seed: int) -> None:
 
 @functools.cache
 def learning(config: Config) -> Any:
-    one = Mesh(np.array(jax.devices()[:1]), (AXIS,))
+    one = mesh.alone()
     return jax.jit(lambda state, buffer, key: learner.learn(state, buffer, BOARD, config, one, key))
