@@ -32,7 +32,7 @@ class Parser(argparse.ArgumentParser):
             )
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message}\n")
+        self.exit(2, f"{self.prog}: error: {config.one_line(message)}\n")
 
     def parse(self, argv: list[str] | None = None) -> tuple[argparse.Namespace, dict[str, Any]]:
         """The command's own options, and the nested settings given beside them."""

@@ -36,6 +36,13 @@ FeatureSet = Literal["edges", "chains"]
 """What the network is shown, see :mod:`azdab.features`."""
 
 
+def one_line(text: str, width: int = 600) -> str:
+    """Text for a message: one line, printable, and not longer than ``width``."""
+    shown = "".join(c if c.isprintable() else " " if c.isspace() else ascii(c)[1:-1] for c in text)
+    shown = " ".join(shown.split())
+    return shown if len(shown) <= width else shown[: width - 3] + "..."
+
+
 class ConfigError(ValueError):
     """A config that cannot be used; the message is one line and says what to change."""
 

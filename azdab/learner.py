@@ -42,6 +42,7 @@ class Losses(NamedTuple):
       ownership: binary cross-entropy per open box, in nats.
       entropy: of the predicted policies, in nats.
       grad_norm: before clipping.
+      grad_norm_max: of a phase, the largest.
     """
 
     total: Array
@@ -50,6 +51,7 @@ class Losses(NamedTuple):
     ownership: Array
     entropy: Array
     grad_norm: Array
+    grad_norm_max: Array
 
 
 def optimizer(config: LearnerConfig) -> optax.GradientTransformation:
@@ -164,7 +166,7 @@ def loss(params: Params, board: Board, config: Config, examples: Example) -> tup
     """The training loss on a batch.
 
     Returns:
-      The scalar to minimise, and its parts (``grad_norm`` still 0).
+      The scalar to minimise, and its parts (those of the gradient still 0).
     """
     shown = search.shown_margin(examples.margin.astype(jnp.int32), config.search.utility)
     output = network.apply(board, config.network, params, examples.edges, shown)
@@ -193,7 +195,8 @@ def loss(params: Params, board: Board, config: Config, examples: Example) -> tup
     )
     policy = jnp.exp(log_policy)
     entropy = -jnp.mean(jnp.sum(jnp.where(examples.edges, 0, policy * log_policy), axis=-1))
-    parts = Losses(total, policy_loss, margin_loss, ownership_loss, entropy, jnp.zeros(()))
+    zero = jnp.zeros(())
+    parts = Losses(total, policy_loss, margin_loss, ownership_loss, entropy, zero, zero)
     return total, parts
 
 
@@ -209,7 +212,15 @@ def update(
     decay = jnp.where(config.learner.ema_decay > 0, decay, 0.0)
     ema_params = optax.incremental_update(params, state.ema_params, 1 - decay)
     next_state = LearnerState(params, ema_params, opt_state, state.step + 1)
-    return next_state, losses._replace(grad_norm=optax.tree.norm(grads))
+    norm = optax.tree.norm(grads)
+    return next_state, losses._replace(grad_norm=norm, grad_norm_max=norm)
+
+
+def batch(buffer: Replay, board: Board, config: Config, key: Array) -> Example:
+    """Draw one step's examples from the replay, each in a random symmetry."""
+    sample_key, augment_key = jax.random.split(key)
+    examples = replay.sample(buffer, config.replay, sample_key, config.learner.batch_size)
+    return augment(board, examples, augment_key)
 
 
 def learn(
@@ -222,10 +233,9 @@ def learn(
     """
 
     def body(state: LearnerState, key: Array) -> tuple[LearnerState, Losses]:
-        sample_key, augment_key = jax.random.split(key)
-        examples = replay.sample(buffer, config.replay, sample_key, config.learner.batch_size)
-        return update(state, board, config, augment(board, examples, augment_key))
+        return update(state, board, config, batch(buffer, board, config, key))
 
     keys = jax.random.split(key, config.learner.steps_per_iteration)
     state, losses = jax.lax.scan(body, state, keys)
-    return state, jax.tree.map(jnp.mean, losses)
+    means = jax.tree.map(jnp.mean, losses)
+    return state, means._replace(grad_norm_max=jnp.max(losses.grad_norm))
