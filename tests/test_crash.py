@@ -47,10 +47,10 @@ class Killable:
         os.close(self._pipe)
         return printed
 
-    def kill(self) -> str:
-        """Kill it; the phase in which it died."""
+    def kill(self, phase: str) -> str:
+        """Kill it; the phase in which it died, ``phase`` unless it told another meanwhile."""
         self.process.send_signal(signal.SIGKILL)
-        *_, last = ["", *self.phases()]
+        *_, last = [phase, *self.phases()]
         self.end()
         assert self.process.returncode == -signal.SIGKILL
         return last
@@ -89,7 +89,7 @@ def test_killed_again_and_again_a_run_is_bit_for_bit_the_one_that_never_was(
             if phase == aim and not (skip := skip - 1) >= 0:
                 break
         time.sleep(chance.uniform(0, seconds[aim]))
-        phase = run.kill()
+        phase = run.kill(aim)
         died[phase] += 1
         half_written += bool([x for x in runs.leftovers(hurt) if ".new" in x or "orbax" in x])
         print(f"kill {number + 1}: in {phase}, at {len(runs.iterations(hurt))} lines of metrics")
