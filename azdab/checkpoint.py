@@ -17,6 +17,7 @@ damage is noticed, is in :mod:`azdab.vault`; what else is in a run in :mod:`azda
 import logging
 import os
 import re
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -90,9 +91,12 @@ def read_metadata(checkpoint: Path) -> dict[str, Any]:
 
     Raises:
       ConfigError: the checkpoint is of another format.
+      ValueError: there is none.
     """
     metadata: dict[str, Any] = ocp.checkpointables_metadata(checkpoint).custom_metadata or {}
-    if metadata.get("format") != FORMAT:
+    if "format" not in metadata:
+        raise ValueError("its metadata does not say what it is")
+    if metadata["format"] != FORMAT:
         raise ConfigError(
             f"{checkpoint} has format {metadata.get('format')}, this azdab reads {FORMAT}"
         )
@@ -103,6 +107,27 @@ def abstract(tree: Any) -> Any:
     """Shapes, dtypes and placement, from which orbax restores."""
     device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), tree)
+
+
+def _hush() -> None:
+    """Keep orbax from logging what it raises, and Python from printing what becomes of the rest.
+
+    Reads and writes that orbax gave up still end, in other threads, with errors nobody awaits.
+    """
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
+    usual = sys.unraisablehook
+    if getattr(usual, "__module__", None) == __name__:
+        return
+
+    def hook(found: Any) -> None:
+        trace, files = found.exc_traceback, set()
+        while trace is not None:
+            files |= set(Path(trace.tb_frame.f_code.co_filename).parts)
+            trace = trace.tb_next
+        if "orbax" not in files and str(found.exc_value) != "Event loop is closed":
+            usual(found)
+
+    sys.unraisablehook = hook
 
 
 def _same_shapes(checkpoint: Path, name: str, like: Any) -> None:
@@ -129,12 +154,14 @@ def load(checkpoint: Path, like: dict[str, Any]) -> dict[str, Any]:
     Raises:
       ValueError: it cannot be read; the message says why in a few words.
     """
-    logging.getLogger("absl").setLevel(logging.CRITICAL)  # what goes wrong is raised here
+    _hush()
     try:
         _same_shapes(checkpoint, "params", like["params"])
         loaded: dict[str, Any] = ocp.load_checkpointables(checkpoint, like)
     except PASSED_ON:
         raise
+    except KeyError:  # orbax's answer to what lacks files, and to what has others
+        raise ValueError("arrays are missing, cut short or of other shapes") from None
     except Exception as error:  # orbax meets damage with nearly anything
         raise ValueError(one_line(str(error) or type(error).__name__, 200)) from None
     return loaded
@@ -146,7 +173,7 @@ def write(folder: Path, step: int, parts: dict[str, Any], metadata: dict[str, An
     Raises:
       OSError: the disk is full, or whatever else stands in the way.
     """
-    logging.getLogger("absl").setLevel(logging.CRITICAL)
+    _hush()
     new = folder.absolute() / f"{step}.new"
     patient = ocp.options.AsyncOptions(timeout_secs=_PATIENCE)
     for attempt in range(1, _ATTEMPTS + 1):

@@ -4,8 +4,6 @@ import argparse
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-import yaml
-
 from azdab import config
 from azdab.config import ConfigError
 
@@ -46,9 +44,10 @@ class Parser(argparse.ArgumentParser):
             if name in options:
                 text = getattr(options, name)
                 try:
-                    value = yaml.safe_load(text)
-                except yaml.YAMLError:
-                    self.error(f"argument --{name}: cannot read the value {text!r}")
+                    value = config.load_yaml(text)
+                except ValueError:
+                    shown = config.one_line(repr(text), 80)
+                    self.error(f"argument --{name}: cannot read the value {shown}")
                 for part in reversed(name.split(".")):
                     value = {part: value}
                 settings = config.merge(settings, value)

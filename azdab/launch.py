@@ -33,6 +33,8 @@ def open_run(options: Any, settings: dict[str, Any]) -> tuple[Path, Config]:
         )
     if name != Path(name).name or "\\" in name or not name.isprintable():
         raise ConfigError(f"--run takes a name, not a path, got {name!r}; --runs DIR is the place")
+    if not options.runs.isprintable():
+        raise ConfigError(f"--runs must be a directory, got {options.runs!r}")
     run = Path(options.runs) / name
     if options.from_step is not None and not options.resume:
         raise ConfigError("--from-step N goes back to a checkpoint of a run: add --resume")
@@ -74,12 +76,15 @@ def stored_settings(run: Path) -> tuple[dict[str, Any], str | None]:
             raise ConfigError("it is missing")
         values = config.read(str(path))
         stored = config.from_dict(values)
+        if saved and (lacking := _lacking(saved, values)):
+            raise ConfigError(f"it ends early, without {lacking[0]}")
     except ConfigError as error:
+        reason = str(error).removeprefix(f"{path} ")
         if saved is not None:
-            return saved, str(error)
+            return saved, reason
         if not path.exists():
             raise ConfigError(f"there is no run to resume in {run}") from None
-        raise ConfigError(f"{path} cannot be used: {error}") from None
+        raise ConfigError(f"{path} cannot be used: {reason}") from None
     differ = _fixed_differences(config.from_dict(saved), stored) if saved else {}
     if differ:
         raise ConfigError(
@@ -88,6 +93,15 @@ def stored_settings(run: Path) -> tuple[dict[str, Any], str | None]:
             + "; mend it, or remove it to go on with the settings of the checkpoints"
         )
     return values, None
+
+
+def _lacking(whole: dict[str, Any], part: dict[str, Any], prefix: str = "") -> list[str]:
+    """The keys of ``whole`` that ``part`` does not have."""
+    found = [prefix + key for key in whole if key not in part]
+    for key, value in whole.items():
+        if isinstance(value, dict) and isinstance(part.get(key), dict):
+            found += _lacking(value, part[key], f"{prefix}{key}.")
+    return found
 
 
 def checkpoint_settings(run: Path) -> dict[str, Any] | None:
@@ -147,7 +161,11 @@ def opened(run: Path, run_config: Config, options: Any, console: Console) -> Ite
 
 def _prepare(run: Path, from_step: int | None, console: Console) -> None:
     path = run / "config.yaml"
-    _, problem = stored_settings(run)
+    values, problem = stored_settings(run)
+    saved = checkpoint_settings(run) or values
+    changed = config.differences(config.from_dict(saved), config.from_dict(values))
+    if what := [f"{key} {a} to {b}" for key, (a, b) in changed.items() if key != "iterations"]:
+        say(console, f"{path} differs from the newest checkpoint: {', '.join(what)}")
     if problem is not None:
         kept = ""
         if path.exists():
@@ -183,7 +201,10 @@ def record(run: Path, run_config: Config, iteration: int, console: Console) -> N
 
 def explain(run: Path, error: OSError) -> str:
     """What stopped a run from being written, and what to do."""
-    saved = vault.steps(run / "checkpoints") if run.is_dir() else []
+    try:
+        saved = vault.steps(run / "checkpoints")
+    except OSError:
+        saved = []
     intact = f"; checkpoint {saved[0]} is intact" if saved else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         again = f"--resume --run {run.name}" if saved else "the same command"

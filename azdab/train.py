@@ -298,6 +298,7 @@ def main(argv: list[str] | None = None) -> int:
     console = Console()
     command = parser()
     options, settings = command.parse(argv)
+    run = Path(options.runs)
     try:
         if options.list_configs:
             list_configs(console)

@@ -17,7 +17,7 @@ def main(descriptor: int, argv: list[str]) -> int:
         os.write(descriptor, f"{name}\n".encode())
         show(display, name)
 
-    progress.Display.phase = tell  # type: ignore[method-assign]
+    progress.Display.phase = tell  # type: ignore[method-assign, assignment]
     return train.main(argv)
 
 
