@@ -10,30 +10,41 @@
 A network that is only to play is a run reduced to ``config.yaml``, ``README.md`` and
 ``best/<n>/``; those that come with azdab are such directories in ``azdab/models/``.
 
-Orbax writes a checkpoint under a temporary name and renames it when complete, so
-a kill at any moment leaves the one before.
+How a checkpoint is written so that a kill at any moment leaves the one before, and how
+damage is noticed, is in :mod:`azdab.vault`; what else is in a run in :mod:`azdab.rundir`.
 """
 
 import logging
+import os
+import re
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import orbax.checkpoint.experimental.v1 as ocp
-from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
-from azdab import __version__, config, network, replay
-from azdab.config import Config, ConfigError
+from azdab import __version__, config, network, vault
+from azdab.config import Config, ConfigError, one_line
 from azdab.game import Board
 from azdab.learner import LearnerState
-from azdab.mesh import SPLIT, WHOLE, put, shardings
+from azdab.mesh import SPLIT, WHOLE, is_first, meet
 from azdab.network import Params
 from azdab.replay import Replay
 
 FORMAT = 2
 """Version of the layout above, stored in every checkpoint."""
+
+_PATIENCE = 10 * 365 * 86400
+"""Seconds that orbax may take: a machine may sleep for days while it saves."""
+
+_ATTEMPTS = 3
+"""To save: some of orbax's timeouts are fixed, and a machine that slept exceeds them."""
+
+PASSED_ON = (ConfigError, PermissionError, MemoryError, jax.errors.JaxRuntimeError)
+"""What, while a checkpoint is read, does not mean that it is damaged."""
 
 
 class TrainState(NamedTuple):
@@ -69,31 +80,46 @@ PLACES: Any = TrainState(WHOLE, WHOLE, SPLIT, WHOLE, WHOLE, WHOLE)  # type: igno
 """How a state is divided among the devices: the replay is, the rest is on all."""
 
 
-def _metadata(run_config: Config, iteration: int) -> dict[str, Any]:
+def metadata_of(
+    run_config: Config, iteration: int, metrics: str | None = None, devices: int = 1
+) -> dict[str, Any]:
+    """What stands in a checkpoint beside the arrays.
+
+    Args:
+      run_config: the run's.
+      iteration: after which it is written.
+      metrics: their digest.
+      devices: among which the replay is divided.
+    """
     return {
         "format": FORMAT,
         "azdab": __version__,
         "iteration": iteration,
         "config": config.to_dict(run_config),
+        "metrics": metrics,
+        "devices": devices,
     }
 
 
-def _read_metadata(checkpoint: Path) -> dict[str, Any]:
-    """What :func:`_metadata` wrote.
+def read_metadata(checkpoint: Path) -> dict[str, Any]:
+    """What :func:`metadata_of` wrote.
 
     Raises:
       ConfigError: the checkpoint is of another format.
+      ValueError: there is none.
     """
     metadata: dict[str, Any] = ocp.checkpointables_metadata(checkpoint).custom_metadata or {}
-    if metadata.get("format") != FORMAT:
+    if "format" not in metadata:
+        raise ValueError("its metadata does not say what it is")
+    if metadata["format"] != FORMAT:
         raise ConfigError(
             f"{checkpoint} has format {metadata.get('format')}, this azdab reads {FORMAT}"
         )
     return metadata
 
 
-def _abstract(tree: Any, places: Any) -> Any:
-    """Shapes, dtypes and places, from which orbax restores."""
+def abstract(tree: Any, places: Any) -> Any:
+    """Shapes and dtypes with a place, or places for its parts, from which orbax restores."""
     return jax.tree.map(
         lambda place, part: jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), part
@@ -103,98 +129,92 @@ def _abstract(tree: Any, places: Any) -> Any:
     )
 
 
-def _checkpointer(directory: Path, keep: int) -> ocp.training.Checkpointer:
-    logging.getLogger("absl").setLevel(logging.ERROR)
-    return ocp.training.Checkpointer(
-        directory.absolute(),
-        preservation_policy=ocp.training.preservation_policies.LatestN(keep),
-        cleanup_tmp_directories=True,
-    )
+def _hush() -> None:
+    """Keep orbax from logging what it raises, and Python from printing what becomes of the rest.
+
+    Reads and writes that orbax gave up still end, in other threads, with errors nobody awaits.
+    """
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
+    usual = sys.unraisablehook
+    if getattr(usual, "__module__", None) == __name__:
+        return
+
+    def hook(found: Any) -> None:
+        trace, files = found.exc_traceback, set()
+        while trace is not None:
+            files |= set(Path(trace.tb_frame.f_code.co_filename).parts)
+            trace = trace.tb_next
+        if "orbax" not in files and str(found.exc_value) != "Event loop is closed":
+            usual(found)
+
+    sys.unraisablehook = hook
 
 
-class Checkpoints:
-    """The checkpoints of one run. Close it, or use it as a context manager."""
-
-    def __init__(self, run: Path, run_config: Config, mesh: Mesh) -> None:
-        self._config, self._mesh = run_config, mesh
-        self._latest = _checkpointer(run / "checkpoints", run_config.keep_checkpoints)
-        self._best = _checkpointer(run / "best", 1)
-
-    def __enter__(self) -> "Checkpoints":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._latest.close()
-        self._best.close()
-
-    @property
-    def latest(self) -> int | None:
-        """The newest saved iteration."""
-        found = self._latest.latest
-        return None if found is None else found.step
-
-    def save(self, state: TrainState) -> None:
-        """Write a checkpoint of a finished iteration, and ``best`` if it changed."""
-        iteration, best = int(state.iteration), int(state.best_iteration)
-        training = state._replace(learner=state.learner._replace(ema_params=None))
-        self._latest.save_checkpointables(
-            iteration,
-            {"params": state.learner.ema_params, "training": training},
-            custom_metadata=_metadata(self._config, iteration) | {"devices": self._mesh.size},
-            force=True,
-        )
-        written = self._best.latest
-        if written is None or written.step != best:
-            self._best.save_checkpointables(
-                best,
-                {"params": state.best_params},
-                custom_metadata=_metadata(self._config, best),
-                force=True,
-            )
-
-    def restore(self, like: TrainState) -> TrainState:
-        """Read the newest checkpoint into the structure of ``like``.
-
-        The replay is divided anew if the number of devices has changed.
-        """
-        stored = self._latest.directory / str(self.latest)
-        devices = _read_metadata(Path(stored)).get("devices")
-        places = shardings(self._mesh, PLACES)
-        moved = devices != self._mesh.size
-        if moved:
-            buffer = jax.eval_shape(lambda: _buffers(self._config, devices))
-            like, places = like._replace(replay=buffer), places._replace(replay=places.iteration)
-        abstract: TrainState = _abstract(like, places)
-        training = abstract._replace(learner=abstract.learner._replace(ema_params=None))
-        loaded = self._latest.load_checkpointables(
-            None, {"params": abstract.learner.ema_params, "training": training}
-        )
-        state: TrainState = loaded["training"]
-        if moved:
-            buffer = state.replay if devices else replay.stacked(state.replay)
-            anew = replay.reshard(buffer, self._mesh.size)
-            state = state._replace(replay=put(self._mesh, anew, SPLIT))
-        return state._replace(learner=state.learner._replace(ema_params=loaded["params"]))
-
-
-def _buffers(run_config: Config, devices: int | None) -> Replay:
-    """The replay of a run on so many devices; None: as written before runs had several."""
-    board = Board(run_config.board.rows, run_config.board.cols)
-    if devices is None:
-        return replay.init(board, run_config.replay.capacity)
-    one = replay.init(board, run_config.replay.capacity // devices)
-    return jax.tree.map(lambda x: jnp.stack([x] * devices), one)
-
-
-def check_format(run: Path) -> None:
-    """Refuse a run whose checkpoints cannot be read.
+def _same_shapes(checkpoint: Path, name: str, like: Any) -> None:
+    """Compare what a checkpoint claims to hold with what is expected, before any of it is read.
 
     Raises:
-      ConfigError: they are of another format.
+      ValueError: they differ.
     """
-    for path in (run / "checkpoints").glob("*/_CHECKPOINT_METADATA"):
-        if path.parent.name.isdigit():  # others are half written
-            _read_metadata(path.parent.absolute())
+    claimed = ocp.checkpointables_metadata(checkpoint).metadata[name]
+    paths = {jax.tree_util.keystr(path): x.shape for path, x in jax.tree.leaves_with_path(claimed)}
+    for path, x in jax.tree.leaves_with_path(like):
+        key = jax.tree_util.keystr(path)
+        if paths.get(key) != x.shape:
+            raise ValueError(f"{name}{key} has shape {paths.get(key)}, not {x.shape}")
+
+
+def load(checkpoint: Path, like: dict[str, Any]) -> dict[str, Any]:
+    """Read parts of a checkpoint.
+
+    Args:
+      checkpoint: its directory, absolute.
+      like: the parts' shapes, dtypes and placement.
+
+    Raises:
+      ValueError: it cannot be read; the message says why in a few words.
+    """
+    _hush()
+    try:
+        _same_shapes(checkpoint, "params", like["params"])
+        loaded: dict[str, Any] = ocp.load_checkpointables(checkpoint, like)
+    except PASSED_ON:
+        raise
+    except KeyError:  # orbax's answer to what lacks files, and to what has others
+        raise ValueError("arrays are missing, cut short or of other shapes") from None
+    except Exception as error:  # orbax meets damage with nearly anything
+        raise ValueError(one_line(str(error) or type(error).__name__, 200)) from None
+    return loaded
+
+
+def write(folder: Path, step: int, parts: dict[str, Any], metadata: dict[str, Any]) -> None:
+    """Write ``folder/<step>``, whole or not at all.
+
+    Raises:
+      OSError: the disk is full, or whatever else stands in the way.
+    """
+    _hush()
+    new = folder.absolute() / f"{step}.new"
+    patient = ocp.options.AsyncOptions(timeout_secs=_PATIENCE)
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with ocp.Context(async_options=patient):
+                ocp.save_checkpointables(new, parts, custom_metadata=metadata)
+            if is_first():
+                vault.commit(new)
+            meet(f"{new} is written")
+            return
+        except (OSError, ValueError) as error:
+            if is_first():
+                vault.tidy(folder)
+            if isinstance(error, TimeoutError) and attempt < _ATTEMPTS:
+                continue
+            # TensorStore's errors are ValueErrors that name the system's.
+            if found := re.search(r"os_error_code='(\d+)'", str(error)):
+                number = int(found[1])
+                raise OSError(number, os.strerror(number), str(folder)) from None
+            raise
 
 
 def find(path: Path, which: str = "best") -> Path:
@@ -207,14 +227,14 @@ def find(path: Path, which: str = "best") -> Path:
     Raises:
       ConfigError: there is none.
     """
-    if (path / "_CHECKPOINT_METADATA").is_file():
+    if (path / vault.METADATA).is_file():
         return path
     folder = {"best": "best", "latest": "checkpoints"}[which]
     inside = path / folder if (path / folder).is_dir() else path
-    steps = [child for child in inside.glob("*") if child.name.isdigit()]
+    steps = vault.steps(inside)
     if not steps:
         raise ConfigError(f"no checkpoint in {path}: give a run directory or a checkpoint")
-    return max(steps, key=lambda child: int(child.name))
+    return inside / str(steps[0])
 
 
 def bundled() -> dict[str, Path]:
@@ -230,8 +250,11 @@ def newest_run(runs: Path, which: str) -> Path:
       ConfigError: there is no run with one.
     """
     folder = {"best": "best", "latest": "checkpoints"}[which]
-    found = runs.glob(f"*/{folder}/*/_CHECKPOINT_METADATA")
-    written = [path for path in found if path.parent.name.isdigit()]
+    written = [
+        path
+        for path in runs.glob(f"*/{folder}/[0-9]*/{vault.METADATA}")
+        if path.parent.name.isdigit()
+    ]
     if not written:
         raise ConfigError(f"no run with a checkpoint in {runs}: train one, or give a path")
     return max(written, key=lambda path: path.stat().st_mtime).parents[2]
@@ -274,20 +297,26 @@ def load_player(path: Path, which: str = "best") -> Player:
       ConfigError: there is no checkpoint, or it is of another format.
     """
     checkpoint = find(path, which).absolute()
-    logging.getLogger("absl").setLevel(logging.CRITICAL)  # what goes wrong is raised here
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
+    if problem := vault.damage(checkpoint, "params"):
+        raise ConfigError(f"{checkpoint} is damaged: {problem}")
     try:
-        metadata = _read_metadata(checkpoint)
-        run_config = config.from_dict(metadata["config"])
+        metadata = read_metadata(checkpoint)
+        iteration = int(metadata["iteration"])
+        try:
+            run_config = config.from_dict(metadata["config"])
+        except ConfigError as error:
+            raise ConfigError(f"{checkpoint} cannot be used: {error}") from None
         board = Board(run_config.board.rows, run_config.board.cols)
         like = jax.eval_shape(lambda: network.init(jax.random.key(0), board, run_config.network))
         device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-        loaded = ocp.load_checkpointables(checkpoint, {"params": _abstract(like, device)})
-    except ConfigError:
+        params = load(checkpoint, {"params": abstract(like, device)})["params"]
+    except PASSED_ON:
         raise
-    except (ocp.errors.InvalidLayoutError, KeyError, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
+    except Exception as error:
+        reason = one_line(str(error) or type(error).__name__, 200)
         raise ConfigError(f"{checkpoint} is damaged: {reason}") from None
-    return Player(board, run_config, loaded["params"], metadata["iteration"])
+    return Player(board, run_config, params, iteration)
 
 
 def export_player(player: Player, directory: Path, card: str) -> None:
@@ -310,7 +339,7 @@ def export_player(player: Player, directory: Path, card: str) -> None:
     ocp.save_checkpointables(
         written,
         {"params": player.params},
-        custom_metadata=_metadata(player.config, player.iteration),
+        custom_metadata=metadata_of(player.config, player.iteration),
     )
     (written / "commit_success.txt").unlink(missing_ok=True)  # only says where it was written
 

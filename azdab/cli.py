@@ -4,8 +4,6 @@ import argparse
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-import yaml
-
 from azdab import config
 from azdab.config import ConfigError
 
@@ -32,7 +30,7 @@ class Parser(argparse.ArgumentParser):
             )
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message}\n")
+        self.exit(2, f"{self.prog}: error: {config.one_line(message)}\n")
 
     def parse(self, argv: list[str] | None = None) -> tuple[argparse.Namespace, dict[str, Any]]:
         """The command's own options, and the nested settings given beside them."""
@@ -46,9 +44,10 @@ class Parser(argparse.ArgumentParser):
             if name in options:
                 text = getattr(options, name)
                 try:
-                    value = yaml.safe_load(text)
-                except yaml.YAMLError:
-                    self.error(f"argument --{name}: cannot read the value {text!r}")
+                    value = config.load_yaml(text)
+                except ValueError:
+                    shown = config.one_line(repr(text), 80)
+                    self.error(f"argument --{name}: cannot read the value {shown}")
                 for part in reversed(name.split(".")):
                     value = {part: value}
                 settings = config.merge(settings, value)

@@ -11,13 +11,14 @@ holds must reach the environment before JAX is loaded.
 import dataclasses
 import difflib
 import importlib.util
+import reprlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import pydantic
 import yaml
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat
 from pydantic.dataclasses import dataclass
 
 _STRICT = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
@@ -31,9 +32,19 @@ ENGINE_DOTS = 64
 MAX_SIDE = 10
 """Most rows or columns of boxes."""
 
+MAX_BYTES = 1_000_000
+"""Larger config files are refused."""
+
 
 FeatureSet = Literal["edges", "chains"]
 """What the network is shown, see :mod:`azdab.features`."""
+
+
+def one_line(text: str, width: int = 600) -> str:
+    """Text for a message: one line, printable, and not longer than ``width``."""
+    shown = "".join(c if c.isprintable() else " " if c.isspace() else ascii(c)[1:-1] for c in text)
+    shown = " ".join(shown.split())
+    return shown if len(shown) <= width else shown[: width - 3] + "..."
 
 
 class ConfigError(ValueError):
@@ -63,11 +74,11 @@ class NetworkConfig:
     """Residual blocks with global pooling, or the same followed by self-attention."""
     features: FeatureSet = "chains"
     """Inputs: what is drawn, or chains and parities too."""
-    filters: PositiveInt = 64
+    filters: int = Field(default=64, ge=1, le=4096)
     """Channels of the trunk."""
-    blocks: PositiveInt = 4
+    blocks: int = Field(default=4, ge=1, le=256)
     """Residual blocks."""
-    num_heads: PositiveInt = 4
+    num_heads: int = Field(default=4, ge=1, le=4096)
     """Attention heads (`resnet_attention` only); must divide `filters`."""
     mixed_precision: bool = False
     """Compute in bfloat16; parameters and outputs stay float32."""
@@ -87,9 +98,9 @@ class SearchConfig:
     """Gumbel MuZero, or MuZero's PUCT for comparison."""
     utility: Literal["margin", "win"] = "margin"
     """What a game is worth: the margin in boxes (per box), or won, drawn or lost."""
-    num_simulations: PositiveInt = 32
+    num_simulations: int = Field(default=32, ge=1, le=100_000)
     """Network evaluations per move in self-play."""
-    max_num_considered_actions: PositiveInt = 8
+    max_num_considered_actions: int = Field(default=8, ge=1, le=1000)
     """Root actions that Gumbel search looks at."""
     gumbel_scale: NonNegativeFloat = 0.25
     """Noise on the root's logits in self-play; 0 plays the best move found."""
@@ -105,16 +116,16 @@ class SearchConfig:
 class SelfPlayConfig:
     """How games are generated."""
 
-    games_per_iteration: PositiveInt = 512
+    games_per_iteration: int = Field(default=512, ge=1, le=1_000_000)
     """Games played before the learner runs."""
-    parallel_games: PositiveInt = 512
+    parallel_games: int = Field(default=512, ge=1, le=1_000_000)
     """Games played at once: the batch of the search. Must divide `games_per_iteration`."""
-    max_opening_plies: NonNegativeInt = 8
+    max_opening_plies: int = Field(default=8, ge=0, le=1000)
     """Each game starts with a random number of random plies, at most this many."""
     solver_horizon: int = Field(default=0, ge=0, le=36)
     """Positions with at most this many edges left are played and labelled exactly; 0: never.
     Up to 16 by a table on the device; beyond by the host's cores, which takes numba."""
-    solver_rollouts: NonNegativeInt = 2
+    solver_rollouts: int = Field(default=2, ge=0, le=1000)
     """Extra endgames per game, played imperfectly from the solved position, labelled exactly."""
 
     def __post_init__(self) -> None:
@@ -129,9 +140,9 @@ class SelfPlayConfig:
 class ReplayConfig:
     """The window of past positions that the learner samples."""
 
-    capacity: PositiveInt = 500_000
+    capacity: int = Field(default=500_000, ge=1, le=1_000_000_000)
     """Positions kept on the device; fixes the buffer's memory."""
-    min_window: PositiveInt = 50_000
+    min_window: int = Field(default=50_000, ge=1, le=1_000_000_000)
     """The window never shrinks below this many of the newest positions."""
     window_fraction: float = Field(default=0.5, gt=0, le=1)
     """The window grows as this share of all positions generated so far."""
@@ -143,17 +154,17 @@ class ReplayConfig:
 class LearnerConfig:
     """How the network is fitted."""
 
-    batch_size: PositiveInt = 256
+    batch_size: int = Field(default=256, ge=1, le=1_000_000)
     """Positions per step."""
-    steps_per_iteration: PositiveInt = 400
+    steps_per_iteration: int = Field(default=400, ge=1, le=1_000_000)
     """Optimiser steps after each round of self-play."""
     optimizer: Literal["adamw", "muon", "sgd"] = "muon"
     """AdamW, Muon (kernels; AdamW for the rest), or SGD with Nesterov momentum 0.9."""
     learning_rate: PositiveFloat = 4e-3
     """Peak learning rate; a cosine takes it to a tenth over `schedule_steps`."""
-    warmup_steps: NonNegativeInt = 100
+    warmup_steps: int = Field(default=100, ge=0, le=1_000_000_000)
     """Steps of linear warm-up."""
-    schedule_steps: PositiveInt = 20_000
+    schedule_steps: int = Field(default=20_000, ge=1, le=1_000_000_000)
     """Step at which the learning rate reaches its end value and stays."""
     weight_decay: NonNegativeFloat = 1e-4
     """Decoupled weight decay."""
@@ -173,19 +184,19 @@ class LearnerConfig:
 class ArenaConfig:
     """Matches that measure progress."""
 
-    every: PositiveInt = 1
+    every: int = Field(default=1, ge=1, le=1_000_000)
     """Iterations between arenas."""
-    num_games: int = Field(default=64, ge=2, multiple_of=2)
+    num_games: int = Field(default=64, ge=2, le=1_000_000, multiple_of=2)
     """Games of latest against best, sides swapped halfway."""
-    num_simulations: PositiveInt = 32
+    num_simulations: int = Field(default=32, ge=1, le=100_000)
     """Simulations per move of either side."""
-    opening_plies: NonNegativeInt = 4
+    opening_plies: int = Field(default=4, ge=0, le=1000)
     """Random plies before a match game, the same for both sides."""
     gating: bool = True
     """Play and promote only networks that beat `best`; off: the latest is the best."""
     threshold: float = Field(default=0.55, ge=0.5, le=1)
     """Score rate that dethrones `best`."""
-    baseline_games: int = Field(default=64, ge=2, multiple_of=2)
+    baseline_games: int = Field(default=64, ge=2, le=1_000_000, multiple_of=2)
     """Games against each of `random` and `greedy`."""
 
 
@@ -205,11 +216,11 @@ class Config:
 
     description: str = ""
     """What the preset is for, shown by --list-configs."""
-    iterations: PositiveInt = 50
+    iterations: int = Field(default=50, ge=1, le=1_000_000)
     """Rounds of self-play, learning and arena. Raise it to continue a finished run."""
-    seed: NonNegativeInt = 0
+    seed: int = Field(default=0, ge=0, le=2**63 - 1)
     """Seed of everything random."""
-    keep_checkpoints: PositiveInt = 2
+    keep_checkpoints: int = Field(default=2, ge=1, le=1_000_000)
     """How many of the newest checkpoints stay on disk."""
     board: BoardConfig = BoardConfig()
     network: NetworkConfig = NetworkConfig()
@@ -306,6 +317,8 @@ def from_dict(values: Mapping[str, Any]) -> Config:
         return pydantic.TypeAdapter(Config).validate_python(values)
     except pydantic.ValidationError as error:
         raise ConfigError(_explain(error)) from None
+    except RecursionError:
+        raise ConfigError("the config is nested too deeply: sections hold plain values") from None
 
 
 def require_engine(config: Config) -> None:
@@ -331,14 +344,27 @@ def require_numba(what: str) -> None:
 def _explain(error: pydantic.ValidationError) -> str:
     """The first thing wrong, in one line."""
     first = error.errors(include_url=False)[0]
-    path = [str(part) for part in first["loc"]]
+    path = [one_line(str(part), 60) for part in first["loc"]]
     key = ".".join(path)
-    if first["type"] == "unexpected_keyword_argument":
-        return f"unknown key '{key}'{suggest(key, [name for name, _ in fields()])}"
+    if first["type"] in ("unexpected_keyword_argument", "invalid_key"):
+        section = key.rpartition(".")[0]
+        names = [name for name, _ in fields()]
+        here = [name for name in names if name.rpartition(".")[0] == section]
+        # Not a typo: what there is. Sections are named by what is in them.
+        known = suggest(key, names) or f"; there is {', '.join(here)}"
+        return f"unknown key '{key}'{known}"
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "value_error":
         return f"{key}: {message}" if key else message
-    return f"{key}: {message[0].lower()}{message[1:]}, got {first['input']!r}"
+    return f"{key or 'the config'}: {message[0].lower()}{message[1:]}, got {_shown(first['input'])}"
+
+
+def _shown(value: Any) -> str:
+    """A value for a message, however large it is."""
+    try:
+        return one_line(reprlib.repr(value), 80)
+    except (ValueError, RecursionError):  # an integer of thousands of digits
+        return "something giant"
 
 
 def suggest(word: str, known: list[str]) -> str:
@@ -379,6 +405,39 @@ def presets() -> dict[str, Path]:
     return {path.stem: path for path in sorted(_preset_directory().glob("*.yaml"))}
 
 
+class _Loader(yaml.SafeLoader):
+    """Reads plain values only: an alias can make a short text stand for a giant one."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()
+            raise yaml.MarkedYAMLError(
+                problem=f"aliases such as *{event.anchor} are not read",
+                problem_mark=event.start_mark,
+            )
+        return super().compose_node(parent, index)
+
+
+def load_yaml(text: str) -> Any:
+    """What a YAML text says, without aliases.
+
+    Raises:
+      ValueError: it says nothing; the message is one line.
+    """
+    try:
+        return yaml.load(text, _Loader)  # a SafeLoader
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"line {mark.line + 1}: " if mark else ""
+        raise ValueError(one_line(f"{where}{error.problem or error.context}", 200)) from None
+    except yaml.reader.ReaderError as error:
+        raise ValueError(f"{error.reason} at character {error.position}") from None
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except Exception as error:  # the constructors of numbers and dates raise nearly anything
+        raise ValueError(one_line(str(error) or type(error).__name__, 200)) from None
+
+
 def read(name: str) -> dict[str, Any]:
     """The settings in a preset or a YAML file, not yet validated.
 
@@ -389,16 +448,27 @@ def read(name: str) -> dict[str, Any]:
       ConfigError: there is no such file, or it is not a YAML mapping.
     """
     path = presets().get(name, Path(name))
-    if not path.is_file():
+    try:
+        found = path.is_file()
+    except OSError:  # a name too long
+        found = False
+    if not found:
         raise ConfigError(
             f"no config '{name}'{suggest(name, list(presets()))}; "
             f"give a path or one of: {', '.join(presets())}"
         )
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"{path} is not valid YAML: {reason}") from None
+        if path.stat().st_size > MAX_BYTES:
+            raise ConfigError(f"{path} is larger than the {MAX_BYTES:,} bytes of a config")
+        values = load_yaml(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not valid YAML: it is not UTF-8 text") from None
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror or error}") from None
+    except ValueError as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path} must hold settings as 'key: value' lines")
     return values

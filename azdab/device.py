@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import platformdirs
+import psutil
 
 from azdab.config import Config
 
@@ -46,6 +47,12 @@ def gpu_memory_gb() -> float | None:
         return None
 
 
+def memory_bytes() -> int:
+    """Memory that arrays can be in: the first device's, or the machine's on the CPU."""
+    stats = jax.local_devices()[0].memory_stats() or {}
+    return int(stats.get("bytes_limit", 0)) or psutil.virtual_memory().total
+
+
 def describe() -> str:
     """The device in words."""
     device, count = jax.devices()[0], jax.device_count()
@@ -58,13 +65,19 @@ def describe() -> str:
 
 
 def metrics() -> dict[str, float]:
-    """Peak memory in GB (of the device, or of this process on the CPU) and GPU utilisation.
+    """Memory in GB now and at its peak, and GPU utilisation.
 
-    Utilisation needs NVIDIA's ``pynvml``, part of the ``cuda12`` extra.
+    ``device/memory_gb`` is the device's, or this process's on the CPU; ``device/host_memory_gb``
+    this process's beside a GPU. Utilisation needs NVIDIA's ``pynvml``, part of the extra
+    ``cuda12``.
     """
     device = jax.local_devices()[0]
     stats = device.memory_stats() or {}
-    values = {}
+    resident = psutil.Process().memory_info().rss / 1e9
+    values = {"device/memory_gb": resident}
+    if "bytes_in_use" in stats:
+        in_use = stats["bytes_in_use"] / 1e9
+        values = {"device/memory_gb": in_use, "device/host_memory_gb": resident}
     if "peak_bytes_in_use" in stats:
         values["device/memory_peak_gb"] = stats["peak_bytes_in_use"] / 1e9
     elif sys.platform != "win32":

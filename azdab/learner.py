@@ -44,6 +44,7 @@ class Losses(NamedTuple):
       ownership: binary cross-entropy per open box, in nats.
       entropy: of the predicted policies, in nats.
       grad_norm: before clipping.
+      grad_norm_max: of a phase, the largest.
     """
 
     total: Array
@@ -52,6 +53,7 @@ class Losses(NamedTuple):
     ownership: Array
     entropy: Array
     grad_norm: Array
+    grad_norm_max: Array
 
 
 def optimizer(config: LearnerConfig) -> optax.GradientTransformation:
@@ -166,7 +168,7 @@ def loss(params: Params, board: Board, config: Config, examples: Example) -> tup
     """The training loss on a batch.
 
     Returns:
-      The scalar to minimise, and its parts (``grad_norm`` still 0).
+      The scalar to minimise, and its parts (those of the gradient still 0).
     """
     shown = search.shown_margin(examples.margin.astype(jnp.int32), config.search.utility)
     output = network.apply(board, config.network, params, examples.edges, shown)
@@ -195,7 +197,8 @@ def loss(params: Params, board: Board, config: Config, examples: Example) -> tup
     )
     policy = jnp.exp(log_policy)
     entropy = -jnp.mean(jnp.sum(jnp.where(examples.edges, 0, policy * log_policy), axis=-1))
-    parts = Losses(total, policy_loss, margin_loss, ownership_loss, entropy, jnp.zeros(()))
+    zero = jnp.zeros(())
+    parts = Losses(total, policy_loss, margin_loss, ownership_loss, entropy, zero, zero)
     return total, parts
 
 
@@ -211,7 +214,22 @@ def update(
     decay = jnp.where(config.learner.ema_decay > 0, decay, 0.0)
     ema_params = optax.incremental_update(params, state.ema_params, 1 - decay)
     next_state = LearnerState(params, ema_params, opt_state, state.step + 1)
-    return next_state, losses._replace(grad_norm=optax.tree.norm(grads))
+    norm = optax.tree.norm(grads)
+    return next_state, losses._replace(grad_norm=norm, grad_norm_max=norm)
+
+
+def batch(buffer: Replay, board: Board, config: Config, mesh: Mesh, key: Array) -> Example:
+    """What one step learns from: each device's share from its own part of the replay."""
+    share = shared(config, mesh.size)
+
+    def draw(buffer: Replay, key: Array) -> Example:
+        sample_key, augment_key = jax.random.split(own_key(key))
+        own = replay.own(buffer)
+        examples = replay.sample(own, share.replay, sample_key, share.learner.batch_size)
+        return augment(board, examples, augment_key)
+
+    examples: Example = divided(mesh, draw, (SPLIT, WHOLE), SPLIT)(buffer, key)
+    return examples
 
 
 def learn(
@@ -219,8 +237,7 @@ def learn(
 ) -> tuple[LearnerState, Losses]:
     """One learning phase: ``steps_per_iteration`` steps on samples from the replay.
 
-    Every device draws its share of a batch from its own part of the replay; the means
-    over the batch, and so the gradients, are taken over all of them.
+    The means over a batch, and so the gradients, are taken over all devices.
 
     Args:
       state: the same on all devices.
@@ -233,20 +250,11 @@ def learn(
     Returns:
       The new state and the losses' means over the phase.
     """
-    share = shared(config, mesh.size)
-
-    def draw(buffer: Replay, key: Array) -> Example:
-        sample_key, augment_key = jax.random.split(own_key(key))
-        examples = replay.sample(
-            replay.own(buffer), share.replay, sample_key, share.learner.batch_size
-        )
-        return augment(board, examples, augment_key)
-
-    draw_everywhere = divided(mesh, draw, (SPLIT, WHOLE), SPLIT)
 
     def body(state: LearnerState, key: Array) -> tuple[LearnerState, Losses]:
-        return update(state, board, config, draw_everywhere(buffer, key))
+        return update(state, board, config, batch(buffer, board, config, mesh, key))
 
     keys = jax.random.split(key, config.learner.steps_per_iteration)
     state, losses = jax.lax.scan(body, state, keys)
-    return state, jax.tree.map(jnp.mean, losses)
+    means = jax.tree.map(jnp.mean, losses)
+    return state, means._replace(grad_norm_max=jnp.max(losses.grad_norm))

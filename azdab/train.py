@@ -1,5 +1,6 @@
 """``python -m azdab.train``: AlphaZero from zero. Read :func:`train` from top to bottom."""
 
+import functools
 import signal
 import sys
 import time
@@ -21,7 +22,9 @@ from azdab import (
     cli,
     config,
     device,
+    diverged,
     exactness,
+    launch,
     learner,
     mesh,
     metrics,
@@ -29,15 +32,13 @@ from azdab import (
     progress,
     replay,
 )
-from azdab.checkpoint import Checkpoints, TrainState
+from azdab.checkpoint import TrainState
 from azdab.config import Config, ConfigError, shared
 from azdab.game import Board
 from azdab.gamebook import Gamebook
 from azdab.mesh import shardings
 from azdab.phases import Phases
-
-FIXED = ("board.", "network.", "replay.capacity", "search.utility", "learner.optimizer", "seed")
-"""Settings, or the beginnings of their names, that a run keeps to its end."""
+from azdab.saving import Checkpoints
 
 
 def initial_state(board: Board, config: Config, mesh: Mesh) -> TrainState:
@@ -69,6 +70,9 @@ def iterate(
 
     Returns:
       The next state and the iteration's metrics. ``state`` is donated.
+
+    Raises:
+      DivergedError: losses or parameters are not finite.
     """
     number = int(state.iteration) + 1
     key = jax.random.fold_in(jax.random.key(config.seed), number)
@@ -104,11 +108,15 @@ def iterate(
 
     display.phase("learning")
     start = time.perf_counter()
+    before = jax.device_get(state.learner)
     learned, losses = jax.block_until_ready(run.learn(state.learner, buffer, learn_key))
     seconds = time.perf_counter() - start
-    values |= {f"loss/{name}": value for name, value in losses._asdict().items()}
+    fitted = {f"loss/{name}": value for name, value in losses._asdict().items()}
+    fitted |= diverged.ranges(learned)
+    if not diverged.finite(fitted):
+        raise diverged.DivergedError(number, before, buffer, learn_key)
     samples = config.learner.steps_per_iteration * config.learner.batch_size
-    values |= {"speed/samples_per_second": samples / seconds, "time/learning": seconds}
+    values |= fitted | {"speed/samples_per_second": samples / seconds, "time/learning": seconds}
     state = state._replace(
         learner=learned, replay=buffer, iteration=mesh.put(devices, jnp.int32(number))
     )
@@ -199,12 +207,17 @@ def train(run: Path, config: Config, console: Console, save_games: bool = False)
     Returns:
       Whether it finished; False if it was asked to stop. Either way everything up
       to the last finished iteration is on disk.
+
+    Raises:
+      ConfigError: no checkpoint is intact, or the numbers went wrong; the line says what to do.
+      OSError: the run cannot be written.
     """
     board = Board(config.board.rows, config.board.cols)
     devices = mesh.make()
     games_kept = Gamebook(board, run / "games" if save_games else None)
+    report = functools.partial(launch.say, console)
+    checkpoints = Checkpoints(run, config, devices, report)
     with (
-        Checkpoints(run, config, devices) as checkpoints,
         progress.Display(console) as display,
         stop_requests(console) as stop,
     ):
@@ -222,16 +235,22 @@ def train(run: Path, config: Config, console: Console, save_games: bool = False)
         )
         console.print(f"Compiled in {plan.seconds:.0f} s for {device.describe()}.", highlight=False)
         done = int(state.iteration)
+        if first := mesh.is_first():
+            launch.record(run, config, done, console)
         display.start(done, config.iterations)
-        with metrics.Writer(run, done) if mesh.is_first() else nullcontext() as writer:
+        writing = metrics.Writer(run, done, checkpoints.metrics, report) if first else nullcontext()
+        with writing as writer:
             for number in range(done + 1, config.iterations + 1):
-                state, values = iterate(
-                    board, config, devices, plan.phases, state, display, games_kept
-                )
+                try:
+                    state, values = iterate(
+                        board, config, devices, plan.phases, state, display, games_kept
+                    )
+                except diverged.DivergedError as error:
+                    raise ConfigError(diverged.keep(run, board, config, devices, error)) from None
                 display.phase("saving")
                 if writer:
                     writer.write(number, values)
-                checkpoints.save(state)
+                checkpoints.save(state, writer.digest if writer else None)
                 display.iteration(number, config.iterations, values)
                 if mesh.anyone(bool(stop)):
                     return False
@@ -271,53 +290,21 @@ def list_configs(console: Console) -> None:
     console.print(table)
 
 
-def open_run(options: Any, settings: dict[str, Any]) -> tuple[Path, Config]:
-    """The run's directory and config, as the command line means them.
-
-    Raises:
-      ConfigError: the run exists, does not exist, or changes what cannot change.
-    """
-    given = config.read(options.config) if options.config else {}
-    given = config.merge(given, settings)
-    name = options.run or Path(options.config or "").stem
-    if not name:
-        raise ConfigError(
-            "say what to train with --config NAME, or what to --resume with --run NAME"
-        )
-    run = Path(options.runs) / name
-    stored = run / "config.yaml"
-    if not options.resume:
-        if stored.exists():
-            raise ConfigError(f"{run} exists: add --resume to continue it, or --run NEW_NAME")
-        if not options.config:
-            raise ConfigError("a new run needs --config NAME; --list-configs shows the presets")
-        return run, config.from_dict(given)
-    if not stored.exists():
-        raise ConfigError(f"there is no run to resume in {run}")
-    old_values = config.read(str(stored))
-    old, new = config.from_dict(old_values), config.from_dict(config.merge(old_values, given))
-    changed = config.differences(old, new)
-    fixed = [key for key in changed if key.startswith(FIXED)]
-    if fixed:
-        raise ConfigError(
-            f"{run} cannot continue with another {', '.join(fixed)}: "
-            + ", ".join(f"{key} is {changed[key][0]}, not {changed[key][1]}" for key in fixed)
-        )
-    checkpoint.check_format(run)
-    return run, new
-
-
 def parser() -> cli.Parser:
     """The command line."""
     made = cli.Parser(
         prog="python -m azdab.train",
-        usage="%(prog)s --config NAME [--run NAME] [--resume] [--dry-run] [--SETTING VALUE ...]",
+        usage="%(prog)s --config NAME [--run NAME] [--resume [--from-step N]] [--dry-run] "
+        "[--SETTING VALUE ...]",
         description="Train a Dots-and-Boxes player from zero.",
     )
     made.add_argument("--config", metavar="NAME", help="a preset or a YAML file")
     made.add_argument("--run", metavar="NAME", help="name of the run; default: the config's")
     made.add_argument("--runs", metavar="DIR", default="runs", help="where runs live")
     made.add_argument("--resume", action="store_true", help="continue the run")
+    made.add_argument(
+        "--from-step", type=int, metavar="N", help="with --resume: go back to checkpoint N"
+    )
     made.add_argument("--dry-run", action="store_true", help="compile, print memory, stop")
     made.add_argument(
         "--save-games", action="store_true", help="keep the records of all games in games/"
@@ -338,36 +325,36 @@ def main(argv: list[str] | None = None) -> int:
     console = Console()
     command = parser()
     options, settings = command.parse(argv)
+    run = Path(options.runs)
     try:
         if options.list_configs:
             list_configs(console)
             return 0
         mesh.join(options.coordinator, options.num_processes, options.process_id)
-        run, run_config = open_run(options, settings)
+        run, run_config = launch.open_run(options, settings)
         config.require_engine(run_config)
         device.apply_settings(run_config)
         device.enable_cache()
         shared(run_config, jax.device_count())  # refused here if they cannot share the work
-    except ConfigError as error:
-        command.error(str(error))
-    console.quiet = not mesh.is_first()
-    try:
+        console.quiet = not mesh.is_first()
         if options.dry_run:
             dry_run(run_config, console)
             return 0
-        mesh.meet("all have looked into the run")
-        if mesh.is_first():
-            run.mkdir(parents=True, exist_ok=True)
-            config.write(run_config, run / "config.yaml")
-        console.print(f"Run {run}: {run_config.description}", highlight=False)
-        finished = train(run, run_config, console, options.save_games)
+        launch.check_memory(run_config)
+        with launch.opened(run, run_config, options, console):
+            launch.say(console, f"Run {run}: {run_config.description}")
+            finished = train(run, run_config, console, options.save_games)
+    except ConfigError as error:
+        command.error(str(error))
+    except OSError as error:
+        command.error(launch.explain(run, error))
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" in str(error):
             command.error(device.out_of_memory_advice(run_config))
         if jax.process_count() == 1:
             raise
         mesh.leave(
-            f"{command.prog}: error: another process is lost; what is saved in {run} continues "
+            f"{command.prog}: error: a process failed or is lost; what is saved in {run} continues "
             f"with --resume, with as many processes as there are ({error})"
         )
     except KeyboardInterrupt:

@@ -9,6 +9,15 @@ if _DEVICES not in os.environ.get("XLA_FLAGS", ""):
 
 import hypothesis  # noqa: E402
 import jax  # noqa: E402
+import pytest  # noqa: E402
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Long forms of tests that are short by default."""
+    parser.addoption(
+        "--kills", type=int, default=4, help="how often test_crash.py kills training (default: 4)"
+    )
+
 
 # A shape mistake that broadcasting would hide is an error here.
 jax.config.update("jax_numpy_rank_promotion", "raise")

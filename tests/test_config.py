@@ -22,7 +22,10 @@ from azdab.config import Config, ConfigError
             {"learner": {"bach_size": 3}},
             "unknown key 'learner.bach_size'; did you mean 'learner.batch_size'?",
         ),
-        ({"xyzzy": 1}, "unknown key 'xyzzy'"),
+        (
+            {"xyzzy": 1},
+            "unknown key 'xyzzy'; there is description, iterations, seed, keep_checkpoints",
+        ),
         ({"board": {"rows": 0}}, "board.rows: input should be greater than or equal to 1, got 0"),
         ({"board": {"rows": 11}}, "board.rows: input should be less than or equal to 10, got 11"),
         ({"learner": {"ema_decay": 1}}, "learner.ema_decay: input should be less than 1, got 1"),

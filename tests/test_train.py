@@ -15,10 +15,11 @@ import jax
 import pytest
 
 import azdab
-from azdab import arena, checkpoint, config, mesh, metrics, train
-from azdab.checkpoint import Checkpoints, TrainState
+from azdab import arena, checkpoint, config, launch, mesh, metrics, train
+from azdab.checkpoint import TrainState
 from azdab.config import ConfigError
 from azdab.game import Board
+from azdab.saving import Checkpoints
 from tests import common
 
 CHANGING = ("time/", "speed/", "device/")
@@ -72,8 +73,8 @@ def saved(run: Path) -> TrainState:
     run_config = config.from_dict(config.read(str(run / "config.yaml")))
     board = Board(run_config.board.rows, run_config.board.cols)
     devices = mesh.make()
-    with Checkpoints(run, run_config, devices) as checkpoints:
-        return checkpoints.restore(train.initial_state(board, run_config, devices))
+    checkpoints = Checkpoints(run, run_config, devices)
+    return checkpoints.restore(train.initial_state(board, run_config, devices))
 
 
 def lasting(run: Path) -> list[dict[str, Any]]:
@@ -170,7 +171,7 @@ def test_what_cannot_change_is_refused_by_name(
 def test_what_may_change_is_taken_from_the_command_line(whole: Path) -> None:
     argv = ["--resume", "--run", "whole", "--runs", str(whole.parent)]
     options, settings = train.parser().parse([*argv, "--learner.learning_rate", "0.5"])
-    run, run_config = train.open_run(options, settings)
+    run, run_config = launch.open_run(options, settings)
     assert run == whole
     assert run_config.learner.learning_rate == 0.5
     assert run_config.learner.batch_size == 16  # from the run, not the default

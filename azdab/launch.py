@@ -1,0 +1,221 @@
+"""Opening a run: what the command line means, what is on disk, and what is wrong with it."""
+
+import errno
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+from rich.console import Console
+
+from azdab import config, device, mesh, metrics, replay, rundir, saving, vault
+from azdab.config import Config, ConfigError
+from azdab.game import Board
+
+FIXED = ("board.", "network.", "replay.capacity", "search.utility", "learner.optimizer", "seed")
+"""Settings, or the beginnings of their names, that a run keeps to its end."""
+
+
+def open_run(options: Any, settings: dict[str, Any]) -> tuple[Path, Config]:
+    """The run's directory and config, as the command line means them. Nothing is written.
+
+    Raises:
+      ConfigError: the run exists, does not exist, or changes what cannot change.
+    """
+    given = config.read(options.config) if options.config else {}
+    given = config.merge(given, settings)
+    name = options.run or Path(options.config or "").stem
+    if not name:
+        raise ConfigError(
+            "say what to train with --config NAME, or what to --resume with --run NAME"
+        )
+    if name != Path(name).name or "\\" in name or not name.isprintable():
+        raise ConfigError(f"--run takes a name, not a path, got {name!r}; --runs DIR is the place")
+    if not options.runs.isprintable():
+        raise ConfigError(f"--runs must be a directory, got {options.runs!r}")
+    run = Path(options.runs) / name
+    if options.from_step is not None and not options.resume:
+        raise ConfigError("--from-step N goes back to a checkpoint of a run: add --resume")
+    if not options.resume:
+        if any((run / part).exists() for part in ("config.yaml", "checkpoints", "metrics.jsonl")):
+            raise ConfigError(f"{run} exists: add --resume to continue it, or --run NEW_NAME")
+        if not options.config:
+            raise ConfigError("a new run needs --config NAME; --list-configs shows the presets")
+        return run, config.from_dict(given)
+    old_values, _ = stored_settings(run)
+    old, new = config.from_dict(old_values), config.from_dict(config.merge(old_values, given))
+    changed = _fixed_differences(old, new)
+    if changed:
+        raise ConfigError(
+            f"{run} cannot continue with another {', '.join(changed)}: "
+            + ", ".join(f"{key} is {a}, not {b}" for key, (a, b) in changed.items())
+        )
+    return run, new
+
+
+def _fixed_differences(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
+    changed = config.differences(old, new)
+    return {key: values for key, values in changed.items() if key.startswith(FIXED)}
+
+
+def stored_settings(run: Path) -> tuple[dict[str, Any], str | None]:
+    """A run's settings; where ``config.yaml`` is damaged or gone, those of its checkpoints.
+
+    Returns:
+      The settings, and what is wrong with ``config.yaml`` if they are not from it.
+
+    Raises:
+      ConfigError: there is no run, or nothing of its settings can be trusted.
+    """
+    path = run / "config.yaml"
+    saved = checkpoint_settings(run)
+    try:
+        if not path.is_file():
+            raise ConfigError("it is missing")
+        values = config.read(str(path))
+        stored = config.from_dict(values)
+        if saved and (lacking := _lacking(saved, values)):
+            raise ConfigError(f"it ends early, without {lacking[0]}")
+    except ConfigError as error:
+        reason = str(error).removeprefix(f"{path} ")
+        if saved is not None:
+            return saved, reason
+        if not path.exists():
+            raise ConfigError(f"there is no run to resume in {run}") from None
+        raise ConfigError(f"{path} cannot be used: {reason}") from None
+    differ = _fixed_differences(config.from_dict(saved), stored) if saved else {}
+    if differ:
+        raise ConfigError(
+            f"{path} does not fit the checkpoints: "
+            + ", ".join(f"{key} was {a}, not {b}" for key, (a, b) in differ.items())
+            + "; mend it, or remove it to go on with the settings of the checkpoints"
+        )
+    return values, None
+
+
+def _lacking(whole: dict[str, Any], part: dict[str, Any], prefix: str = "") -> list[str]:
+    """The keys of ``whole`` that ``part`` does not have."""
+    found = [prefix + key for key in whole if key not in part]
+    for key, value in whole.items():
+        if isinstance(value, dict) and isinstance(part.get(key), dict):
+            found += _lacking(value, part[key], f"{prefix}{key}.")
+    return found
+
+
+def checkpoint_settings(run: Path) -> dict[str, Any] | None:
+    """The settings that the newest intact checkpoint holds, if any.
+
+    Raises:
+      ConfigError: it is of another format.
+    """
+    recorded = saving.recorded(run)
+    if recorded is None:
+        return None
+    try:
+        config.from_dict(recorded["config"])
+    except (ConfigError, KeyError):
+        return None
+    return dict(recorded["config"])
+
+
+def check_memory(run_config: Config) -> None:
+    """Refuse a replay that no array on this machine can hold, before it is made.
+
+    Raises:
+      ConfigError: says how much it needs and how much there is.
+    """
+    board = Board(run_config.board.rows, run_config.board.cols)
+    needed = replay.num_bytes(board, run_config.replay.capacity)
+    available = device.memory_bytes()
+    if needed > available:
+        raise ConfigError(
+            f"replay.capacity: {run_config.replay.capacity:,} positions take "
+            f"{needed / 1e9:,.1f} GB, and there are {available / 1e9:,.1f} GB: lower it"
+        )
+
+
+@contextmanager
+def opened(run: Path, run_config: Config, options: Any, console: Console) -> Iterator[None]:
+    """Make or take a run, hold it, and leave its directory in order for training.
+
+    Of several processes the first does; the others wait for it.
+
+    Raises:
+      ConfigError: another process holds it, or there is no checkpoint to go back to.
+      OSError: it cannot be written.
+    """
+    mesh.meet("all have looked into the run")
+    if not mesh.is_first():
+        mesh.meet("the run is open")
+        yield
+        return
+    created = not run.exists()
+    run.mkdir(parents=True, exist_ok=True)
+    try:
+        with rundir.locked(run):
+            rundir.tidy(run)
+            if options.resume:
+                _prepare(run, options.from_step, console)
+            config.write(run_config, run / "config.yaml")
+            created = False
+            mesh.meet("the run is open")
+            yield
+    finally:
+        if created:  # and nothing of the run is in it yet
+            shutil.rmtree(run, ignore_errors=True)
+
+
+def _prepare(run: Path, from_step: int | None, console: Console) -> None:
+    path = run / "config.yaml"
+    values, problem = stored_settings(run)
+    saved = checkpoint_settings(run) or values
+    changed = config.differences(config.from_dict(saved), config.from_dict(values))
+    if what := [f"{key} {a} to {b}" for key, (a, b) in changed.items() if key != "iterations"]:
+        say(console, f"{path} differs from the newest checkpoint: {', '.join(what)}")
+    if problem is not None:
+        kept = ""
+        if path.exists():
+            kept = f"; it is kept as {rundir.set_aside(run, path, 'damaged-config.yaml')}"
+        say(console, f"{path} is damaged ({problem}): settings are the newest checkpoint's{kept}")
+    if from_step is not None:
+        place = saving.roll_back(run, from_step)
+        if place is not None:
+            say(console, f"Back to checkpoint {from_step}; what came after it is in {place}")
+    elif not vault.steps(run / "checkpoints"):
+        lines = len(metrics.read(run / "metrics.jsonl"))
+        if lines > 1 or vault.steps(run / "best"):
+            raise ConfigError(
+                f"the checkpoints of {run} are gone, after {lines} iterations: put them back "
+                "into checkpoints/, or train anew with --run NEW_NAME"
+            )
+        say(console, f"No iteration of {run} was finished: it starts from the beginning")
+
+
+def say(console: Console, line: str) -> None:
+    """Print a line as it is, however long."""
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def record(run: Path, run_config: Config, iteration: int, console: Console) -> None:
+    """Add this start to the run's ``environment.json``."""
+    devices = jax.devices()
+    kind = f"{devices[0].platform}: {devices[0].device_kind}"
+    entry = rundir.environment(kind, len(devices), iteration, config.to_dict(run_config))
+    if note := rundir.record_environment(run, entry):
+        say(console, note)
+
+
+def explain(run: Path, error: OSError) -> str:
+    """What stopped a run from being written, and what to do."""
+    try:
+        saved = vault.steps(run / "checkpoints")
+    except OSError:
+        saved = []
+    intact = f"; checkpoint {saved[0]} is intact" if saved else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        again = f"--resume --run {run.name}" if saved else "the same command"
+        return f"the disk is full: cannot write in {run}{intact}; make room and go on with {again}"
+    reason = error.strerror or str(error) or type(error).__name__
+    return f"cannot write in {run}: {reason}{intact}; see its permissions, or choose --runs DIR"

@@ -1,0 +1,62 @@
+"""Runs for tests: in processes of their own, which can be killed, and compared on disk."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import azdab
+from azdab import config, mesh, metrics, train
+from azdab.checkpoint import TrainState
+from azdab.game import Board
+from azdab.saving import Checkpoints
+
+CHANGING = ("time/", "speed/", "device/")
+"""Metrics that depend on the machine and the hour."""
+
+
+def iterations(run: Path) -> list[int]:
+    return [line["iteration"] for line in metrics.read(run / "metrics.jsonl")]
+
+
+def lasting(run: Path) -> list[dict[str, Any]]:
+    """The metrics that must not depend on the machine or the hour."""
+    lines = metrics.read(run / "metrics.jsonl")
+    return [{k: v for k, v in line.items() if not k.startswith(CHANGING)} for line in lines]
+
+
+def saved(run: Path) -> TrainState:
+    """The newest intact checkpoint."""
+    run_config = config.from_dict(config.read(str(run / "config.yaml")))
+    board = Board(run_config.board.rows, run_config.board.cols)
+    devices = mesh.make()
+    checkpoints = Checkpoints(run, run_config, devices)
+    return checkpoints.restore(train.initial_state(board, run_config, devices))
+
+
+def leftovers(run: Path) -> list[str]:
+    """What a process that died may leave, and a finished run must not have."""
+    marks = (".tmp", ".new", ".old", "orbax-checkpoint-tmp", "running.json")
+    return [str(path) for path in run.rglob("*") if any(mark in path.name for mark in marks)]
+
+
+def start(
+    module: list[str], runs: Path, compiled: Path, *argv: str, **options: Any
+) -> "subprocess.Popen[str]":
+    """A process that trains; programs are compiled once into ``compiled``."""
+    path = [str(Path(azdab.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(filter(None, path)),
+        "JAX_COMPILATION_CACHE_DIR": str(compiled),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", *module, "--runs", str(runs), *argv],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        **options,
+    )
