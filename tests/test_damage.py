@@ -11,9 +11,11 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import orbax.checkpoint.experimental.v1 as ocp
 import pytest
 
@@ -511,6 +513,25 @@ def test_saving_is_tried_again_when_time_ran_out(
     checkpoint.write(tmp_path, 3, {"params": {"a": runs.saved(healthy).best_elo}}, {})
     assert len(calls) == 3
     assert [path.name for path in tmp_path.iterdir()] == ["3"]
+
+
+@pytest.mark.parametrize("look", [0, 2, 8, 30])
+def test_a_machine_may_sleep_for_hours_while_it_saves(
+    look: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # After so many looks at the clock it is two hours later. With its own timeout of twenty
+    # minutes orbax gives up.
+    clock, looks = time.time, []
+
+    def jumping() -> float:
+        looks.append(1)
+        return clock() + 7200 * (len(looks) > look)
+
+    monkeypatch.setattr(checkpoint, "_ATTEMPTS", 1)
+    monkeypatch.setattr(time, "time", jumping)
+    checkpoint.write(tmp_path, 3, {"params": {"a": np.ones(100_000)}}, {})
+    assert len(looks) > look
+    assert vault.damage(tmp_path / "3") is None
 
 
 def test_an_error_of_the_disk_keeps_its_number(

@@ -196,14 +196,18 @@ words = st.sampled_from(
     ["--config", "smoke", "--run", "--resume", "--from-step", "--dry-runs", "--list", "-1", "1e15",
      "nan", "", "..", "a/b", "/", "a\\b", "\0", "\n", "--", "-h1", "--seed", "x" * 300, "\udcff"]
 )  # fmt: skip
+setting = st.sampled_from([f"--{name}" for name in FIELDS])
+plausible = st.integers(0, 100).map(str) | st.sampled_from(["0.5", "1e-3", "true", "null", "win"])
 options = st.one_of(
-    st.tuples(st.sampled_from([f"--{name}" for name in FIELDS]), scalars.map(str)),
+    st.tuples(setting, plausible),
+    st.tuples(setting, plausible),
+    st.tuples(setting, scalars.map(str)),
     st.tuples(words),
     st.tuples(st.text(max_size=8)),
 ).map(list)
 
 
-@given(st.lists(options, max_size=5), st.booleans())
+@given(st.lists(options, max_size=3), st.integers(0, 3).map(bool))
 @settings(max_examples=500)
 def test_command_lines_are_taken_or_refused(
     place: Path, parts: list[list[str]], smoke: bool

@@ -549,7 +549,7 @@ pieces = st.binary(max_size=12).map(lambda piece: quote(piece, safe="/?=&%"))
     rest=pieces,
     body=st.none() | bodies,
 )
-@settings(max_examples=400)
+@settings(max_examples=600)
 def test_whatever_is_sent_the_host_lives(
     client: Client, games: dict[str, str],
     method: str, start: str, tail: str, rest: str, body: bytes | None,
