@@ -11,16 +11,21 @@ import psutil
 from azdab.config import Config
 
 
-def apply_settings(config: Config) -> None:
+def apply_settings(config: Config, limit: int | None = None) -> None:
     """Pass memory settings to JAX, which reads them when it first touches the device.
 
     Variables the user has set already are left alone.
+
+    Args:
+      config: the run's.
+      limit: most bytes to take of the device, instead of the config's.
     """
+    most = limit / 1e9 if limit else config.device.memory_gb
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", str(config.device.preallocate).lower())
     total = gpu_memory_gb()
     fraction_names = {"XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION"}
-    if config.device.memory_gb and total and not fraction_names & os.environ.keys():
-        fraction = min(config.device.memory_gb / total, 0.95)
+    if most and total and not fraction_names & os.environ.keys():
+        fraction = min(most / total, 0.95)
         os.environ["XLA_CLIENT_MEM_FRACTION"] = f"{fraction:.3f}"
 
 

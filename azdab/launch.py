@@ -9,8 +9,9 @@ from typing import Any
 
 import jax
 from rich.console import Console
+from rich.table import Table
 
-from azdab import config, device, mesh, metrics, replay, rundir, saving, vault
+from azdab import config, device, memory, mesh, metrics, replay, rundir, saving, vault
 from azdab.config import Config, ConfigError
 from azdab.game import Board
 
@@ -191,6 +192,25 @@ def _prepare(run: Path, from_step: int | None, console: Console) -> None:
                 "into checkpoints/, or train anew with --run NEW_NAME"
             )
         say(console, f"No iteration of {run} was finished: it starts from the beginning")
+
+
+def fitted(run_config: Config, limit: int, console: Console) -> Config:
+    """The config with the largest batch of games that fits into so many bytes."""
+    board = Board(run_config.board.rows, run_config.board.cols)
+    with console.status("compiling small batches") as status:
+        found = memory.largest_batch(
+            board, run_config, mesh.make(), limit, lambda name: status.update(f"compiling {name}")
+        )
+    say(console, f"{found.selfplay.parallel_games:,} games at once fit.")
+    return found
+
+
+def list_configs(console: Console) -> None:
+    """Print every preset with its purpose."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name in config.presets():
+        table.add_row(name, config.from_dict(config.read(name)).description)
+    console.print(table)
 
 
 def say(console: Console, line: str) -> None:

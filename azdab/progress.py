@@ -13,9 +13,6 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
-
-from azdab.phases import Memory
 
 
 def bar(console: Console, label: str, *columns: ProgressColumn, transient: bool) -> Progress:
@@ -87,21 +84,3 @@ def summary_line(number: int, total: int, values: dict[str, Any]) -> str:
     if "exact/regret" in values:
         parts.append(f"regret {values['exact/regret']:.3f} boxes/move")
     return "  ".join(parts)
-
-
-def memory_table(memory: dict[str, Memory], resident: int) -> Table:
-    """Predicted device memory per phase, in MB.
-
-    Args:
-      memory: per phase.
-      resident: bytes that live through the whole run (replay, learner, best network).
-    """
-    table = Table(title="Predicted device memory (MB)", title_justify="left")
-    for column in ("phase", "arguments", "outputs", "temporary", "peak with resident"):
-        table.add_column(column, justify="left" if column == "phase" else "right")
-    for name, needed in memory.items():
-        # Arguments are resident already, apart from the examples passed to the replay.
-        peak = max(resident, needed.arguments) + needed.outputs + needed.temporary
-        row = (needed.arguments, needed.outputs, needed.temporary, peak)
-        table.add_row(name, *(f"{size / 1e6:,.1f}" for size in row))
-    return table

@@ -14,7 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from rich.console import Console
-from rich.table import Table
 
 from azdab import (
     arena,
@@ -26,6 +25,7 @@ from azdab import (
     exactness,
     launch,
     learner,
+    memory,
     mesh,
     metrics,
     phases,
@@ -233,7 +233,8 @@ def train(run: Path, config: Config, console: Console, save_games: bool = False)
             state.replay,
             lambda name: display.phase(f"compiling {name}"),
         )
-        console.print(f"Compiled in {plan.seconds:.0f} s for {device.describe()}.", highlight=False)
+        launch.say(console, f"Compiled in {plan.seconds:.0f} s for {device.describe()}.")
+        launch.say(console, memory.summary(board, config, devices, plan.memory))
         done = int(state.iteration)
         if first := mesh.is_first():
             launch.record(run, config, done, console)
@@ -262,7 +263,6 @@ def dry_run(config: Config, console: Console) -> None:
     board = Board(config.board.rows, config.board.cols)
     devices = mesh.make()
     state = jax.eval_shape(lambda: initial_state(board, config, devices))
-    resident = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
     with console.status("compiling") as status:
         plan = phases.compile_phases(
             board,
@@ -272,22 +272,13 @@ def dry_run(config: Config, console: Console) -> None:
             state.replay,
             lambda name: status.update(f"compiling {name}"),
         )
-    buffer = replay.num_bytes(board, config.replay.capacity)
     parameters = sum(x.size for x in jax.tree.leaves(state.learner.params))
     console.print(f"Device: {device.describe()}. Compiled in {plan.seconds:.0f} s.")
     console.print(
-        f"Network: {parameters:,} parameters. Replay: {buffer / 1e6:,.1f} MB for "
-        f"{config.replay.capacity:,} positions. Resident: {resident / 1e6:,.1f} MB."
+        f"{parameters:,} parameters, {config.replay.capacity:,} positions in the replay, "
+        f"{config.selfplay.parallel_games:,} games at once."
     )
-    console.print(progress.memory_table(plan.memory, resident))
-
-
-def list_configs(console: Console) -> None:
-    """Print every preset with its purpose."""
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for name in config.presets():
-        table.add_row(name, config.from_dict(config.read(name)).description)
-    console.print(table)
+    console.print(memory.table(board, config, devices, plan.memory))
 
 
 def parser() -> cli.Parser:
@@ -310,6 +301,11 @@ def parser() -> cli.Parser:
         "--save-games", action="store_true", help="keep the records of all games in games/"
     )
     made.add_argument(
+        "--max-memory",
+        metavar="SIZE",
+        help="cap the memory of each device, such as 4GB, and play as many games at once as fit",
+    )
+    made.add_argument(
         "--coordinator",
         metavar="HOST:PORT",
         help="several processes: address of process 0, or 'auto' to ask the cluster",
@@ -328,15 +324,18 @@ def main(argv: list[str] | None = None) -> int:
     run = Path(options.runs)
     try:
         if options.list_configs:
-            list_configs(console)
+            launch.list_configs(console)
             return 0
         mesh.join(options.coordinator, options.num_processes, options.process_id)
         run, run_config = launch.open_run(options, settings)
         config.require_engine(run_config)
-        device.apply_settings(run_config)
+        limit = memory.parse(options.max_memory) if options.max_memory else None
+        device.apply_settings(run_config, limit)
         device.enable_cache()
         shared(run_config, jax.device_count())  # refused here if they cannot share the work
         console.quiet = not mesh.is_first()
+        if limit is not None:
+            run_config = launch.fitted(run_config, limit, console)
         if options.dry_run:
             dry_run(run_config, console)
             return 0

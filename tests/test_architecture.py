@@ -54,6 +54,7 @@ ORDER = [
     "positions",
     "metrics",
     "phases",
+    "memory",
     "progress",
     "gamebook",
     "launch",

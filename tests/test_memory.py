@@ -1,0 +1,108 @@
+"""Memory, planned and as it is."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import mctx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from azdab import config, game, learner, memory, mesh, phases, train
+from azdab.config import Config, ConfigError
+from azdab.game import Board
+from tests import common
+
+
+def smoke(**changes: Any) -> Config:
+    return config.from_dict(config.merge(config.read("smoke"), changes))
+
+
+@settings(max_examples=10)
+@given(st.sampled_from([(1, 1), (2, 3), (5, 5)]), st.integers(1, 40), st.integers(1, 60))
+def test_the_bytes_of_the_trees_are_those_of_mctx(
+    size: tuple[int, int], games: int, simulations: int
+) -> None:
+    board = Board(*size)
+
+    def search() -> Any:
+        logits = jnp.zeros((games, board.num_edges))
+        states = game.init_batch(board, games)
+        zeros = jnp.zeros(games)
+        root: Any = mctx.RootFnOutput(prior_logits=logits, value=zeros, embedding=states)
+
+        def step(params: Any, key: Any, action: Any, states: Any) -> Any:
+            output: Any = mctx.RecurrentFnOutput(
+                reward=zeros, discount=zeros, prior_logits=logits, value=zeros
+            )
+            return output, states
+
+        key = jax.random.key(0)
+        return mctx.gumbel_muzero_policy(
+            None, key, root, step, simulations, invalid_actions=logits > 0
+        ).search_tree
+
+    exact = memory.num_bytes(jax.eval_shape(search))
+    assert memory.tree_bytes(board, games, simulations) == pytest.approx(exact, rel=0.01)
+
+
+def test_what_is_resident_is_what_a_run_allocates() -> None:
+    board, run = Board(2, 2), smoke()
+    for devices in (mesh.alone(), mesh.make()):
+        state = train.initial_state(board, run, devices)
+        found = [x.addressable_shards[0].data.nbytes for x in jax.tree.leaves(state)]
+        planned = sum(memory.resident(board, run, devices.size).values())
+        assert planned == pytest.approx(sum(found), rel=0.01)
+
+
+@functools.cache
+def planned(games: int) -> int:
+    """Bytes of self-play in the compiler's plan."""
+    board = Board(2, 2)
+    run = memory.with_batch(smoke(replay={"capacity": 200_000}), games, games)
+    plan: dict[str, phases.Memory] = {}
+    params = jax.eval_shape(lambda: learner.init(jax.random.key(0), board, run)).params
+    compile = phases.compiler(mesh.alone(), lambda name: None, plan)
+    phases.self_play_program(board, run, mesh.alone(), params, compile)
+    return max(memory.peak(plan, memory.resident(board, run)).values())
+
+
+def test_the_largest_batch_fits_and_the_next_does_not() -> None:
+    board = Board(2, 2)
+    run = memory.with_batch(smoke(replay={"capacity": 200_000}), 8, 4096)
+    limit = 20_000_000
+    found = memory.largest_batch(board, run, mesh.alone(), limit, lambda name: None)
+    chosen = found.selfplay.parallel_games
+    assert 32 < chosen < 4096
+    assert found.selfplay.games_per_iteration == 4096
+    assert planned(chosen) <= 1.02 * limit
+    assert planned(2 * chosen) > limit
+
+
+def test_what_cannot_fit_is_said() -> None:
+    with pytest.raises(ConfigError, match=r"--max-memory: .* GB are needed .* replay.capacity 400"):
+        memory.largest_batch(Board(2, 2), smoke(), mesh.alone(), 1000, lambda name: None)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("4GB", 4e9), ("500 mb", 5e8), ("6", 6e9), ("0.5gb", 5e8)]
+)
+def test_sizes_are_read(text: str, size: float) -> None:
+    assert memory.parse(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "GB", "-1GB", "nan", "inf", "4XB", "1e9GB"])
+def test_what_is_no_size_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="--max-memory takes"):
+        memory.parse(text)
+
+
+def test_a_dry_run_takes_a_limit(capsys: pytest.CaptureFixture[str]) -> None:
+    assert train.main(["--config", "smoke", "--dry-run", "--max-memory", "1GB"]) == 0
+    printed = capsys.readouterr().out
+    assert "8 games at once fit" in printed
+    assert "trees" in printed
+    refused = common.refused(train.main, capsys, "--config", "smoke", "--max-memory", "lots")
+    assert "4GB" in refused
