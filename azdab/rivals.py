@@ -35,6 +35,10 @@ class OpenSpielActor:
     the settings of its example ``alpha_zero.py``, moves drawn by visits. Width and depth
     are the config's filters and blocks; its blocks are two 3x3 convolutions on its own
     observation of the board.
+
+    Attributes:
+      state: the position of its game, OpenSpiel's.
+      model: its network, OpenSpiel's.
     """
 
     def __init__(self, config: Config) -> None:
@@ -73,15 +77,15 @@ class OpenSpielActor:
             )
 
         self._bots = bot(), bot()
-        self._state = self._rules.new_initial_state()
+        self.state = self._rules.new_initial_state()
 
     def move(self) -> None:
         """Search and play one move; after the last, a new game begins."""
-        state = self._state
+        state = self.state
         root = self._bots[state.current_player()].mcts_search(state)
         counts = np.zeros(self._rules.num_distinct_actions())
         for child in root.children:
             counts[child.action] = child.explore_count
         state.apply_action(int(self._random.choice(len(counts), p=counts / counts.sum())))
         if state.is_terminal():
-            self._state = self._rules.new_initial_state()
+            self.state = self._rules.new_initial_state()

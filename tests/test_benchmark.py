@@ -1,20 +1,57 @@
-"""The benchmark's command line; what it measures is no matter for tests."""
+"""The benchmark's command line and arithmetic; how fast anything is is no matter for tests."""
 
 import importlib.util
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from azdab import benchmark
+from azdab import benchmark, config, rivals, speed, timing
+from azdab.timing import Timed, Work
 from tests import common
 
+TINY = ["--config", "smoke", "--rounds", "1", "--board.rows", "1", "--board.cols", "1"]
+TINY += ["--selfplay.solver_horizon", "0"]
+PROGRAMS = {"environment", "bare network", "search", "self-play", "replay", "learning", "iteration"}
 
-def test_it_prints_a_rate_for_every_program(capsys: pytest.CaptureFixture[str]) -> None:
-    argv = ["--config", "smoke", "--rounds", "1", "--board.rows", "1", "--board.cols", "1"]
-    assert benchmark.main(argv) == 0
+
+def test_it_reports_every_program_and_compares(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = str(tmp_path / "times.json")
+    assert benchmark.main([*TINY, "--json", file]) == 0
     printed = capsys.readouterr().out
-    for name in ("self-play", "bare network", "learning", "searched moves/s"):
+    report = json.loads(Path(file).read_text(encoding="utf-8"))
+    assert {result["name"] for result in report["results"]} == PROGRAMS
+    for name in (*PROGRAMS, "searched moves/s", "peak memory"):
         assert name in printed
+    assert all(len(result["seconds"]) == 1 for result in report["results"])
+    shares = {r["name"]: r["efficiency"] for r in report["results"]}
+    assert shares["bare network"] == 1
+    assert {name for name, share in shares.items() if share} == {
+        "bare network",
+        "search",
+        "self-play",
+    }
+    assert speed.read_report(file).keys() == {
+        (r["name"], r["games"], r["simulations"]) for r in report["results"]
+    }
+
+
+def test_scaling_covers_the_range(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert benchmark.RANGE[-1] == 16
+    monkeypatch.setattr(benchmark, "RANGE", (1, 4))  # each size is compiled
+    file = str(tmp_path / "times.json")
+    sizes = ["--selfplay.parallel_games", "16", "--selfplay.games_per_iteration", "16"]
+    assert benchmark.main([*TINY, *sizes, "--quick", "--scaling", "--json", file]) == 0
+    assert "iteration by simulations" in capsys.readouterr().out
+    scaling = json.loads(Path(file).read_text(encoding="utf-8"))["scaling"]
+    assert scaling["games"]["sizes"] == [[4, 1], [16, 1]]
+    assert scaling["simulations"]["sizes"] == [[4, 1], [4, 4]]
+    assert len(scaling["simulations"]["seconds"]) == 2
 
 
 def test_endgames_are_timed_on_a_small_board(capsys: pytest.CaptureFixture[str]) -> None:
@@ -23,9 +60,62 @@ def test_endgames_are_timed_on_a_small_board(capsys: pytest.CaptureFixture[str])
     assert "20" in capsys.readouterr().out  # of 31 edges; with 24 left it is early in the game
 
 
-def test_what_cannot_be_measured_is_refused(capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    refused = common.refused(benchmark.main, capsys, "--rounds", "0", "--config", "smoke")
-    assert "--rounds" in refused
+def test_what_cannot_be_measured_is_refused(
+    capsys: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refused(*argv: str) -> str:
+        return common.refused(benchmark.main, capsys, *argv, "--config", "smoke")
+
+    assert "--rounds" in refused("--rounds", "0")
+    assert "openspiel" in refused("--opponent", "gnugo")
+    assert "cannot read" in refused("--compare", str(tmp_path / "none.json"))
+    (tmp_path / "other.json").write_text("[]", encoding="utf-8")
+    assert "not written by --json" in refused("--compare", str(tmp_path / "other.json"))
+    assert "cannot write" in refused("--json", str(tmp_path / "none" / "times.json"))
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    refused = common.refused(benchmark.main, capsys, "--endgames", "--config", "smoke")
-    assert "azdab[exact]" in refused
+    assert "azdab[exact]" in refused("--endgames")
+    assert "open-spiel" in refused("--opponent", "openspiel")
+
+
+def test_calls_are_timed_in_turn_after_one_that_is_not() -> None:
+    calls: list[str] = []
+    works = [Work(x, 1, 1, lambda x=x: calls.append(x), 10, "units", 0.0) for x in "ab"]  # type: ignore[misc]
+    reports: list[None] = []
+    found = list(timing.in_turn(works, 3, lambda: reports.append(None)))
+    assert calls == ["a", "b"] * 4
+    assert len(reports) == 8
+    assert [timed.name for timed in found] == ["a", "b"]
+    assert [len(timed.seconds) for timed in found] == [3, 3]
+
+
+def test_efficiency_is_of_the_same_rounds() -> None:
+    bare = Timed("bare network", 4, 8, 100, "evaluations", 0, [1.0, 2.0, 10.0])
+    search = Timed("search", 4, 8, 100, "evaluations", 0, [2.0, 4.0, 12.5])
+    other = Timed("search", 4, 9, 100, "evaluations", 0, [2.0, 4.0, 12.5])
+    learning = Timed("learning", 4, 8, 100, "samples", 0, [1.0, 1.0, 1.0])
+    found = [bare, search, other, learning]
+    assert [speed.efficiency(timed, found) for timed in found] == [1, 0.5, None, None]
+
+
+def test_a_line_is_found_and_what_is_none_shows() -> None:
+    straight = timing.line([1, 2, 4, 8, 16], [3 + 0.5 * n for n in (1, 2, 4, 8, 16)])
+    assert (straight.fixed, straight.slope) == pytest.approx((3, 0.5))
+    assert straight.r_squared == pytest.approx(1)
+    assert straight.off == pytest.approx(0, abs=1e-9)
+    square = timing.line([1, 2, 4, 8, 16], [n * n for n in (1, 2, 4, 8, 16)])
+    assert square.r_squared < 0.9
+    assert square.off > 0.5
+
+
+@pytest.mark.filterwarnings("ignore")  # of OpenSpiel's
+def test_openspiel_s_actor_plays_whole_games() -> None:
+    pytest.importorskip("open_spiel.python.algorithms.alpha_zero.model_nnx")
+    values = config.merge(
+        config.read("smoke"), {"board": {"rows": 1, "cols": 1}, "search": {"num_simulations": 3}}
+    )
+    actor = rivals.OpenSpielActor(config.from_dict(values))
+    lengths = []
+    for _ in range(6):
+        actor.move()
+        lengths.append(len(actor.state.history()))
+    assert lengths == [1, 2, 3, 0, 1, 2]
