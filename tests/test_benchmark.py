@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from azdab import benchmark, config, rivals, speed, timing
 from azdab.timing import Timed, Work
+from azdab.workloads import Workloads
 from tests import common
 
 TINY = ["--config", "smoke", "--rounds", "1", "--board.rows", "1", "--board.cols", "1"]
@@ -40,17 +42,19 @@ def test_it_reports_every_program_and_compares(
 
 
 def test_scaling_covers_the_range(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert benchmark.RANGE[-1] == 16
     monkeypatch.setattr(benchmark, "RANGE", (1, 4))  # each size is compiled
-    file = str(tmp_path / "times.json")
-    sizes = ["--selfplay.parallel_games", "16", "--selfplay.games_per_iteration", "16"]
-    assert benchmark.main([*TINY, *sizes, "--quick", "--scaling", "--json", file]) == 0
+    options, values = benchmark.options_parser().parse(
+        [*TINY, "--selfplay.parallel_games", "8", "--selfplay.games_per_iteration", "8"]
+    )
+    run_config = config.from_dict(config.merge(config.read("smoke"), values))
+    sizes = benchmark.Sizes(options, run_config)
+    scaling = benchmark.measure_scaling(Workloads(run_config), sizes, Console())
     assert "iteration by simulations" in capsys.readouterr().out
-    scaling = json.loads(Path(file).read_text(encoding="utf-8"))["scaling"]
-    assert scaling["games"]["sizes"] == [[4, 1], [16, 1]]
-    assert scaling["simulations"]["sizes"] == [[4, 1], [4, 4]]
+    assert scaling["games"]["sizes"] == [(2, 1), (8, 1)]
+    assert scaling["simulations"]["sizes"] == [(2, 1), (2, 4)]
     assert len(scaling["simulations"]["seconds"]) == 2
 
 
