@@ -69,7 +69,7 @@ def table(board: Board, config: Config, mesh: Mesh, plan: dict[str, Memory]) -> 
     for column in ("", "arguments", "results", "scratch", "with all that is resident"):
         made.add_column(column, justify="right" if column else "left")
     for name, size in parts.items():
-        made.add_row(name, "", "", "", f"{size / 1e6:,.1f}")
+        made.add_row(f"{name}, throughout", "", "", "", f"{size / 1e6:,.1f}")
     for (name, needed), size in zip(plan.items(), peak(plan, parts).values(), strict=True):
         row = (*needed, size)
         made.add_row(name, *(f"{x / 1e6:,.1f}" for x in row))
