@@ -204,6 +204,7 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> None:
         check(options)
+        device.enable_cache()
         path = None
         if options.checkpoint:
             path = checkpoint.resolve(options.checkpoint, Path(options.runs))

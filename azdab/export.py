@@ -264,8 +264,9 @@ def main(argv: list[str] | None = None) -> int:
     console = Console()
     command = parser()
     options, _ = command.parse(argv)
-    directory = Path(options.to)
-    try:
+
+    def work() -> None:
+        directory = Path(options.to)
         if options.games < 0 or options.games % 2:
             raise ConfigError(f"--games must be even, got {options.games}")
         if directory.exists():
@@ -279,13 +280,9 @@ def main(argv: list[str] | None = None) -> int:
         with console.status("writing"):
             values = card(player, options.name or directory.name, options.licence, figures)
             write(player, directory, values)
-    except ConfigError as error:
-        command.error(str(error))
-    except KeyboardInterrupt:
-        console.print("Stopped; nothing is written.")
-        return 130
-    console.print(f"Exported iteration {player.iteration} of {path} to {directory}.")
-    return 0
+        console.print(f"Exported iteration {player.iteration} of {path} to {directory}.")
+
+    return command.run(work, lambda: console.print("Stopped; nothing is written."))
 
 
 if __name__ == "__main__":
