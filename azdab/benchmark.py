@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.progress import Progress, track
 from rich.table import Table
 
-from azdab import agents, arena, cli, config, device, rivals, speed, timing
+from azdab import agents, arena, cli, config, device, presets, rivals, speed, timing
 from azdab.config import Config, ConfigError
 from azdab.game import Board
 from azdab.timing import Timed, Work
@@ -219,7 +219,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if options.rounds is not None and options.rounds < 1:
             raise ConfigError(f"--rounds must be at least 1, got {options.rounds}")
-        run_config = config.from_dict(config.merge(config.read(options.config), settings))
+        run_config = config.from_dict(presets.merge(presets.read(options.config), settings))
         config.require_engine(run_config)
         if options.endgames:
             config.require_numba("--endgames")

@@ -26,7 +26,7 @@ import jax.numpy as jnp
 import orbax.checkpoint.experimental.v1 as ocp
 from jaxtyping import Array, Float, Int
 
-from azdab import __version__, config, network, vault
+from azdab import __version__, config, network, presets, vault
 from azdab.config import Config, ConfigError, one_line
 from azdab.game import Board
 from azdab.learner import LearnerState
@@ -333,7 +333,7 @@ def export_player(player: Player, directory: Path, card: str) -> None:
     if directory.exists():
         raise ConfigError(f"{directory} exists: remove it first")
     directory.mkdir(parents=True)
-    config.write(player.config, directory / "config.yaml")
+    presets.write(player.config, directory / "config.yaml")
     (directory / "README.md").write_text(card, encoding="utf-8")
     written = directory.absolute() / "best" / str(player.iteration)
     ocp.save_checkpointables(

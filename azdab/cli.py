@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from azdab import config
+from azdab import config, presets
 from azdab.config import ConfigError
 
 
@@ -44,13 +44,13 @@ class Parser(argparse.ArgumentParser):
             if name in options:
                 text = getattr(options, name)
                 try:
-                    value = config.load_yaml(text)
+                    value = presets.load_yaml(text)
                 except ValueError:
                     shown = config.one_line(repr(text), 80)
                     self.error(f"argument --{name}: cannot read the value {shown}")
                 for part in reversed(name.split(".")):
                     value = {part: value}
-                settings = config.merge(settings, value)
+                settings = presets.merge(settings, value)
         return options, settings
 
     def run(self, work: Callable[[], None], stopped: Callable[[], None]) -> int:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from azdab import config, metrics
+from azdab import config, metrics, presets
 from azdab.config import Config, ConfigError
 
 
@@ -55,7 +55,7 @@ def load_curves(run: Path | str, name: str = "") -> Curves:
 
 def load_config(run: Path | str) -> Config:
     """The config of a run."""
-    return config.from_dict(config.read(str(Path(run) / "config.yaml")))
+    return config.from_dict(presets.read(str(Path(run) / "config.yaml")))
 
 
 def train(runs: Path | str, name: str, preset: str, *settings: str) -> Path:

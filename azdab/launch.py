@@ -11,7 +11,7 @@ import jax
 from rich.console import Console
 from rich.table import Table
 
-from azdab import config, device, memory, mesh, metrics, replay, rundir, saving, vault
+from azdab import config, device, memory, mesh, metrics, presets, replay, rundir, saving, vault
 from azdab.config import Config, ConfigError
 from azdab.game import Board
 
@@ -25,8 +25,8 @@ def open_run(options: Any, settings: dict[str, Any]) -> tuple[Path, Config]:
     Raises:
       ConfigError: the run exists, does not exist, or changes what cannot change.
     """
-    given = config.read(options.config) if options.config else {}
-    given = config.merge(given, settings)
+    given = presets.read(options.config) if options.config else {}
+    given = presets.merge(given, settings)
     name = options.run or Path(options.config or "").stem
     if not name:
         raise ConfigError(
@@ -46,7 +46,7 @@ def open_run(options: Any, settings: dict[str, Any]) -> tuple[Path, Config]:
             raise ConfigError("a new run needs --config NAME; --list-configs shows the presets")
         return run, config.from_dict(given)
     old_values, _ = stored_settings(run)
-    old, new = config.from_dict(old_values), config.from_dict(config.merge(old_values, given))
+    old, new = config.from_dict(old_values), config.from_dict(presets.merge(old_values, given))
     changed = _fixed_differences(old, new)
     if changed:
         raise ConfigError(
@@ -75,7 +75,7 @@ def stored_settings(run: Path) -> tuple[dict[str, Any], str | None]:
     try:
         if not path.is_file():
             raise ConfigError("it is missing")
-        values = config.read(str(path))
+        values = presets.read(str(path))
         stored = config.from_dict(values)
         if saved and (lacking := _lacking(saved, values)):
             raise ConfigError(f"it ends early, without {lacking[0]}")
@@ -159,7 +159,7 @@ def opened(run: Path, run_config: Config, options: Any, console: Console) -> Ite
             rundir.tidy(run)
             if options.resume:
                 _prepare(run, options.from_step, console)
-            config.write(run_config, run / "config.yaml")
+            presets.write(run_config, run / "config.yaml")
             created = False
             mesh.meet("the run is open")
             yield
@@ -208,8 +208,8 @@ def fitted(run_config: Config, limit: int, console: Console) -> Config:
 def list_configs(console: Console) -> None:
     """Print every preset with its purpose."""
     table = Table(box=None, show_header=False, pad_edge=False)
-    for name in config.presets():
-        table.add_row(name, config.from_dict(config.read(name)).description)
+    for name in presets.known():
+        table.add_row(name, config.from_dict(presets.read(name)).description)
     console.print(table)
 
 

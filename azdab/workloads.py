@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from azdab import config as settings
-from azdab import game, learner, mesh, phases, replay, search
+from azdab import game, learner, mesh, phases, presets, replay, search
 from azdab.config import Config
 from azdab.game import Board, State
 from azdab.replay import Replay
@@ -71,7 +71,7 @@ def resized(config: Config, games: int, simulations: int) -> Config:
         "selfplay": {"parallel_games": games, "games_per_iteration": games},
         "search": {"num_simulations": simulations},
     }
-    return settings.from_dict(settings.merge(settings.to_dict(config), changes))
+    return settings.from_dict(presets.merge(settings.to_dict(config), changes))
 
 
 class Workloads:

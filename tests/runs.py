@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import azdab
-from azdab import config, mesh, metrics, train
+from azdab import config, mesh, metrics, presets, train
 from azdab.checkpoint import TrainState
 from azdab.game import Board
 from azdab.saving import Checkpoints
@@ -28,7 +28,7 @@ def lasting(run: Path) -> list[dict[str, Any]]:
 
 def saved(run: Path) -> TrainState:
     """The newest intact checkpoint."""
-    run_config = config.from_dict(config.read(str(run / "config.yaml")))
+    run_config = config.from_dict(presets.read(str(run / "config.yaml")))
     board = Board(run_config.board.rows, run_config.board.cols)
     devices = mesh.make()
     checkpoints = Checkpoints(run, run_config, devices)

@@ -19,6 +19,7 @@ from azdab import (
     exactness,
     heatmaps,
     network,
+    presets,
     structure,
     study,
     theory,
@@ -284,7 +285,7 @@ def write_run(run: Path, iterations: int, **series: Any) -> Path:
         lines.append({"iteration": i + 1, **{k: v for k, v in values.items() if v != "absent"}})
     text = "".join(json.dumps(line) + "\n" for line in lines)
     (run / "metrics.jsonl").write_text(text, encoding="utf-8")
-    config.write(Config(), run / "config.yaml")
+    presets.write(Config(), run / "config.yaml")
     return run
 
 

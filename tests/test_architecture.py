@@ -9,6 +9,7 @@ import azdab
 
 ORDER = [
     "config",
+    "presets",
     "cli",
     "rundir",
     "vault",

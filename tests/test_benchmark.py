@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from azdab import benchmark, config, rivals, speed, timing
+from azdab import benchmark, config, presets, rivals, speed, timing
 from azdab.timing import Timed, Work
 from azdab.workloads import Workloads
 from tests import common
@@ -49,7 +49,7 @@ def test_scaling_covers_the_range(
     options, values = benchmark.options_parser().parse(
         [*TINY, "--selfplay.parallel_games", "8", "--selfplay.games_per_iteration", "8"]
     )
-    run_config = config.from_dict(config.merge(config.read("smoke"), values))
+    run_config = config.from_dict(presets.merge(presets.read("smoke"), values))
     sizes = benchmark.Sizes(options, run_config)
     scaling = benchmark.measure_scaling(Workloads(run_config), sizes, Console())
     assert "iteration by simulations" in capsys.readouterr().out
@@ -114,8 +114,8 @@ def test_a_line_is_found_and_what_is_none_shows() -> None:
 @pytest.mark.filterwarnings("ignore")  # of OpenSpiel's
 def test_openspiel_s_actor_plays_whole_games() -> None:
     pytest.importorskip("open_spiel.python.algorithms.alpha_zero.model_nnx")
-    values = config.merge(
-        config.read("smoke"), {"board": {"rows": 1, "cols": 1}, "search": {"num_simulations": 3}}
+    values = presets.merge(
+        presets.read("smoke"), {"board": {"rows": 1, "cols": 1}, "search": {"num_simulations": 3}}
     )
     actor = rivals.OpenSpielActor(config.from_dict(values))
     lengths = []

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from azdab import cli, config
+from azdab import cli, config, presets
 from azdab.config import Config, ConfigError
 
 
@@ -76,20 +76,20 @@ def test_a_section_must_hold_keys() -> None:
         config.from_dict({"board": 3})
 
 
-@pytest.mark.parametrize("name", config.presets())
+@pytest.mark.parametrize("name", presets.known())
 def test_every_shipped_preset_is_valid_and_described(name: str) -> None:
-    loaded = config.from_dict(config.read(name))
+    loaded = config.from_dict(presets.read(name))
     assert loaded.description
     assert "\n" not in loaded.description
 
 
 def test_the_smoke_preset_is_shipped() -> None:
-    assert "smoke" in config.presets()
+    assert "smoke" in presets.known()
 
 
 def test_an_unknown_preset_is_answered_with_the_known_ones() -> None:
     with pytest.raises(ConfigError, match=r"no config 'smoek'; did you mean 'smoke'\?.*smoke"):
-        config.read("smoek")
+        presets.read("smoek")
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_files_that_are_no_configs_are_refused_by_name(
     path = tmp_path / "bad.yaml"
     path.write_bytes(content)
     with pytest.raises(ConfigError, match=message) as error:
-        config.read(str(path))
+        presets.read(str(path))
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -138,8 +138,8 @@ def test_writing_and_reading_gives_the_same_config(
 ) -> None:
     first = config.from_dict(values)
     path = tmp_path_factory.mktemp("written") / "config.yaml"
-    config.write(first, path)
-    assert config.from_dict(config.read(str(path))) == first
+    presets.write(first, path)
+    assert config.from_dict(presets.read(str(path))) == first
     assert config.from_dict(config.to_dict(first)) == first
 
 
@@ -163,7 +163,7 @@ def test_differences_are_the_fields_that_differ(
 def test_merging_goes_into_sections_and_changes_neither_part() -> None:
     base = {"seed": 1, "board": {"rows": 2, "cols": 3}, "device": {"memory_gb": 4}}
     over = {"board": {"rows": 5}, "device": None, "iterations": 7}
-    assert config.merge(base, over) == {
+    assert presets.merge(base, over) == {
         "seed": 1,
         "board": {"rows": 5, "cols": 3},
         "device": None,

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from azdab import config, diverged, learner, phases, train
+from azdab import config, diverged, learner, phases, presets, train
 from azdab.game import Board
 from azdab.phases import Plan
 from tests import common, runs
@@ -78,7 +78,7 @@ def test_a_poisoned_loss_never_reaches_the_disk(
 
 
 def test_ranges_see_everything_that_is_not_finite() -> None:
-    board, smoke = Board(2, 2), config.from_dict(config.read("smoke"))
+    board, smoke = Board(2, 2), config.from_dict(presets.read("smoke"))
     state = learner.init(jax.random.key(0), board, smoke)
     found = diverged.ranges(state)
     assert diverged.finite(found)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from azdab import calibration, checkpoint, config, evaluate, network
+from azdab import calibration, checkpoint, config, evaluate, network, presets
 from azdab.calibration import Forecast
 from azdab.checkpoint import Player
 from azdab.config import ConfigError
@@ -22,7 +22,7 @@ SMALL = ["--simulations", "0", "4", "--positions", "40", "--games", "8"]
 
 
 def untrained(seed: int = 0, iteration: int = 3) -> Player:
-    run_config = config.from_dict(config.read("smoke"))
+    run_config = config.from_dict(presets.read("smoke"))
     params = network.init(jax.random.key(seed), BOARD, run_config.network)
     return Player(BOARD, run_config, params, iteration)
 
@@ -155,7 +155,7 @@ def test_an_exported_network_comes_back_as_it_was(exported: Path) -> None:
     assert again[:2] == player[:2]
     assert again.iteration == 3
     assert (exported / "README.md").read_text(encoding="utf-8") == "# tiny\n"
-    stored = config.from_dict(config.read(str(exported / "config.yaml")))
+    stored = config.from_dict(presets.read(str(exported / "config.yaml")))
     assert stored == player.config
     with pytest.raises(ConfigError, match="exists"):
         checkpoint.export_player(player, exported, "")

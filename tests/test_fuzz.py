@@ -17,7 +17,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from azdab import checkpoint, config, device, exchange, record, replay, train
+from azdab import checkpoint, config, device, exchange, presets, record, replay, train
 from azdab.config import ConfigError
 from azdab.engine import Engine, Level
 from azdab.game import Board
@@ -58,7 +58,7 @@ def run_main(argv: list[str], folder: Path) -> str | None:
     if status == 0:
         assert error == ""
         for path in set(folder.iterdir()) - set(before):
-            assert config.from_dict(config.read(str(path / "config.yaml")))
+            assert config.from_dict(presets.read(str(path / "config.yaml")))
             assert not runs.leftovers(path)
             for file in path.iterdir():
                 file.unlink()
@@ -100,7 +100,7 @@ configs: st.SearchStrategy[Any] = st.one_of(
     st.builds(nested, st.sampled_from(SECTIONS), anything),
     st.dictionaries(scalars, anything, max_size=3),
     st.lists(st.builds(nested, st.sampled_from(list(FIELDS)), scalars), max_size=4).map(
-        lambda parts: functools.reduce(config.merge, parts, dict[str, Any]())
+        lambda parts: functools.reduce(presets.merge, parts, dict[str, Any]())
     ),
 )
 
@@ -131,7 +131,7 @@ def dumped(values: Any) -> bytes:
         return repr(values).encode("utf-8", "surrogatepass")
 
 
-SMOKE = config.presets()["smoke"].read_bytes()
+SMOKE = presets.known()["smoke"].read_bytes()
 LAUGHS = "a: &a [x, x]\n" + "".join(
     f"{chr(98 + i)}: &{chr(98 + i)} [*{chr(97 + i)}, *{chr(97 + i)}]\n" for i in range(20)
 )

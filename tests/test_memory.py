@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from azdab import config, game, learner, memory, mesh, phases, train
+from azdab import config, game, learner, memory, mesh, phases, presets, train
 from azdab.config import Config, ConfigError
 from azdab.game import Board
 from tests import common
 
 
 def smoke(**changes: Any) -> Config:
-    return config.from_dict(config.merge(config.read("smoke"), changes))
+    return config.from_dict(presets.merge(presets.read("smoke"), changes))
 
 
 @settings(max_examples=10)

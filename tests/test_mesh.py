@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jax.sharding import Mesh
 
-from azdab import config, learner, mesh, metrics, phases, replay, selfplay, train
+from azdab import config, learner, mesh, metrics, phases, presets, replay, selfplay, train
 from azdab.config import Config, ConfigError
 from azdab.game import Board
 from azdab.mesh import SPLIT, WHOLE
@@ -36,7 +36,7 @@ def devices(count: int) -> Mesh:
 
 
 def smoke(**learner_settings: Any) -> Config:
-    values = config.merge(config.read("smoke"), {"learner": learner_settings})
+    values = presets.merge(presets.read("smoke"), {"learner": learner_settings})
     return config.from_dict(values)
 
 
@@ -135,7 +135,7 @@ def test_two_devices_learn_from_the_whole_batch() -> None:
     ],
 )
 def test_what_cannot_be_divided_is_named(settings: dict[str, Any], key: str) -> None:
-    run = config.from_dict(config.merge(config.read("smoke"), settings))
+    run = config.from_dict(presets.merge(presets.read("smoke"), settings))
     with pytest.raises(ConfigError, match=f"{key} must be a multiple of"):
         config.shared(run, 2)
 

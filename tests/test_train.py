@@ -15,7 +15,7 @@ import jax
 import pytest
 
 import azdab
-from azdab import arena, checkpoint, config, launch, mesh, metrics, train
+from azdab import arena, checkpoint, config, launch, mesh, metrics, presets, train
 from azdab.checkpoint import TrainState
 from azdab.config import ConfigError
 from azdab.game import Board
@@ -70,7 +70,7 @@ def iterations(run: Path) -> list[int]:
 
 
 def saved(run: Path) -> TrainState:
-    run_config = config.from_dict(config.read(str(run / "config.yaml")))
+    run_config = config.from_dict(presets.read(str(run / "config.yaml")))
     board = Board(run_config.board.rows, run_config.board.cols)
     devices = mesh.make()
     checkpoints = Checkpoints(run, run_config, devices)
@@ -108,7 +108,7 @@ def test_a_continued_run_is_bit_for_bit_the_uninterrupted_one(whole: Path, parts
 
 
 def test_the_best_network_changes_hands_by_the_rule(whole: Path) -> None:
-    run_config = config.from_dict(config.read(str(whole / "config.yaml")))
+    run_config = config.from_dict(presets.read(str(whole / "config.yaml")))
     elo, best = 0.0, 0
     for line in metrics.read(whole / "metrics.jsonl"):
         rate = line["arena/win_rate_best"]
@@ -221,7 +221,7 @@ def test_a_dry_run_prints_the_memory_of_each_phase_and_writes_nothing(
 def test_the_presets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert train.main(["--list-configs"]) == 0
     printed = capsys.readouterr().out
-    assert all(name in printed for name in config.presets())
+    assert all(name in printed for name in presets.known())
 
 
 def test_a_line_cut_short_is_dropped_and_so_is_what_was_not_saved(tmp_path: Path) -> None:
