@@ -18,7 +18,7 @@ TEXTS = {
     name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh-CN.md")
 }
 
-TINY = ["--arena.baseline_games", "2", "--arena.num_games", "2"]
+TINY = ["--arena.baseline_games", "4", "--arena.num_games", "4"]
 TINY += ["--learner.steps_per_iteration", "4"]
 
 SMALLER = {
