@@ -297,7 +297,7 @@ def load_player(path: Path, which: str = "best") -> Player:
       ConfigError: there is no checkpoint, or it is of another format.
     """
     checkpoint = find(path, which).absolute()
-    logging.getLogger("absl").setLevel(logging.CRITICAL)
+    _hush()
     if problem := vault.damage(checkpoint, "params"):
         raise ConfigError(f"{checkpoint} is damaged: {problem}")
     try:

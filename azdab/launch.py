@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from rich.console import Console
@@ -45,8 +45,8 @@ def open_run(options: Any, settings: dict[str, Any]) -> tuple[Path, Config]:
         if not options.config:
             raise ConfigError("a new run needs --config NAME; --list-configs shows the presets")
         return run, config.from_dict(given)
-    old_values, _ = stored_settings(run)
-    old, new = config.from_dict(old_values), config.from_dict(presets.merge(old_values, given))
+    stored = stored_settings(run).values
+    old, new = config.from_dict(stored), config.from_dict(presets.merge(stored, given))
     changed = _fixed_differences(old, new)
     if changed:
         raise ConfigError(
@@ -61,11 +61,22 @@ def _fixed_differences(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
     return {key: values for key, values in changed.items() if key.startswith(FIXED)}
 
 
-def stored_settings(run: Path) -> tuple[dict[str, Any], str | None]:
-    """A run's settings; where ``config.yaml`` is damaged or gone, those of its checkpoints.
+class Stored(NamedTuple):
+    """The settings of a run on disk.
 
-    Returns:
-      The settings, and what is wrong with ``config.yaml`` if they are not from it.
+    Attributes:
+      values: those of ``config.yaml``; where it is damaged or gone, of the checkpoints.
+      saved: those of the newest intact checkpoint, if there is one.
+      problem: what is wrong with ``config.yaml``, if anything is.
+    """
+
+    values: dict[str, Any]
+    saved: dict[str, Any] | None
+    problem: str | None = None
+
+
+def stored_settings(run: Path) -> Stored:
+    """Read a run's settings.
 
     Raises:
       ConfigError: there is no run, or nothing of its settings can be trusted.
@@ -82,7 +93,7 @@ def stored_settings(run: Path) -> tuple[dict[str, Any], str | None]:
     except ConfigError as error:
         reason = str(error).removeprefix(f"{path} ")
         if saved is not None:
-            return saved, reason
+            return Stored(saved, saved, reason)
         if not path.exists():
             raise ConfigError(f"there is no run to resume in {run}") from None
         raise ConfigError(f"{path} cannot be used: {reason}") from None
@@ -93,7 +104,7 @@ def stored_settings(run: Path) -> tuple[dict[str, Any], str | None]:
             + ", ".join(f"{key} was {a}, not {b}" for key, (a, b) in differ.items())
             + "; mend it, or remove it to go on with the settings of the checkpoints"
         )
-    return values, None
+    return Stored(values, saved)
 
 
 def _lacking(whole: dict[str, Any], part: dict[str, Any], prefix: str = "") -> list[str]:
@@ -170,9 +181,8 @@ def opened(run: Path, run_config: Config, options: Any, console: Console) -> Ite
 
 def _prepare(run: Path, from_step: int | None, console: Console) -> None:
     path = run / "config.yaml"
-    values, problem = stored_settings(run)
-    saved = checkpoint_settings(run) or values
-    changed = config.differences(config.from_dict(saved), config.from_dict(values))
+    values, saved, problem = stored_settings(run)
+    changed = config.differences(config.from_dict(saved or values), config.from_dict(values))
     if what := [f"{key} {a} to {b}" for key, (a, b) in changed.items() if key != "iterations"]:
         say(console, f"{path} differs from the newest checkpoint: {', '.join(what)}")
     if problem is not None:

@@ -10,6 +10,7 @@ from typing import Any
 from tensorboardX import SummaryWriter
 
 from azdab import rundir
+from azdab.files import write_whole
 
 
 def _lines(content: bytes) -> list[tuple[bytes, dict[str, Any]]]:
@@ -65,9 +66,7 @@ class Writer:
                 place.write_bytes(content)
                 where = f"it is kept as {place}"
             report(f"{path} is damaged ({what}); {where}")
-        temporary = path.with_suffix(".tmp")
-        temporary.write_bytes(rescued)
-        temporary.replace(path)
+        write_whole(path, rescued)
         self._file = path.open("ab")
         self._board = SummaryWriter(str(run), purge_step=iteration + 1)
 

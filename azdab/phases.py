@@ -243,9 +243,6 @@ def compile_phases(
 
     self_play, examples = self_play_program(board, config, mesh, params, compile)
 
-    def add(buffer: Replay, examples: Example) -> Replay:
-        return replay.stacked(replay.add(replay.own(buffer), examples))
-
     def learn(state: LearnerState, buffer: Replay, key: Array) -> Any:
         return learner.learn(state, buffer, board, config, mesh, key)
 
@@ -283,7 +280,7 @@ def compile_phases(
     phases = Phases(
         self_play=self_play,
         add=compile(
-            "replay", divided(mesh, add, (SPLIT, SPLIT), SPLIT), (SPLIT, SPLIT), SPLIT,
+            "replay", divided(mesh, replay.add_own, (SPLIT, SPLIT), SPLIT), (SPLIT, SPLIT), SPLIT,
             buffer, examples, donate=0,
         ),
         learn=compile(

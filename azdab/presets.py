@@ -8,6 +8,7 @@ import yaml
 
 from azdab import config
 from azdab.config import Config, ConfigError
+from azdab.files import write_whole
 
 MAX_BYTES = 1_000_000
 """Larger config files are refused."""
@@ -95,11 +96,7 @@ def read(name: str) -> dict[str, Any]:
 
 def write(run_config: Config, path: Path) -> None:
     """Write a config as YAML, whole or not at all."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(
-        yaml.safe_dump(config.to_dict(run_config), sort_keys=False), encoding="utf-8"
-    )
-    temporary.replace(path)
+    write_whole(path, yaml.safe_dump(config.to_dict(run_config), sort_keys=False))
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

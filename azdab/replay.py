@@ -65,6 +65,11 @@ def add(replay: Replay, examples: Example) -> Replay:
     return Replay(storage, replay.total + count)
 
 
+def add_own(shard: Replay, examples: Example) -> Replay:
+    """:func:`add` for a device's part of a buffer, see :func:`own`."""
+    return stacked(add(own(shard), examples))
+
+
 def reshard(shards: Replay, count: int) -> Replay:
     """Divide a buffer anew, in numpy, for another number of devices.
 

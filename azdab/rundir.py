@@ -24,6 +24,7 @@ import filelock
 
 from azdab import __version__
 from azdab.config import ConfigError, one_line
+from azdab.files import write_whole
 
 ASIDE = "aside"
 """Where things go that must not be lost, inside a run."""
@@ -92,10 +93,8 @@ def place_aside(run: Path, name: str) -> Path:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    """Write a value as JSON, whole or not at all."""
+    write_whole(path, json.dumps(value, indent=1) + "\n")
 
 
 def tidy(run: Path) -> None:

@@ -14,9 +14,7 @@ from azdab import config as settings
 from azdab import game, learner, mesh, phases, presets, replay, search
 from azdab.config import Config
 from azdab.game import Board, State
-from azdab.replay import Replay
 from azdab.search import Evaluator
-from azdab.selfplay import Example
 from azdab.timing import Timed, Work, compiled
 
 
@@ -159,11 +157,7 @@ class Iteration:
             work.board, config, work.mesh, work.params, compile
         )
         start = time.perf_counter()
-
-        def add(buffer: Replay, examples: Example) -> Replay:
-            return replay.stacked(replay.add(replay.own(buffer), examples))
-
-        self._add = jax.jit(add, donate_argnums=0).lower(work.buffer, examples).compile()
+        self._add = jax.jit(replay.add_own, donate_argnums=0).lower(work.buffer, examples).compile()
         self.compile_seconds["replay"] += time.perf_counter() - start
         self._learn, self.compile_seconds["learning"] = work.learning()
 

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import types
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +44,12 @@ def leftovers(run: Path) -> list[str]:
 
 
 def start(
-    module: list[str], runs: Path, compiled: Path, *argv: str, **options: Any
+    module: list[str],
+    runs: Path,
+    compiled: Path,
+    *argv: str,
+    variables: Mapping[str, str] = types.MappingProxyType({}),
+    **options: Any,
 ) -> "subprocess.Popen[str]":
     """A process that trains; programs are compiled once into ``compiled``."""
     path = [str(Path(azdab.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
@@ -51,6 +58,7 @@ def start(
         "JAX_COMPILATION_CACHE_DIR": str(compiled),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+        **variables,
     }
     return subprocess.Popen(
         [sys.executable, "-m", *module, "--runs", str(runs), *argv],

@@ -1,10 +1,8 @@
 """Several devices and processes do together what one does alone."""
 
 import json
-import os
 import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -17,13 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jax.sharding import Mesh
 
-from azdab import config, learner, mesh, metrics, phases, presets, replay, selfplay, train
+from azdab import config, learner, mesh, phases, presets, replay, selfplay, train
 from azdab.config import Config, ConfigError
 from azdab.game import Board
 from azdab.mesh import SPLIT, WHOLE
 from azdab.replay import Replay
 from azdab.selfplay import Example
-from tests import common
+from tests import common, runs
 
 PATIENCE = 400  # seconds before processes are taken for stuck
 SETTINGS = ["--config", "smoke", "--run", "many", "--selfplay.parallel_games", "16"]
@@ -84,10 +82,9 @@ def test_devices_play_different_games_and_store_their_own() -> None:
     assert (first != second).any()
     assert len(first) == run.selfplay.parallel_games // 2 * run.examples_per_game
 
-    def add(buffer: Replay, examples: Example) -> Replay:
-        return replay.stacked(replay.add(replay.own(buffer), examples))
-
-    added = jax.jit(mesh.divided(two, add, (SPLIT, SPLIT), SPLIT))(state.replay, examples)
+    added = jax.jit(mesh.divided(two, replay.add_own, (SPLIT, SPLIT), SPLIT))(
+        state.replay, examples
+    )
     for stored, played in zip(mesh.parts(added.examples.edges), (first, second), strict=True):
         np.testing.assert_array_equal(stored[0, : len(played)], played)
 
@@ -113,8 +110,7 @@ def test_two_devices_learn_from_the_whole_batch() -> None:
         for count in (1, 2):
             where = devices(count)
             state = train.initial_state(board, run, where)
-            add = lambda b, e: replay.stacked(replay.add(replay.own(b), e))  # noqa: E731
-            buffer = jax.jit(mesh.divided(where, add, (SPLIT, WHOLE), SPLIT))(
+            buffer = jax.jit(mesh.divided(where, replay.add_own, (SPLIT, WHOLE), SPLIT))(
                 state.replay, mesh.put(where, one)
             )
             learned, losses = jax.jit(
@@ -165,29 +161,20 @@ def test_half_an_address_is_refused(argv: list[str], message: str, capsys: Any) 
     assert message in refused
 
 
-def environment(virtual: int) -> dict[str, str]:
+def start(folder: Path, virtual: int, *argv: str) -> "subprocess.Popen[str]":
     flag = f"--xla_force_host_platform_device_count={virtual}"
-    return os.environ | {"XLA_FLAGS": flag, "JAX_PLATFORMS": "cpu"}
+    variables = {"XLA_FLAGS": flag, "JAX_PLATFORMS": "cpu"}
+    compiled = folder / "compiled"
+    return runs.start(["azdab.train"], folder, compiled, *argv, variables=variables)
 
 
-def start(runs: Path, virtual: int, *argv: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "azdab.train", "--runs", str(runs), *argv]
-    return subprocess.Popen(
-        command,
-        env=environment(virtual),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def pair(runs: Path, *argv: str) -> list["subprocess.Popen[str]"]:
+def pair(folder: Path, *argv: str) -> list["subprocess.Popen[str]"]:
     """Two processes of two devices each."""
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
     together = ["--coordinator", f"localhost:{port}", "--num-processes", "2", "--process-id"]
-    return [start(runs, 2, *argv, *together, str(i)) for i in range(2)]
+    return [start(folder, 2, *argv, *together, str(i)) for i in range(2)]
 
 
 def finish(process: "subprocess.Popen[str]") -> str:
@@ -196,8 +183,8 @@ def finish(process: "subprocess.Popen[str]") -> str:
     return printed
 
 
-def logged(runs: Path) -> list[int]:
-    return [line["iteration"] for line in metrics.read(runs / "many" / "metrics.jsonl")]
+def logged(folder: Path) -> list[int]:
+    return runs.iterations(folder / "many")
 
 
 def test_a_run_moves_between_numbers_of_devices_and_processes(tmp_path: Path) -> None:

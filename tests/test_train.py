@@ -2,27 +2,21 @@
 
 import functools
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import jax
 import pytest
 
-import azdab
-from azdab import arena, checkpoint, config, launch, mesh, metrics, presets, train
-from azdab.checkpoint import TrainState
+from azdab import arena, checkpoint, config, launch, metrics, presets, train
 from azdab.config import ConfigError
 from azdab.game import Board
-from azdab.saving import Checkpoints
 from tests import common
+from tests.runs import iterations, lasting, saved, start
 
-CHANGING = ("time/", "speed/", "device/")
 PATIENCE = 300  # seconds before a run is taken for stuck
 
 
@@ -63,24 +57,6 @@ def parts(runs: Path) -> Path:
     assert iterations(runs / "parts") == [1]
     assert train.main(["--resume", *name, "--iterations", "2"]) == 0
     return runs / "parts"
-
-
-def iterations(run: Path) -> list[int]:
-    return [line["iteration"] for line in metrics.read(run / "metrics.jsonl")]
-
-
-def saved(run: Path) -> TrainState:
-    run_config = config.from_dict(presets.read(str(run / "config.yaml")))
-    board = Board(run_config.board.rows, run_config.board.cols)
-    devices = mesh.make()
-    checkpoints = Checkpoints(run, run_config, devices)
-    return checkpoints.restore(train.initial_state(board, run_config, devices))
-
-
-def lasting(run: Path) -> list[dict[str, Any]]:
-    """The metrics that must not depend on the machine or the hour."""
-    lines = metrics.read(run / "metrics.jsonl")
-    return [{k: v for k, v in line.items() if not k.startswith(CHANGING)} for line in lines]
 
 
 refused = functools.partial(common.refused, train.main)
@@ -238,23 +214,6 @@ def test_a_line_cut_short_is_dropped_and_so_is_what_was_not_saved(tmp_path: Path
     ]
 
 
-def start(runs: Path, compiled: Path, *argv: str) -> "subprocess.Popen[str]":
-    """A run in a process of its own, which can be killed."""
-    path = [str(Path(azdab.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join(filter(None, path)),
-        "JAX_COMPILATION_CACHE_DIR": str(compiled),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
-    }
-    return subprocess.Popen(
-        [sys.executable, "-m", "azdab.train", "--runs", str(runs), *argv],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
 def wait_for(process: "subprocess.Popen[str]", condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE
     while not condition():
@@ -267,14 +226,16 @@ def test_a_run_survives_being_killed_and_stops_when_asked(runs: Path, compiled: 
     run = runs / "hurt"
     name = ["--run", "hurt"]
 
-    process = start(runs, compiled, "--config", "smoke", *name, "--iterations", "100000")
+    process = start(
+        ["azdab.train"], runs, compiled, "--config", "smoke", *name, "--iterations", "100000"
+    )
     wait_for(process, lambda: bool(iterations(run)))
     process.kill()
     process.communicate()
     assert process.returncode == -signal.SIGKILL
     killed_at = len(iterations(run))
 
-    process = start(runs, compiled, "--resume", *name)
+    process = start(["azdab.train"], runs, compiled, "--resume", *name)
     wait_for(process, lambda: len(iterations(run)) > killed_at + 1)
     process.send_signal(signal.SIGINT)
     printed, _ = process.communicate(timeout=PATIENCE)
