@@ -58,6 +58,12 @@ def load_config(run: Path | str) -> Config:
     return config.from_dict(presets.read(str(Path(run) / "config.yaml")))
 
 
+def newest(*places: Path | str) -> Path | None:
+    """The run in one of the folders ``places`` that wrote metrics last, if there is one."""
+    written = [path for place in places for path in Path(place).glob("*/metrics.jsonl")]
+    return max(written, key=lambda path: path.stat().st_mtime).parent if written else None
+
+
 def train(runs: Path | str, name: str, preset: str, *settings: str) -> Path:
     """Train a run in a process of its own, unless it is there already.
 

@@ -3,6 +3,7 @@
 import functools
 import json
 import math
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -316,6 +317,16 @@ def test_curves_are_what_was_written(tmp_path: Path) -> None:
     assert curves.load_config(tmp_path / "good") == Config()
     with pytest.raises(ConfigError, match="no metrics in"):
         curves.load_curves(tmp_path / "missing")
+
+
+def test_the_newest_run_is_the_one_that_wrote_last(tmp_path: Path) -> None:
+    assert curves.newest(tmp_path / "nowhere", tmp_path) is None
+    for place, name, time in (("a", "old", 1), ("b", "new", 3), ("b", "older", 2)):
+        path = tmp_path / place / name / "metrics.jsonl"
+        path.parent.mkdir(parents=True)
+        path.touch()
+        os.utime(path, (time, time))
+    assert curves.newest(tmp_path / "a", tmp_path / "b") == tmp_path / "b" / "new"
 
 
 def test_a_healthy_run_passes(tmp_path: Path) -> None:
