@@ -1,6 +1,10 @@
 """Settings that must be made before JAX is imported, and the hypothesis profile."""
 
 import os
+import signal
+
+# What a shell starts in the background, and all that it starts, ignores Ctrl-C, which is tested.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _DEVICES = "--xla_force_host_platform_device_count=2"
 os.environ["JAX_PLATFORMS"] = "cpu"
