@@ -1,7 +1,9 @@
 """Settings that must be made before JAX is imported, and the hypothesis profile."""
 
 import os
+import shutil
 import signal
+import tempfile
 
 # What a shell starts in the background, and all that it starts, ignores Ctrl-C, which is tested.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -10,6 +12,13 @@ _DEVICES = "--xla_force_host_platform_device_count=2"
 os.environ["JAX_PLATFORMS"] = "cpu"
 if _DEVICES not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_DEVICES}".strip()
+
+# What one test compiles no other has to, in this process or in those that tests start.
+_OWN_CACHE = "JAX_COMPILATION_CACHE_DIR" not in os.environ
+if _OWN_CACHE:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="azdab-compiled-")
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 import hypothesis  # noqa: E402
 import jax  # noqa: E402
@@ -21,6 +30,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--kills", type=int, default=4, help="how often test_crash.py kills training (default: 4)"
     )
+
+
+def pytest_unconfigure() -> None:
+    """Of pytest's processes, the first made the cache and removes it."""
+    if _OWN_CACHE:
+        shutil.rmtree(os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 
 
 # A shape mistake that broadcasting would hide is an error here.

@@ -46,18 +46,14 @@ def leftovers(run: Path) -> list[str]:
 def start(
     module: list[str],
     runs: Path,
-    compiled: Path,
     *argv: str,
     variables: Mapping[str, str] = types.MappingProxyType({}),
     **options: Any,
 ) -> "subprocess.Popen[str]":
-    """A process that trains; programs are compiled once into ``compiled``."""
+    """A process that trains."""
     path = [str(Path(azdab.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(filter(None, path)),
-        "JAX_COMPILATION_CACHE_DIR": str(compiled),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
         **variables,
     }
     return subprocess.Popen(

@@ -9,6 +9,7 @@ import azdab
 
 ORDER = [
     "config",
+    "files",
     "presets",
     "cli",
     "rundir",

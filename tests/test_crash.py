@@ -23,10 +23,10 @@ PATIENCE = 300  # seconds without a new phase after which a run is taken for stu
 class Killable:
     """Training in a process of its own that tells its phases."""
 
-    def __init__(self, folder: Path, compiled: Path, *argv: str) -> None:
+    def __init__(self, folder: Path, *argv: str) -> None:
         self._pipe, end = os.pipe()
         module = ["tests.killable", str(end)]
-        self.process = runs.start(module, folder, compiled, *argv, pass_fds=(end,))
+        self.process = runs.start(module, folder, *argv, pass_fds=(end,))
         os.close(end)
         self._rest = b""
 
@@ -74,16 +74,15 @@ def test_killed_again_and_again_a_run_is_bit_for_bit_the_one_that_never_was(
 ) -> None:
     kills = request.config.getoption("--kills")
     new = ["--config", "smoke", "--iterations", str(2 * kills + 2)]
-    compiled = tmp_path / "compiled"
     whole, hurt = tmp_path / "whole", tmp_path / "hurt"
-    seconds = timed(Killable(tmp_path, compiled, "--run", "whole", *new))
+    seconds = timed(Killable(tmp_path, "--run", "whole", *new))
 
     chance = random.Random(0)
     died: collections.Counter[str] = collections.Counter()
     half_written = 0
     for number in range(kills):
         start = ["--resume"] if hurt.exists() else new
-        run = Killable(tmp_path, compiled, "--run", "hurt", *start)
+        run = Killable(tmp_path, "--run", "hurt", *start)
         aim, skip = PHASES[number % len(PHASES)], chance.randint(0, 1)
         for phase in run.phases():
             if phase == aim and not (skip := skip - 1) >= 0:
@@ -98,7 +97,7 @@ def test_killed_again_and_again_a_run_is_bit_for_bit_the_one_that_never_was(
     assert kills < 20 or set(died) >= set(PHASES)
     assert kills < 20 or half_written
 
-    printed_by = Killable(tmp_path, compiled, "--run", "hurt", "--resume")
+    printed_by = Killable(tmp_path, "--run", "hurt", "--resume")
     timed(printed_by)
     total = 2 * kills + 2
     assert runs.iterations(hurt) == runs.iterations(whole) == list(range(1, total + 1))

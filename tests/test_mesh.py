@@ -164,8 +164,7 @@ def test_half_an_address_is_refused(argv: list[str], message: str, capsys: Any) 
 def start(folder: Path, virtual: int, *argv: str) -> "subprocess.Popen[str]":
     flag = f"--xla_force_host_platform_device_count={virtual}"
     variables = {"XLA_FLAGS": flag, "JAX_PLATFORMS": "cpu"}
-    compiled = folder / "compiled"
-    return runs.start(["azdab.train"], folder, compiled, *argv, variables=variables)
+    return runs.start(["azdab.train"], folder, *argv, variables=variables)
 
 
 def pair(folder: Path, *argv: str) -> list["subprocess.Popen[str]"]:

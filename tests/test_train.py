@@ -5,10 +5,9 @@ import json
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import jax
 import pytest
 
 from azdab import arena, checkpoint, config, launch, metrics, presets, train
@@ -21,23 +20,7 @@ PATIENCE = 300  # seconds before a run is taken for stuck
 
 
 @pytest.fixture(scope="module")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """All runs here compile the same programs: keep them."""
-    directory = tmp_path_factory.mktemp("compiled")
-    settings = {
-        "jax_compilation_cache_dir": str(directory),
-        "jax_persistent_cache_min_compile_time_secs": 0.1,
-    }
-    previous = {name: getattr(jax.config, name) for name in settings}
-    for name, value in settings.items():
-        jax.config.update(name, value)
-    yield directory
-    for name, value in previous.items():
-        jax.config.update(name, value)
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory, compiled: Path) -> Path:
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where runs live."""
     return tmp_path_factory.mktemp("runs")
 
@@ -222,20 +205,18 @@ def wait_for(process: "subprocess.Popen[str]", condition: Callable[[], bool]) ->
         time.sleep(0.02)
 
 
-def test_a_run_survives_being_killed_and_stops_when_asked(runs: Path, compiled: Path) -> None:
+def test_a_run_survives_being_killed_and_stops_when_asked(runs: Path) -> None:
     run = runs / "hurt"
     name = ["--run", "hurt"]
 
-    process = start(
-        ["azdab.train"], runs, compiled, "--config", "smoke", *name, "--iterations", "100000"
-    )
+    process = start(["azdab.train"], runs, "--config", "smoke", *name, "--iterations", "100000")
     wait_for(process, lambda: bool(iterations(run)))
     process.kill()
     process.communicate()
     assert process.returncode == -signal.SIGKILL
     killed_at = len(iterations(run))
 
-    process = start(["azdab.train"], runs, compiled, "--resume", *name)
+    process = start(["azdab.train"], runs, "--resume", *name)
     wait_for(process, lambda: len(iterations(run)) > killed_at + 1)
     process.send_signal(signal.SIGINT)
     printed, _ = process.communicate(timeout=PATIENCE)
