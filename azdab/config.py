@@ -122,8 +122,15 @@ class SelfPlayConfig:
     Up to 16 by a table on the device; beyond by the host's cores, which takes numba."""
     solver_rollouts: int = Field(default=2, ge=0, le=1000)
     """Extra endgames per game, played imperfectly from the solved position, labelled exactly."""
+    network_rollouts: int = Field(default=0, ge=0, le=1000)
+    """So many of these the network plays, for both sides; the rest is perfect play with errors."""
 
     def __post_init__(self) -> None:
+        if self.network_rollouts > self.solver_rollouts:
+            raise ValueError(
+                f"network_rollouts are among the {self.solver_rollouts} solver_rollouts, "
+                f"got {self.network_rollouts}"
+            )
         if self.games_per_iteration % self.parallel_games:
             raise ValueError(
                 "parallel_games must divide games_per_iteration, got "
@@ -217,6 +224,8 @@ class Config:
     """Seed of everything random."""
     keep_checkpoints: int = Field(default=2, ge=1, le=1_000_000)
     """How many of the newest checkpoints stay on disk."""
+    initial: str | None = None
+    """A network to begin with, named as for `azdab.play`; `null`: a random one."""
     board: BoardConfig = BoardConfig()
     network: NetworkConfig = NetworkConfig()
     search: SearchConfig = SearchConfig()

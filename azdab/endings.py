@@ -2,9 +2,10 @@
 
 Once few enough edges are left, the value of every move is known. A game is then
 finished in several *lines*: the first is perfect play and gives the game its
-outcome, the others err now and then and visit positions that imperfect players
-meet. Every position of every line is labelled with its exact value and with all
-of its optimal moves.
+outcome, the others visit positions that imperfect players meet. They are given,
+such as the network's own play, or perfect play with errors now and then. Every
+position of every line is labelled with its exact value and with all of its optimal
+moves.
 
 Two teachers say the same: a dense table on the device for up to
 ``config.TABLE_HORIZON`` edges (:mod:`azdab.solver`), and beyond that a search on
@@ -53,7 +54,12 @@ def blank(edges: Bool[Array, "B E"], horizon: int, lines: int) -> Endings:
 
 
 def from_table(
-    board: Board, edges: Bool[Array, "B E"], key: Array, horizon: int, lines: int
+    board: Board,
+    edges: Bool[Array, "B E"],
+    key: Array,
+    horizon: int,
+    lines: int,
+    given: Int[Array, "B N k"] | None = None,
 ) -> Endings:
     """Endings from dense tables of all descendants.
 
@@ -62,8 +68,9 @@ def from_table(
       edges: ``bool[B, E]``, positions with ``horizon`` edges open.
       key: random key.
       horizon: static; memory grows as ``B * 2^horizon`` bytes.
-      lines: static. Each but the first has a probability of random moves of its
-        own, drawn from U(0, 1)^2: from nearly perfect to nearly random play.
+      lines: static. Each but the first and those given has a probability of random moves
+        of its own, drawn from U(0, 1)^2: from nearly perfect to nearly random play.
+      given: ``int32[B, N, horizon]``, the moves of the second to ``N + 1``-th line.
     """
     position = jax.vmap(lambda edges: solver.endgame(board, edges, horizon))(edges)
     table = solver.solve_table(position.box_masks).T
@@ -72,7 +79,13 @@ def from_table(
     noise = jax.random.uniform(noise_key, shape) ** 2 * (jnp.arange(lines) > 0)[None]
     bits = (1 << jnp.arange(horizon, dtype=jnp.int32))[None, None]
 
-    def play_ply(subset: Array, key: Array) -> tuple[Array, tuple[Array, ...]]:
+    if given is None:
+        given = jnp.zeros((len(edges), 0, horizon), jnp.int32)
+    ours = position.open_edges[:, None, None] == given[..., None]
+    chosen = jnp.moveaxis(jnp.argmax(ours, axis=-1), -1, 0)
+
+    def play_ply(subset: Array, inputs: tuple[Array, Array]) -> tuple[Array, tuple[Array, ...]]:
+        key, chosen = inputs
         explore_key, move_key = jax.random.split(key)
         values = jax.vmap(solver.action_values)(position.box_masks, table, subset)
         value = values.max(axis=-1)
@@ -80,10 +93,11 @@ def from_table(
         explore = jax.random.uniform(explore_key, shape) < noise
         legal = (subset[..., None] & bits) == 0
         bit = game.random_actions(move_key, jnp.where(explore[..., None], legal, optimal))
+        bit = bit.at[:, 1 : 1 + chosen.shape[1]].set(chosen)
         return subset | (1 << bit), (~legal, bit, value, optimal)
 
     start = jnp.zeros(shape, jnp.int32)
-    _, plies = jax.lax.scan(play_ply, start, jax.random.split(key, horizon))
+    _, plies = jax.lax.scan(play_ply, start, (jax.random.split(key, horizon), chosen))
     drawn, bit, value, optimal = (jnp.moveaxis(x, 0, 2) for x in plies)
 
     def to_edges(mask: Array) -> Array:
@@ -116,24 +130,32 @@ class Engine:
         self._local = threading.local()
         self._threads = ThreadPoolExecutor(os.cpu_count())
 
-    def _play(self, edges: np.ndarray, seed: int) -> tuple[np.ndarray, ...]:
+    def _play(self, edges: np.ndarray, seed: int, given: np.ndarray) -> tuple[np.ndarray, ...]:
         from azdab import exact  # only here is numba needed
 
         if not hasattr(self._local, "solver"):
             self._local.solver = exact.Solver(self._board)
-        return self._local.solver.lines(edges, self.lines, seed)
+        return self._local.solver.lines(edges, self.lines, seed, given)
 
-    def __call__(self, edges: Bool[Array, "B E"] | np.ndarray, key: Array) -> Endings:
+    def __call__(
+        self,
+        edges: Bool[Array, "B E"] | np.ndarray,
+        key: Array,
+        given: Int[Array, "B N k"] | np.ndarray | None = None,
+    ) -> Endings:
         """Play endings.
 
         Args:
           edges: ``bool[B, E]``, positions with equally many open edges.
           key: random key.
+          given: as in :func:`from_table`.
 
         Returns:
           The endings in numpy.
         """
+        if given is None:
+            given = np.zeros((len(edges), 0, 0), np.int32)
         seeds = np.asarray(jax.random.bits(key, (len(edges),), jnp.uint32)).tolist()
-        games = list(self._threads.map(self._play, np.asarray(edges), seeds))
+        games = list(self._threads.map(self._play, np.asarray(edges), seeds, np.asarray(given)))
         parts: Any = (np.stack(part) for part in zip(*games, strict=True))
         return Endings(*parts)

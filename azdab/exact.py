@@ -61,7 +61,7 @@ def _random(state: Any) -> Any:
 
 @jit
 def _play_lines(
-    h: Any, v: Any, state: Any, edge_bits: Any, g: Any, m: Any, table: Any,
+    h: Any, v: Any, state: Any, given: Any, edge_bits: Any, g: Any, m: Any, table: Any,
     edges: Any, action: Any, value: Any, optimal: Any,
 ) -> None:  # fmt: skip
     """Fill the arrays of :class:`azdab.endings.Endings` for one game."""
@@ -78,7 +78,8 @@ def _play_lines(
             bits, state = _random(state)
             choices = np.flatnonzero(legal if bits / 2.0**64 < noise else good)
             bits, state = _random(state)
-            action[line, ply] = choices[np.int64(bits % Word(len(choices)))]
+            choice = choices[np.int64(bits % Word(len(choices)))]
+            action[line, ply] = given[line - 1, ply] if 0 < line <= len(given) else choice
             line_h, line_v = draw(line_h, line_v, edge_bits[action[line, ply]])
 
 
@@ -155,14 +156,21 @@ class Solver:
         _action_values(h, v, self._edge_bits, *self._memory, values)
         return values.astype(np.int8) if self._finished() else None
 
-    def lines(self, edges: Bool[np.ndarray, "E"], lines: int, seed: int) -> tuple[np.ndarray, ...]:
+    def lines(
+        self,
+        edges: Bool[np.ndarray, "E"],
+        lines: int,
+        seed: int,
+        given: Int[np.ndarray, "N k"] | None = None,
+    ) -> tuple[np.ndarray, ...]:
         """Play a position to its end several times.
 
         Args:
           edges: ``bool[E]``, the drawn edges, ``k`` of them open.
-          lines: how often. The first line is perfect; each other errs with a
-            probability of its own, drawn from U(0, 1)^2.
+          lines: how often. The first line is perfect; each that is not given errs with
+            a probability of its own, drawn from U(0, 1)^2.
           seed: of the choices among optimal moves, and of the errors.
+          given: the moves of the second to ``N + 1``-th line.
 
         Returns:
           The arrays of :class:`azdab.endings.Endings`, without their batch axis.
@@ -173,5 +181,6 @@ class Solver:
         drawn, optimal = np.empty((2, *shape, len(edges)), bool)
         action, value = np.empty(shape, np.int32), np.empty(shape, np.int8)
         arrays = drawn, action, value, optimal
-        _play_lines(h, v, Word(seed), self._edge_bits, *self._memory, *arrays)
+        moves = np.zeros((0, 0), np.int32) if given is None else np.ascontiguousarray(given)
+        _play_lines(h, v, Word(seed), moves, self._edge_bits, *self._memory, *arrays)
         return arrays

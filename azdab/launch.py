@@ -11,11 +11,32 @@ import jax
 from rich.console import Console
 from rich.table import Table
 
-from azdab import config, device, memory, mesh, metrics, presets, replay, rundir, saving, vault
+from azdab import (
+    checkpoint,
+    config,
+    device,
+    memory,
+    mesh,
+    metrics,
+    presets,
+    replay,
+    rundir,
+    saving,
+    vault,
+)
 from azdab.config import Config, ConfigError
 from azdab.game import Board
+from azdab.network import Params
 
-FIXED = ("board.", "network.", "replay.capacity", "search.utility", "learner.optimizer", "seed")
+FIXED = (
+    "board.",
+    "network.",
+    "replay.capacity",
+    "search.utility",
+    "learner.optimizer",
+    "seed",
+    "initial",
+)
 """Settings, or the beginnings of their names, that a run keeps to its end."""
 
 
@@ -130,6 +151,24 @@ def checkpoint_settings(run: Path) -> dict[str, Any] | None:
     except (ConfigError, KeyError):
         return None
     return dict(recorded["config"])
+
+
+def initial_params(run: Path, run_config: Config) -> Params | None:
+    """The parameters that a run without checkpoints begins with; None: random ones.
+
+    Raises:
+      ConfigError: there is no such network, or it is not of the run's board and shape.
+    """
+    if run_config.initial is None or vault.steps(run / "checkpoints"):
+        return None
+    player = checkpoint.load_player(checkpoint.resolve(run_config.initial, run.parent))
+    for part in ("board", "network"):
+        if differ := config.differences(getattr(player.config, part), getattr(run_config, part)):
+            key, (theirs, ours) = next(iter(differ.items()))
+            raise ConfigError(
+                f"initial: {run_config.initial} has {part}.{key} {theirs}, and this run {ours}"
+            )
+    return player.params
 
 
 def check_memory(run_config: Config) -> None:

@@ -106,9 +106,10 @@ def _matrices(params: Params) -> Params:
     return jax.tree_util.tree_map_with_path(matrix, params)
 
 
-def init(key: Array, board: Board, config: Config) -> LearnerState:
-    """A fresh learner."""
-    params = network.init(key, board, config.network)
+def init(key: Array, board: Board, config: Config, params: Params | None = None) -> LearnerState:
+    """A fresh learner, with random parameters if none are given."""
+    if params is None:
+        params = network.init(key, board, config.network)
     opt_state = optimizer(config.learner).init(params)
     copy = jax.tree.map(jnp.copy, params)  # a donated state must not hold one buffer twice
     return LearnerState(params, copy, opt_state, jnp.zeros((), jnp.int32))

@@ -140,7 +140,7 @@ def self_play_program(
         return compiled, jax.eval_shape(program, params, key)[0]
 
     engine = endings.Engine(board, 1 + config.selfplay.solver_rollouts)
-    games = Openings(SPLIT, PartitionSpec(None, AXIS), SPLIT)  # type: ignore[arg-type]
+    games = Openings(SPLIT, PartitionSpec(None, AXIS), SPLIT, SPLIT)  # type: ignore[arg-type]
 
     def opening(params: Params, key: Array) -> Openings:
         return selfplay.play(board, share, evaluator, params, own_key(key))
@@ -163,7 +163,8 @@ def self_play_program(
         openings = play_compiled(params, play_key)
         # Every process plays the endings of its own games.
         own = jax.random.fold_in(endings_key, jax.process_index())
-        exact = from_local(mesh, engine(local(openings.states.edges), own))
+        given = local(openings.rollouts)
+        exact = from_local(mesh, engine(local(openings.states.edges), own, given))
         return finish_compiled(openings, exact, finish_key)
 
     return self_play, jax.eval_shape(finish, openings, exact, key)[0]

@@ -96,11 +96,13 @@ class Openings(NamedTuple):
       states: where they stand, ``[B, ...]``.
       plies: how they got there, ``[E - horizon, B, ...]``.
       num_random: ``int32[B]``, random plies at the start of each.
+      rollouts: ``int32[B, N, horizon]``, how the network would play on, ``N`` times.
     """
 
     states: State
     plies: _Ply
     num_random: Int[Array, "B"]
+    rollouts: Int[Array, "B N k"]
 
 
 def play(board: Board, config: Config, evaluate: Evaluator, params: Params, key: Array) -> Openings:
@@ -127,9 +129,36 @@ def play(board: Board, config: Config, evaluate: Evaluator, params: Params, key:
         next_states = game.step_batch(board, states, action)
         return next_states, _Ply(states, output.action_weights, output.value)
 
-    keys = jax.random.split(key, num_plies)
-    states, plies = jax.lax.scan(play_ply, start, (jnp.arange(num_plies), keys))
-    return Openings(states, plies, num_random)
+    keys = jax.random.split(key, num_plies + 1)
+    states, plies = jax.lax.scan(play_ply, start, (jnp.arange(num_plies), keys[:-1]))
+    rollouts = _rollouts(board, config, evaluate, params, keys[-1], states)
+    return Openings(states, plies, num_random, rollouts)
+
+
+def _rollouts(
+    board: Board, config: Config, evaluate: Evaluator, params: Params, key: Array, states: State
+) -> Int[Array, "B N k"]:
+    """Play the network against itself, without search, from the solver's horizon to the end.
+
+    Each side draws its moves at a temperature of its own from U(0, 1): nearly always the
+    likeliest move, or as the policy says.
+    """
+    games, lines = len(states.to_play), config.selfplay.network_rollouts
+    if not lines:
+        return jnp.zeros((games, 0, config.solver_horizon), jnp.int32)
+    copies = jax.tree.map(lambda x: jnp.repeat(x, lines, axis=0), states)
+    heat_key, key = jax.random.split(key)
+    heat = jax.random.uniform(heat_key, (games * lines, 2), minval=0.01)
+
+    def play_ply(states: State, key: Array) -> tuple[State, Array]:
+        logits = evaluate(params, states).prior_logits
+        mine = jnp.take_along_axis(heat, states.to_play.astype(jnp.int32)[:, None], axis=1)
+        logits = jnp.where(game.legal_actions(states), logits / mine, -jnp.inf)
+        action = jax.random.categorical(key, logits).astype(jnp.int32)
+        return game.step_batch(board, states, action), action
+
+    _, actions = jax.lax.scan(play_ply, copies, jax.random.split(key, config.solver_horizon))
+    return actions.T.reshape(games, lines, config.solver_horizon)
 
 
 def _solved_plies(board: Board, states: State, endings: Endings) -> tuple[State, _Ply]:
@@ -239,7 +268,7 @@ def finish(
       endings: of the same games; None without a solver horizon.
       key: random key.
     """
-    states, plies, num_random = openings
+    states, plies, num_random, _ = openings
     if endings is not None:
         states, exact = _solved_plies(board, states, endings)
         plies = jax.tree.map(lambda *x: jnp.concatenate(x), plies, exact)
@@ -285,5 +314,7 @@ def self_play(
     horizon = config.solver_horizon
     exact = None
     if horizon:
-        exact = endings.from_table(board, openings.states.edges, endings_key, horizon, lines)
+        exact = endings.from_table(
+            board, openings.states.edges, endings_key, horizon, lines, openings.rollouts
+        )
     return finish(board, config, openings, exact, finish_key)

@@ -36,21 +36,32 @@ from azdab.checkpoint import TrainState
 from azdab.config import Config, ConfigError, shared
 from azdab.game import Board
 from azdab.gamebook import Gamebook
-from azdab.mesh import shardings
+from azdab.mesh import WHOLE, put, shardings
+from azdab.network import Params
 from azdab.phases import Phases
 from azdab.saving import Checkpoints
 
 
-def initial_state(board: Board, config: Config, mesh: Mesh) -> TrainState:
-    """The state of a run before its first iteration, on the devices."""
+def initial_state(
+    board: Board, config: Config, mesh: Mesh, params: Params | None = None
+) -> TrainState:
+    """The state of a run before its first iteration, on the devices.
+
+    Args:
+      board: the config's board.
+      config: the run's config.
+      mesh: the devices.
+      params: what the network begins with; None: random parameters.
+    """
     capacity = shared(config, mesh.size).replay.capacity
 
-    def make() -> TrainState:
+    def make(params: Params | None) -> TrainState:
         key = jax.random.fold_in(jax.random.key(config.seed), 0)
         empty = jax.vmap(lambda _: replay.init(board, capacity))(jnp.arange(mesh.size))
-        return checkpoint.fresh(learner.init(key, board, config), empty)
+        return checkpoint.fresh(learner.init(key, board, config, params), empty)
 
-    state: TrainState = jax.jit(make, out_shardings=shardings(mesh, checkpoint.PLACES))()
+    places = shardings(mesh, checkpoint.PLACES)
+    state: TrainState = jax.jit(make, out_shardings=places)(put(mesh, params, WHOLE))
     return state
 
 
@@ -195,7 +206,13 @@ def stop_requests(console: Console) -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def train(run: Path, config: Config, console: Console, save_games: bool = False) -> bool:
+def train(
+    run: Path,
+    config: Config,
+    console: Console,
+    save_games: bool = False,
+    initial: Params | None = None,
+) -> bool:
     """Run or continue training.
 
     Args:
@@ -203,6 +220,7 @@ def train(run: Path, config: Config, console: Console, save_games: bool = False)
       config: its config.
       console: where to report.
       save_games: whether to write all games of self-play and arena to ``games/``.
+      initial: parameters that a run without checkpoints begins with; None: random ones.
 
     Returns:
       Whether it finished; False if it was asked to stop. Either way everything up
@@ -222,7 +240,7 @@ def train(run: Path, config: Config, console: Console, save_games: bool = False)
         stop_requests(console) as stop,
     ):
         display.phase("compiling")
-        state = initial_state(board, config, devices)
+        state = initial_state(board, config, devices, initial)
         if checkpoints.latest is not None:
             state = checkpoints.restore(state)
         plan = phases.compile_phases(
@@ -340,9 +358,10 @@ def main(argv: list[str] | None = None) -> int:
             dry_run(run_config, console)
             return 0
         launch.check_memory(run_config)
+        initial = launch.initial_params(run, run_config)
         with launch.opened(run, run_config, options, console):
             launch.say(console, f"Run {run}: {run_config.description}")
-            finished = train(run, run_config, console, options.save_games)
+            finished = train(run, run_config, console, options.save_games, initial)
     except ConfigError as error:
         command.error(str(error))
     except OSError as error:

@@ -86,6 +86,29 @@ def test_moves_are_drawn_from_all_optimal_ones(teacher: Any) -> None:
 
 
 @both
+def test_lines_that_are_given_are_followed_and_labelled(teacher: Any) -> None:
+    edges = np.asarray(positions())
+    rng = np.random.default_rng(0)
+    order = rng.random((GAMES, 2, BOARD.num_edges)) + 2 * edges[:, None]
+    given = order.argsort(axis=-1)[..., :HORIZON].astype(np.int32)
+    key = jax.random.key(1)
+    if teacher is from_table:
+        found = endings.from_table(BOARD, positions(), key, HORIZON, LINES, jnp.asarray(given))
+    else:
+        found = endings.Engine(BOARD, LINES)(positions(), key, given)
+    np.testing.assert_array_equal(found.action[:, 1:3], given)
+    drawn = np.eye(BOARD.num_edges, dtype=bool)[given].cumsum(axis=2, dtype=int) > 0
+    np.testing.assert_array_equal(
+        found.edges[:, 1:3, 1:], (edges[:, None, None] | drawn)[:, :, :-1]
+    )
+    values = np.asarray(agents.exact_values(common.solved(BOARD), jnp.asarray(found.edges)))
+    np.testing.assert_array_equal(found.value, values.max(axis=-1))
+    # The others are as they would be without.
+    assert common.same_trees(found.action[:, 0], lines(teacher).action[:, 0])
+    assert common.same_trees(found.action[:, 3], lines(teacher).action[:, 3])
+
+
+@both
 def test_the_key_alone_decides(teacher: Any) -> None:
     again = teacher(jax.random.key(1))
     common.same_trees(lines(teacher), jax.tree.map(np.asarray, again))
@@ -104,13 +127,18 @@ def test_self_play_takes_endings_of_the_engine(horizon: int) -> None:
                 "max_opening_plies": 0,
                 "solver_horizon": horizon,
                 "solver_rollouts": 3,
+                "network_rollouts": 2,
             },
         }
     )
     key = jax.random.key(0)
     evaluator: search.Evaluator = common.uniform
     openings = selfplay.play(BOARD, settings, evaluator, {}, key)
-    exact = endings.Engine(BOARD, 4)(openings.states.edges, key)
+    exact = endings.Engine(BOARD, 4)(openings.states.edges, key, openings.rollouts)
+    np.testing.assert_array_equal(exact.action[:, 1:3], openings.rollouts)
+    moves = np.sort(np.asarray(openings.rollouts), axis=-1)
+    left = [np.flatnonzero(~row) for row in np.asarray(openings.states.edges)]
+    np.testing.assert_array_equal(moves, np.repeat(np.array(left)[:, None], 2, axis=1))
     blank = endings.blank(openings.states.edges, horizon, 4)
     assert [x.shape for x in exact] == [x.shape for x in blank]
     assert [x.dtype for x in exact] == [x.dtype for x in blank]
