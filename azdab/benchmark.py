@@ -109,6 +109,7 @@ def opponent_work(run_config: Config, sizes: Sizes, plies: int) -> Work:
 def measure_scaling(loads: Workloads, sizes: Sizes, console: Console) -> dict[str, Any]:
     """Time iterations over 16 times as many games, and simulations; fit lines and print them."""
     games, simulations = (max(1, size // RANGE[-1]) for size in sizes.iteration)
+    games = max(1, games // loads.mesh.size) * loads.mesh.size
     report: dict[str, Any] = {}
     grids = {
         "games": [(games * n, simulations) for n in RANGE],
@@ -236,6 +237,7 @@ def main(argv: list[str] | None = None) -> int:
         measure_endgames(Board(run_config.board.rows, run_config.board.cols), console)
         return 0
     device.apply_settings(run_config)
+    device.divide_cpu(run_config)
     return command.run(
         lambda: run(options, run_config, before, console),
         lambda: console.print("stopped; nothing was written"),

@@ -24,13 +24,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import orbax.checkpoint.experimental.v1 as ocp
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
-from azdab import __version__, config, network, presets, vault
-from azdab.config import Config, ConfigError, one_line
+from azdab import __version__, config, learner, network, presets, replay, vault
+from azdab.config import Config, ConfigError, one_line, shared
 from azdab.game import Board
 from azdab.learner import LearnerState
-from azdab.mesh import SPLIT, WHOLE, is_first, meet
+from azdab.mesh import SPLIT, WHOLE, is_first, meet, put, shardings
 from azdab.network import Params
 from azdab.replay import Replay
 
@@ -344,8 +345,28 @@ def export_player(player: Player, directory: Path, card: str) -> None:
     (written / "commit_success.txt").unlink(missing_ok=True)  # only says where it was written
 
 
-def fresh(learner: LearnerState, replay: Replay) -> TrainState:
-    """The state before the first iteration: the untrained network is the best so far."""
-    zero = jnp.zeros((), jnp.int32)
-    best = jax.tree.map(jnp.copy, learner.ema_params)
-    return TrainState(learner, best, replay, zero, zero, jnp.zeros(()))
+def initial_state(
+    board: Board, config: Config, mesh: Mesh, params: Params | None = None
+) -> TrainState:
+    """The state of a run before its first iteration, on the devices.
+
+    The network that nobody has trained yet is the best so far.
+
+    Args:
+      board: the config's board.
+      config: the run's config.
+      mesh: the devices.
+      params: what the network begins with; None: random parameters.
+    """
+    capacity = shared(config, mesh.size).replay.capacity
+
+    def make(params: Params | None) -> TrainState:
+        key = jax.random.fold_in(jax.random.key(config.seed), 0)
+        begun = learner.init(key, board, config, params)
+        empty = jax.vmap(lambda _: replay.init(board, capacity))(jnp.arange(mesh.size))
+        best = jax.tree.map(jnp.copy, begun.ema_params)
+        zero = jnp.zeros((), jnp.int32)
+        return TrainState(begun, best, empty, zero, zero, jnp.zeros(()))
+
+    state: TrainState = jax.jit(make, out_shardings=shardings(mesh, PLACES))(put(mesh, params))
+    return state

@@ -210,6 +210,8 @@ class DeviceConfig:
     """Most GPU memory the run may take, in GB; `null`: JAX's default share of the card."""
     preallocate: bool = True
     """Reserve that memory at the start; off grows on demand and fragments more."""
+    cpu_devices: int | None = Field(default=None, ge=1, le=1024)
+    """Devices made of the CPU; `null`: one of each core, as far as the work divides."""
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -304,6 +306,17 @@ def shared(config: Config, devices: int) -> Config:
             baseline_games=config.arena.baseline_games // devices,
         ),
     )
+
+
+def most_devices(config: Config, limit: int) -> int:
+    """The largest number of devices, at most ``limit``, that can share a run's work."""
+    for count in range(limit, 1, -1):
+        try:
+            shared(config, count)
+        except ConfigError:
+            continue
+        return count
+    return 1
 
 
 def to_dict(config: Config) -> dict[str, Any]:

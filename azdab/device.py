@@ -8,7 +8,7 @@ import jax
 import platformdirs
 import psutil
 
-from azdab.config import Config
+from azdab.config import Config, most_devices
 
 
 def apply_settings(config: Config, limit: int | None = None) -> None:
@@ -27,6 +27,29 @@ def apply_settings(config: Config, limit: int | None = None) -> None:
     if most and total and not fraction_names & os.environ.keys():
         fraction = min(most / total, 0.95)
         os.environ["XLA_CLIENT_MEM_FRACTION"] = f"{fraction:.3f}"
+
+
+def cores() -> int:
+    """Cores that this process may use, a core's two threads counted once."""
+    allowed = getattr(os, "sched_getaffinity", lambda process: range(os.cpu_count() or 1))(0)
+    return min(len(allowed), psutil.cpu_count(logical=False) or len(allowed))
+
+
+def divide_cpu(config: Config, *, alone: bool = True) -> None:
+    """Make JAX devices of the CPU's cores, before JAX first touches one.
+
+    Within a loop XLA runs most of a program on one core, whatever the batch. A number
+    the user has set already in ``XLA_FLAGS`` is left alone.
+
+    Args:
+      config: the run's.
+      alone: whether the run is this process's; several have one device each by default.
+    """
+    if "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
+        return
+    count = config.device.cpu_devices or (most_devices(config, cores()) if alone else 1)
+    settings: Any = jax.config
+    settings.update("jax_num_cpu_devices", count)
 
 
 def enable_cache() -> None:
@@ -61,12 +84,13 @@ def memory_bytes() -> int:
 def describe() -> str:
     """The device in words."""
     device, count = jax.devices()[0], jax.device_count()
-    name = f"{device.device_kind} ({device.platform})"
-    if device.platform == "cpu":
-        name = f"the CPU ({os.cpu_count()} cores)"
     number = f"{count} x " if count > 1 else ""
+    name = f"{number}{device.device_kind} ({device.platform})"
+    if device.platform == "cpu":
+        parts = f" as {count} devices" if count > 1 else ""
+        name = f"the CPU ({cores()} cores{parts})"
     processes = f" in {jax.process_count()} processes" if jax.process_count() > 1 else ""
-    return number + name + processes
+    return name + processes
 
 
 def metrics() -> dict[str, float]:

@@ -12,7 +12,6 @@ Two teachers say the same: a dense table on the device for up to
 the host's cores (:mod:`azdab.exact`).
 """
 
-import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -22,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int
 
-from azdab import game, solver
+from azdab import device, game, solver
 from azdab.game import Board
 
 
@@ -128,7 +127,7 @@ class Engine:
         self._board = board
         self.lines = lines
         self._local = threading.local()
-        self._threads = ThreadPoolExecutor(os.cpu_count())
+        self._threads = ThreadPoolExecutor(device.cores())
 
     def _play(self, edges: np.ndarray, seed: int, given: np.ndarray) -> tuple[np.ndarray, ...]:
         from azdab import exact  # only here is numba needed

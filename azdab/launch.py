@@ -246,6 +246,8 @@ def _prepare(run: Path, from_step: int | None, console: Console) -> None:
 def fitted(run_config: Config, limit: int, console: Console) -> Config:
     """The config with the largest batch of games that fits into so many bytes."""
     board = Board(run_config.board.rows, run_config.board.cols)
+    if jax.default_backend() == "cpu":  # whose devices share its memory
+        limit //= jax.local_device_count()
     with console.status("compiling small batches") as status:
         found = memory.largest_batch(
             board, run_config, mesh.make(), limit, lambda name: status.update(f"compiling {name}")

@@ -84,8 +84,9 @@ def summary(board: Board, config: Config, mesh: Mesh, plan: dict[str, Memory]) -
     highest = peak(plan, parts)
     phase = max(highest, key=lambda name: highest[name])
     shares = ", ".join(f"{name} {size / 1e6:,.1f}" for name, size in parts.items())
+    each = f" on each of {mesh.size} devices" if mesh.size > 1 else ""
     return (
-        f"Memory planned: {highest[phase] / 1e6:,.0f} MB at most, in {phase}; {shares} MB "
+        f"Memory planned{each}: {highest[phase] / 1e6:,.0f} MB at most, in {phase}; {shares} MB "
         "throughout."
     )
 

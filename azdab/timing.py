@@ -62,13 +62,6 @@ class Timed(NamedTuple):
         return self.units / self.median
 
 
-def compiled(function: Callable[..., Any], *arguments: Any) -> tuple[Callable[..., Any], float]:
-    """Compile a function for some arguments; returns it with the seconds that took."""
-    start = time.perf_counter()
-    program = jax.jit(function).lower(*arguments).compile()
-    return program, time.perf_counter() - start
-
-
 def in_turn(works: Sequence[Work], rounds: int, report: Callable[[], None]) -> Iterator[Timed]:
     """Run everything once untimed, then time it ``rounds`` times in turn.
 

@@ -24,45 +24,19 @@ from azdab import (
     diverged,
     exactness,
     launch,
-    learner,
     memory,
     mesh,
     metrics,
     phases,
     progress,
-    replay,
 )
 from azdab.checkpoint import TrainState
 from azdab.config import Config, ConfigError, shared
 from azdab.game import Board
 from azdab.gamebook import Gamebook
-from azdab.mesh import WHOLE, put, shardings
 from azdab.network import Params
 from azdab.phases import Phases
 from azdab.saving import Checkpoints
-
-
-def initial_state(
-    board: Board, config: Config, mesh: Mesh, params: Params | None = None
-) -> TrainState:
-    """The state of a run before its first iteration, on the devices.
-
-    Args:
-      board: the config's board.
-      config: the run's config.
-      mesh: the devices.
-      params: what the network begins with; None: random parameters.
-    """
-    capacity = shared(config, mesh.size).replay.capacity
-
-    def make(params: Params | None) -> TrainState:
-        key = jax.random.fold_in(jax.random.key(config.seed), 0)
-        empty = jax.vmap(lambda _: replay.init(board, capacity))(jnp.arange(mesh.size))
-        return checkpoint.fresh(learner.init(key, board, config, params), empty)
-
-    places = shardings(mesh, checkpoint.PLACES)
-    state: TrainState = jax.jit(make, out_shardings=places)(put(mesh, params, WHOLE))
-    return state
 
 
 def iterate(
@@ -240,7 +214,7 @@ def train(
         stop_requests(console) as stop,
     ):
         display.phase("compiling")
-        state = initial_state(board, config, devices, initial)
+        state = checkpoint.initial_state(board, config, devices, initial)
         if checkpoints.latest is not None:
             state = checkpoints.restore(state)
         plan = phases.compile_phases(
@@ -280,7 +254,7 @@ def dry_run(config: Config, console: Console) -> None:
     """Compile everything and print the memory it will need, without allocating any of it."""
     board = Board(config.board.rows, config.board.cols)
     devices = mesh.make()
-    state = jax.eval_shape(lambda: initial_state(board, config, devices))
+    state = jax.eval_shape(lambda: checkpoint.initial_state(board, config, devices))
     with console.status("compiling") as status:
         plan = phases.compile_phases(
             board,
@@ -349,6 +323,7 @@ def main(argv: list[str] | None = None) -> int:
         config.require_engine(run_config)
         limit = memory.parse(options.max_memory) if options.max_memory else None
         device.apply_settings(run_config, limit)
+        device.divide_cpu(run_config, alone=options.coordinator is None)
         device.enable_cache()
         shared(run_config, jax.device_count())  # refused here if they cannot share the work
         console.quiet = not mesh.is_first()

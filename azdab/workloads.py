@@ -1,7 +1,9 @@
-"""The work that the benchmark times: a config's inner loops as compiled calls."""
+"""The work that the benchmark times: a config's inner loops as compiled calls.
+
+All devices share it, as in training.
+"""
 
 import dataclasses
-import functools
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,12 +12,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from azdab import checkpoint, game, learner, mesh, phases, presets, replay, search
 from azdab import config as settings
-from azdab import game, learner, mesh, phases, presets, replay, search
 from azdab.config import Config
 from azdab.game import Board, State
+from azdab.mesh import SPLIT, WHOLE
 from azdab.search import Evaluator
-from azdab.timing import Timed, Work, compiled
+from azdab.timing import Timed, Work
 
 
 def random_states(board: Board, key: Array, count: int) -> State:
@@ -78,17 +81,27 @@ class Workloads:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.board = Board(config.board.rows, config.board.cols)
-        self.mesh = mesh.alone()  # what is measured is one device
+        self.mesh = mesh.make()
         self.key = jax.random.key(config.seed)
         self.evaluate = search.network_evaluator(self.board, config.network, config.search.utility)
-        self.learner = jax.jit(lambda key: learner.init(key, self.board, config))(self.key)
-        self.buffer = replay.stacked(replay.init(self.board, config.replay.capacity))
+        state = checkpoint.initial_state(self.board, config, self.mesh)
+        self.learner, self.buffer = state.learner, state.replay
         self._learn: tuple[Callable[..., Any], float] | None = None
 
     @property
     def params(self) -> Any:
         """The parameters of an untrained network."""
         return self.learner.params
+
+    def compile(
+        self, function: Callable[..., Any], inputs: Any, outputs: Any, *arguments: Any,
+        donate: Any = (),
+    ) -> tuple[Callable[..., Any], float]:  # fmt: skip
+        """Compile as :func:`phases.compiler` does; returns the program and its seconds."""
+        start = time.perf_counter()
+        compile = phases.compiler(self.mesh, lambda name: None, {})
+        program = compile("", function, inputs, outputs, *arguments, donate=donate)
+        return program, time.perf_counter() - start
 
     def learning(self) -> tuple[Callable[..., Any], float]:
         """A learning phase, which no size of self-play changes, and its seconds of compiling."""
@@ -97,37 +110,48 @@ class Workloads:
             def learn(state: Any, buffer: Any, key: Array) -> Any:
                 return learner.learn(state, buffer, self.board, self.config, self.mesh, key)
 
-            self._learn = compiled(learn, self.learner, self.buffer, self.key)
+            self._learn = self.compile(
+                learn, (WHOLE, SPLIT, WHOLE), WHOLE, self.learner, self.buffer, self.key
+            )
         return self._learn
 
     def environment(self, games: int) -> Work:
         """Random games: steps of the rules per second."""
-        run, seconds = compiled(functools.partial(random_games, self.board, games), self.key)
+
+        def play(key: Array) -> State:
+            return random_games(self.board, games // self.mesh.size, mesh.own_key(key))
+
+        program = mesh.divided(self.mesh, play, WHOLE, SPLIT)
+        run, seconds = self.compile(program, (WHOLE,), SPLIT, self.key)
         steps = games * self.board.num_edges
         return Work("environment", games, 0, lambda: run(self.key), steps, "steps", seconds)
 
     def searching(self, games: int, simulations: int) -> tuple[Work, Work]:
         """The bare network and the search on the same batch, as many evaluations of each."""
         config = dataclasses.replace(self.config.search, num_simulations=simulations)
-        states = jax.jit(random_states, static_argnums=(0, 2))(self.board, self.key, games)
+        made = jax.jit(random_states, static_argnums=(0, 2))(self.board, self.key, games)
+        states = mesh.put(self.mesh, made, SPLIT)
         count = simulations + 1
-        bare, bare_seconds = compiled(
-            functools.partial(bare_network, self.evaluate, count), self.params, states
-        )
-        look, look_seconds = compiled(
-            functools.partial(search.search, self.board, config, self.evaluate),
-            self.params,
-            self.key,
-            states,
-        )
 
-        def work(name: str, call: Callable[[], Any], seconds: float) -> Work:
-            return Work(name, games, simulations, call, games * count, "evaluations", seconds)
+        def evaluate(params: Any, states: State) -> Array:
+            return bare_network(self.evaluate, count, params, states)
 
-        return (
-            work("bare network", lambda: bare(self.params, states), bare_seconds),
-            work("search", lambda: look(self.params, self.key, states), look_seconds),
-        )
+        def look(params: Any, states: State) -> Any:
+            key = mesh.own_key(self.key)
+            return search.search(self.board, config, self.evaluate, params, key, states)
+
+        def work(name: str, function: Callable[..., Any]) -> Work:
+            places = (WHOLE, SPLIT)
+            program = mesh.divided(self.mesh, function, places, SPLIT)
+            run, seconds = self.compile(program, places, SPLIT, self.params, states)
+            units = games * count
+
+            def call() -> Any:
+                return run(self.params, states)
+
+            return Work(name, games, simulations, call, units, "evaluations", seconds)
+
+        return work("bare network", evaluate), work("search", look)
 
     def iteration(self, games: int, simulations: int) -> "Iteration":
         """Self-play, replay and learning, of at most as many games as the config's."""
@@ -148,7 +172,7 @@ class Iteration:
         def compile(
             name: str, function: Callable[..., Any], inputs: Any, outputs: Any, *arguments: Any
         ) -> Any:
-            program, seconds = compiled(function, *arguments)
+            program, seconds = work.compile(function, inputs, outputs, *arguments)
             part = name if name in self.compile_seconds else "self-play"
             self.compile_seconds[part] += seconds
             return program
@@ -156,9 +180,11 @@ class Iteration:
         self._play, examples = phases.self_play_program(
             work.board, config, work.mesh, work.params, compile
         )
-        start = time.perf_counter()
-        self._add = jax.jit(replay.add_own, donate_argnums=0).lower(work.buffer, examples).compile()
-        self.compile_seconds["replay"] += time.perf_counter() - start
+        places = (SPLIT, SPLIT)
+        add = mesh.divided(work.mesh, replay.add_own, places, SPLIT)
+        self._add, self.compile_seconds["replay"] = work.compile(
+            add, places, SPLIT, work.buffer, examples, donate=0
+        )
         self._learn, self.compile_seconds["learning"] = work.learning()
 
     def __call__(self) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import azdab
-from azdab import config, mesh, metrics, presets, train
+from azdab import checkpoint, config, mesh, metrics, presets
 from azdab.checkpoint import TrainState
 from azdab.game import Board
 from azdab.saving import Checkpoints
@@ -34,7 +34,7 @@ def saved(run: Path) -> TrainState:
     board = Board(run_config.board.rows, run_config.board.cols)
     devices = mesh.make()
     checkpoints = Checkpoints(run, run_config, devices)
-    return checkpoints.restore(train.initial_state(board, run_config, devices))
+    return checkpoints.restore(checkpoint.initial_state(board, run_config, devices))
 
 
 def leftovers(run: Path) -> list[str]:

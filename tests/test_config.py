@@ -24,7 +24,8 @@ from azdab.config import Config, ConfigError
         ),
         (
             {"xyzzy": 1},
-            "unknown key 'xyzzy'; there is description, iterations, seed, keep_checkpoints, initial",
+            "unknown key 'xyzzy'; "
+            "there is description, iterations, seed, keep_checkpoints, initial",
         ),
         ({"board": {"rows": 0}}, "board.rows: input should be greater than or equal to 1, got 0"),
         ({"board": {"rows": 11}}, "board.rows: input should be less than or equal to 10, got 11"),

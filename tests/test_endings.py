@@ -137,8 +137,8 @@ def test_self_play_takes_endings_of_the_engine(horizon: int) -> None:
     exact = endings.Engine(BOARD, 4)(openings.states.edges, key, openings.rollouts)
     np.testing.assert_array_equal(exact.action[:, 1:3], openings.rollouts)
     moves = np.sort(np.asarray(openings.rollouts), axis=-1)
-    left = [np.flatnonzero(~row) for row in np.asarray(openings.states.edges)]
-    np.testing.assert_array_equal(moves, np.repeat(np.array(left)[:, None], 2, axis=1))
+    open_edges = [np.flatnonzero(~row) for row in np.asarray(openings.states.edges)]
+    np.testing.assert_array_equal(moves, np.repeat(np.array(open_edges)[:, None], 2, axis=1))
     blank = endings.blank(openings.states.edges, horizon, 4)
     assert [x.shape for x in exact] == [x.shape for x in blank]
     assert [x.dtype for x in exact] == [x.dtype for x in blank]

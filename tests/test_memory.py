@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from azdab import config, game, learner, memory, mesh, phases, presets, train
+from azdab import checkpoint, config, game, learner, memory, mesh, phases, presets, train
 from azdab.config import Config, ConfigError
 from azdab.game import Board
 from tests import common
@@ -51,7 +51,7 @@ def test_the_bytes_of_the_trees_are_those_of_mctx(
 def test_what_is_resident_is_what_a_run_allocates() -> None:
     board, run = Board(2, 2), smoke()
     for devices in (mesh.alone(), mesh.make()):
-        state = train.initial_state(board, run, devices)
+        state = checkpoint.initial_state(board, run, devices)
         found = [x.addressable_shards[0].data.nbytes for x in jax.tree.leaves(state)]
         planned = sum(memory.resident(board, run, devices.size).values())
         assert planned == pytest.approx(sum(found), rel=0.01)

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jax.sharding import Mesh
 
-from azdab import config, learner, mesh, phases, presets, replay, selfplay, train
+from azdab import checkpoint, config, learner, mesh, phases, presets, replay, selfplay, train
 from azdab.config import Config, ConfigError
 from azdab.game import Board
 from azdab.mesh import SPLIT, WHOLE
@@ -74,7 +74,7 @@ def test_a_replay_divided_anew_holds_the_newest_examples_in_order(
 def test_devices_play_different_games_and_store_their_own() -> None:
     board, run, two = Board(2, 2), smoke(), devices(2)
     compile = phases.compiler(two, lambda name: None, {})
-    state = train.initial_state(board, run, two)
+    state = checkpoint.initial_state(board, run, two)
     play, _ = phases.self_play_program(board, run, two, state.learner.params, compile)
     examples, _ = play(state.learner.ema_params, jax.random.key(0))
     first, second = mesh.parts(examples.edges)
@@ -109,7 +109,7 @@ def test_two_devices_learn_from_the_whole_batch() -> None:
         patch.setattr(learner, "augment", no_symmetry)
         for count in (1, 2):
             where = devices(count)
-            state = train.initial_state(board, run, where)
+            state = checkpoint.initial_state(board, run, where)
             buffer = jax.jit(mesh.divided(where, replay.add_own, (SPLIT, WHOLE), SPLIT))(
                 state.replay, mesh.put(where, one)
             )
@@ -187,11 +187,11 @@ def logged(folder: Path) -> list[int]:
 
 
 def test_a_run_moves_between_numbers_of_devices_and_processes(tmp_path: Path) -> None:
-    assert "8 x the CPU" in finish(start(tmp_path, 8, *SETTINGS, "--iterations", "1"))
+    assert "as 8 devices" in finish(start(tmp_path, 8, *SETTINGS, "--iterations", "1"))
     assert logged(tmp_path) == [1]
     both = pair(tmp_path, "--resume", "--run", "many", "--iterations", "2", "--save-games")
     printed = [finish(process) for process in both]
-    assert "4 x the CPU" in printed[0]
+    assert "as 4 devices" in printed[0]
     assert "in 2 processes" in printed[0]
     assert "loss" not in printed[1]  # one process speaks
     assert logged(tmp_path) == [1, 2]
