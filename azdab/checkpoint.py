@@ -276,7 +276,11 @@ def resolve(name: str, runs: Path = Path("runs")) -> Path:
         return find(newest_run(runs, name), name)
     models = bundled()
     for path in (Path(name), runs / name):
-        if path.exists():
+        try:
+            found = path.exists()
+        except OSError:  # a name too long
+            found = False
+        if found:
             return find(path)
     if name in models:
         return find(models[name])

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import shutil
 import signal
 import subprocess
 import time
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from azdab import arena, checkpoint, config, launch, metrics, presets, train
+from azdab import arena, checkpoint, config, device, launch, metrics, presets, train
 from azdab.config import ConfigError
 from azdab.game import Board
 from tests import common
@@ -116,6 +117,7 @@ def test_where_there_is_no_checkpoint_that_is_said(tmp_path: Path) -> None:
         (["--search.utility", "win"], ["search.utility"]),
         (["--learner.optimizer", "sgd"], ["learner.optimizer"]),
         (["--seed", "1"], ["seed"]),
+        (["--initial", "3x3"], ["initial"]),
     ],
 )
 def test_what_cannot_change_is_refused_by_name(
@@ -164,6 +166,62 @@ def test_commands_without_sense_are_refused(
         capsys, *runs, "--config", "smoke", "--learner.batch_size", "0"
     )
     assert not list(tmp_path.iterdir())
+
+
+def test_a_run_can_begin_with_a_trained_network(whole: Path, runs: Path, tmp_path: Path) -> None:
+    trained = shutil.copytree(whole / "best", tmp_path / "trained")
+    (checkpoint_folder,) = (path for path in trained.iterdir() if path.is_dir())
+    name = ["--run", "second", "--runs", str(runs)]
+    still = ["--learner.learning_rate", "1e-30", "--learner.weight_decay", "0"]
+    argv = ["--config", "smoke", *name, *still, "--initial", str(trained), "--iterations", "1"]
+    assert train.main(argv) == 0
+    params = checkpoint.load_player(checkpoint_folder).params
+    assert common.same_trees(saved(runs / "second").learner.params, params)
+    shutil.rmtree(trained)  # which is not needed any more
+    assert train.main(["--resume", *name, "--iterations", "2"]) == 0
+    assert common.same_trees(saved(runs / "second").learner.params, params)
+
+
+@pytest.mark.parametrize(
+    ("initial", "message"),
+    [
+        ("3x3", "initial: 3x3 has board.rows 3, and this run 2"),
+        ("nobody", "no checkpoint 'nobody'"),
+        ("x" * 300, "no checkpoint 'xxx"),
+        ("", "no checkpoint in"),
+    ],
+)
+def test_a_network_that_cannot_be_begun_with_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], initial: str, message: str
+) -> None:
+    argv = ("--config", "smoke", "--runs", str(tmp_path), "--initial", initial)
+    assert message in refused(capsys, *argv)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_network_of_another_shape_is_refused(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ("--config", "smoke", "--runs", str(tmp_path), "--initial", str(whole))
+    error = refused(capsys, *argv, "--network.filters", "8")
+    assert "has network.filters 16, and this run 8" in error
+
+
+def test_the_cores_become_devices_as_far_as_the_work_divides(tmp_path: Path) -> None:
+    variables = {"XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"}
+    one = start(["azdab.train"], tmp_path, "--config", "smoke", "--dry-run", variables=variables)
+    printed = one.communicate(timeout=PATIENCE)[0]
+    expected = config.most_devices(config.from_dict(presets.read("smoke")), device.cores())
+    assert (f"as {expected} devices" in printed) == (expected > 1)
+    four = ["--device.cpu_devices", "4", "--run", "four", "--iterations", "1"]
+    process = start(["azdab.train"], tmp_path, "--config", "smoke", *four, variables=variables)
+    assert "as 4 devices" in process.communicate(timeout=PATIENCE)[0]
+    assert process.returncode == 0
+    three = ["--device.cpu_devices", "3", "--run", "three"]
+    process = start(["azdab.train"], tmp_path, "--config", "smoke", *three, variables=variables)
+    assert "must be a multiple of 3 on 3 devices" in process.communicate(timeout=PATIENCE)[0]
+    assert process.returncode == 2
+    assert not (tmp_path / "three").exists()
 
 
 def test_a_dry_run_prints_the_memory_of_each_phase_and_writes_nothing(
