@@ -172,7 +172,7 @@ def test_a_run_can_begin_with_a_trained_network(whole: Path, runs: Path, tmp_pat
     trained = shutil.copytree(whole / "best", tmp_path / "trained")
     (checkpoint_folder,) = (path for path in trained.iterdir() if path.is_dir())
     name = ["--run", "second", "--runs", str(runs)]
-    still = ["--learner.learning_rate", "1e-30", "--learner.weight_decay", "0"]
+    still = ["--learner.learning_rate", "1e-60", "--learner.weight_decay", "0"]
     argv = ["--config", "smoke", *name, *still, "--initial", str(trained), "--iterations", "1"]
     assert train.main(argv) == 0
     params = checkpoint.load_player(checkpoint_folder).params
@@ -188,7 +188,6 @@ def test_a_run_can_begin_with_a_trained_network(whole: Path, runs: Path, tmp_pat
         ("3x3", "initial: 3x3 has board.rows 3, and this run 2"),
         ("nobody", "no checkpoint 'nobody'"),
         ("x" * 300, "no checkpoint 'xxx"),
-        ("", "no checkpoint in"),
     ],
 )
 def test_a_network_that_cannot_be_begun_with_is_refused(
@@ -213,10 +212,6 @@ def test_the_cores_become_devices_as_far_as_the_work_divides(tmp_path: Path) -> 
     printed = one.communicate(timeout=PATIENCE)[0]
     expected = config.most_devices(config.from_dict(presets.read("smoke")), device.cores())
     assert (f"as {expected} devices" in printed) == (expected > 1)
-    four = ["--device.cpu_devices", "4", "--run", "four", "--iterations", "1"]
-    process = start(["azdab.train"], tmp_path, "--config", "smoke", *four, variables=variables)
-    assert "as 4 devices" in process.communicate(timeout=PATIENCE)[0]
-    assert process.returncode == 0
     three = ["--device.cpu_devices", "3", "--run", "three"]
     process = start(["azdab.train"], tmp_path, "--config", "smoke", *three, variables=variables)
     assert "must be a multiple of 3 on 3 devices" in process.communicate(timeout=PATIENCE)[0]
