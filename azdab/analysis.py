@@ -99,7 +99,9 @@ MACHINE = (
         "time per iteration", "seconds",
         {"time/self_play": "self-play", "time/learning": "learning", "time/arena": "arena"},
     ),
-    Panel("memory", "GB, peak", {"device/memory_peak_gb": "device"}),
+    Panel(
+        "memory", "GB", {"device/memory_gb": "after the iteration", "device/memory_peak_gb": "peak"}
+    ),
 )  # fmt: skip
 """What a run costs."""
 
