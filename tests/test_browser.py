@@ -272,6 +272,7 @@ def test_export_as_text_and_as_a_file(opened: Page, form: str) -> None:
     bring(page, exchange.dumps(Record(position), "text"))
     expect(drawn(page)).to_have_count(3)
     page.click("#export")
+    expect(page.locator("#export-dialog")).to_be_visible()
     page.locator(f"[name=format][value={form}]").check(force=True)
     shown = page.locator("#export-dialog textarea")
     starts = {"text": "azdab record", "ccgc": '"R"', "openspiel": "dots_and_boxes"}
