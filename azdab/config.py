@@ -308,17 +308,6 @@ def shared(config: Config, devices: int) -> Config:
     )
 
 
-def most_devices(config: Config, limit: int) -> int:
-    """The largest number of devices, at most ``limit``, that can share a run's work."""
-    for count in range(limit, 1, -1):
-        try:
-            shared(config, count)
-        except ConfigError:
-            continue
-        return count
-    return 1
-
-
 def to_dict(config: Config) -> dict[str, Any]:
     """The config as plain nested dictionaries, ready for YAML or JSON."""
     return dataclasses.asdict(config)

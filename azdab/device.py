@@ -8,7 +8,7 @@ import jax
 import platformdirs
 import psutil
 
-from azdab.config import Config, most_devices
+from azdab.config import Config, ConfigError, shared
 
 
 def apply_settings(config: Config, limit: int | None = None) -> None:
@@ -33,6 +33,17 @@ def cores() -> int:
     """Cores that this process may use, a core's two threads counted once."""
     allowed = getattr(os, "sched_getaffinity", lambda process: range(os.cpu_count() or 1))(0)
     return min(len(allowed), psutil.cpu_count(logical=False) or len(allowed))
+
+
+def most_devices(config: Config, limit: int) -> int:
+    """The largest number of devices, at most ``limit``, that can share a run's work."""
+    for count in range(limit, 1, -1):
+        try:
+            shared(config, count)
+        except ConfigError:
+            continue
+        return count
+    return 1
 
 
 def divide_cpu(config: Config, *, alone: bool = True) -> None:

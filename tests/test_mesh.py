@@ -15,7 +15,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jax.sharding import Mesh
 
-from azdab import checkpoint, config, learner, mesh, phases, presets, replay, selfplay, train
+from azdab import (
+    checkpoint,
+    config,
+    device,
+    learner,
+    mesh,
+    phases,
+    presets,
+    replay,
+    selfplay,
+    train,
+)
 from azdab.config import Config, ConfigError
 from azdab.game import Board
 from azdab.mesh import SPLIT, WHOLE
@@ -138,8 +149,8 @@ def test_what_cannot_be_divided_is_named(settings: dict[str, Any], key: str) -> 
 
 def test_the_shares_add_up() -> None:
     whole = smoke()
-    assert config.most_devices(whole, 1) == 1
-    assert config.most_devices(whole, 3) == 2
+    assert device.most_devices(whole, 1) == 1
+    assert device.most_devices(whole, 3) == 2
     half = config.shared(whole, 2)
     assert half.selfplay.parallel_games * 2 == whole.selfplay.parallel_games
     assert half.replay.capacity * 2 == whole.replay.capacity

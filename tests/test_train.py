@@ -210,7 +210,7 @@ def test_the_cores_become_devices_as_far_as_the_work_divides(tmp_path: Path) -> 
     variables = {"XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"}
     one = start(["azdab.train"], tmp_path, "--config", "smoke", "--dry-run", variables=variables)
     printed = one.communicate(timeout=PATIENCE)[0]
-    expected = config.most_devices(config.from_dict(presets.read("smoke")), device.cores())
+    expected = device.most_devices(config.from_dict(presets.read("smoke")), device.cores())
     assert (f"as {expected} devices" in printed) == (expected > 1)
     three = ["--device.cpu_devices", "3", "--run", "three"]
     process = start(["azdab.train"], tmp_path, "--config", "smoke", *three, variables=variables)
