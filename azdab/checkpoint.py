@@ -14,6 +14,7 @@ How a checkpoint is written so that a kill at any moment leaves the one before, 
 damage is noticed, is in :mod:`azdab.vault`; what else is in a run in :mod:`azdab.rundir`.
 """
 
+import json
 import logging
 import os
 import re
@@ -105,17 +106,21 @@ def metadata_of(
 def read_metadata(checkpoint: Path) -> dict[str, Any]:
     """What :func:`metadata_of` wrote.
 
+    JAX is not touched yet: how much memory it may take, on how many devices, stands here.
+
     Raises:
       ConfigError: the checkpoint is of another format.
       ValueError: there is none.
     """
-    metadata: dict[str, Any] = ocp.checkpointables_metadata(checkpoint).custom_metadata or {}
-    if "format" not in metadata:
-        raise ValueError("its metadata does not say what it is")
-    if metadata["format"] != FORMAT:
-        raise ConfigError(
-            f"{checkpoint} has format {metadata.get('format')}, this azdab reads {FORMAT}"
-        )
+    # Orbax's own reader asks JAX for its devices.
+    text = (checkpoint / "_CHECKPOINT_METADATA").read_bytes()
+    try:
+        metadata: dict[str, Any] = json.loads(text)["custom_metadata"]
+        written = metadata["format"]
+    except (ValueError, KeyError, TypeError):
+        raise ValueError("its metadata does not say what it is") from None
+    if written != FORMAT:
+        raise ConfigError(f"{checkpoint} has format {written}, this azdab reads {FORMAT}")
     return metadata
 
 

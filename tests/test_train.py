@@ -219,6 +219,18 @@ def test_the_cores_become_devices_as_far_as_the_work_divides(tmp_path: Path) -> 
     assert not (tmp_path / "three").exists()
 
 
+def test_a_run_on_two_devices_is_continued_on_two(tmp_path: Path) -> None:
+    # In a process as a user's: tests have their devices from XLA_FLAGS, before anything is read.
+    variables = {"XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"}
+    for argv in (["--config", "smoke", "--device.cpu_devices", "2"], ["--resume"]):
+        more = ["--run", "two", "--iterations", str(1 + ("--resume" in argv))]
+        process = start(["azdab.train"], tmp_path, *argv, *more, variables=variables)
+        printed = process.communicate(timeout=PATIENCE)[0]
+        assert process.returncode == 0, printed
+        assert "as 2 devices" in printed
+    assert iterations(tmp_path / "two") == [1, 2]
+
+
 def test_a_dry_run_prints_the_memory_of_each_phase_and_writes_nothing(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
