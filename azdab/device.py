@@ -1,5 +1,6 @@
 """The device: how much memory JAX may take of it, and what it is doing."""
 
+import contextlib
 import os
 import sys
 from typing import Any
@@ -46,21 +47,25 @@ def most_devices(config: Config, limit: int) -> int:
     return 1
 
 
-def divide_cpu(config: Config, *, alone: bool = True) -> None:
+def divide_cpu(config: Config | None = None, *, alone: bool = True) -> None:
     """Make JAX devices of the CPU's cores, before JAX first touches one.
 
     Within a loop XLA runs most of a program on one core, whatever the batch. A number
     the user has set already in ``XLA_FLAGS`` is left alone.
 
     Args:
-      config: the run's.
+      config: the run's; None where work of any size can be divided.
       alone: whether the run is this process's; several have one device each by default.
     """
     if "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
         return
-    count = config.device.cpu_devices or (most_devices(config, cores()) if alone else 1)
+    if config is None:
+        count = cores()
+    else:
+        count = config.device.cpu_devices or (most_devices(config, cores()) if alone else 1)
     settings: Any = jax.config
-    settings.update("jax_num_cpu_devices", count)
+    with contextlib.suppress(RuntimeError):  # JAX has its devices already, in a notebook say
+        settings.update("jax_num_cpu_devices", count)
 
 
 def enable_cache() -> None:

@@ -204,6 +204,7 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> None:
         check(options)
+        device.divide_cpu()
         device.enable_cache()
         path = None
         if options.checkpoint:

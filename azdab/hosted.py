@@ -13,10 +13,11 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
-from azdab import agents, baselines, batching, checkpoint, search, truth
+from azdab import agents, baselines, batching, checkpoint, mesh, search, truth
 from azdab.agents import Agent
 from azdab.config import ENGINE_DOTS, ConfigError
 from azdab.game import Board, State
+from azdab.mesh import AXIS, SPLIT, WHOLE
 from azdab.truth import Truth
 
 Act = Callable[[Array, State, np.ndarray], np.ndarray]
@@ -30,7 +31,7 @@ says otherwise.
 """
 
 CHUNK = 16
-"""Positions per call of a compiled agent: few enough that filling up wastes little."""
+"""Positions per call of a compiled agent, on each device; filling up should waste little."""
 
 
 def generator(key: Array) -> np.random.Generator:
@@ -49,24 +50,34 @@ def from_agent(
     chunk: int = CHUNK,
     report: Callable[[int], None] | None = None,
 ) -> Act:
-    """An agent of :mod:`azdab.agents`, compiled for ``chunk`` positions.
+    """An agent of :mod:`azdab.agents`, compiled for ``chunk`` positions on each device.
+
+    Its moves do not depend on the number of devices.
 
     Args:
       agent: the agent.
       params: its parameters.
-      chunk: positions per call.
+      chunk: positions per call of each device.
       report: told how many moves are made.
     """
-    compiled = jax.jit(agent)
+    devices = mesh.make()
+    params = mesh.put(devices, params)
+
+    def part(params: Any, key: Array, call: Array, states: State) -> Array:
+        number = call * devices.size + jax.lax.axis_index(AXIS)
+        return agent(params, jax.random.fold_in(key, number), states)
+
+    compiled = jax.jit(mesh.divided(devices, part, (WHOLE, WHOLE, WHOLE, SPLIT), SPLIT))
 
     def act(key: Array, states: State, history: np.ndarray) -> np.ndarray:
         del history
         calls = iter(range(len(states.to_play)))
 
         def once(states: State) -> Any:
-            return compiled(params, jax.random.fold_in(key, next(calls)), states)
+            return compiled(params, key, next(calls), states)
 
-        return batching.in_chunks(once, chunk, report)(states).astype(np.int32)
+        size = chunk * devices.size
+        return batching.in_chunks(once, size, report)(states).astype(np.int32)
 
     return act
 
@@ -126,7 +137,7 @@ def of_network(
     Args:
       trained: the network.
       simulations: per move.
-      chunk: positions per call of the network or search.
+      chunk: positions per call of the network or search on each device.
       report: told how many moves are made.
     """
     settings = trained.config.search

@@ -1,6 +1,7 @@
 """Several devices and processes do together what one does alone."""
 
 import json
+import os
 import socket
 import subprocess
 import time
@@ -175,8 +176,8 @@ def test_half_an_address_is_refused(argv: list[str], message: str, capsys: Any) 
 
 
 def start(folder: Path, virtual: int, *argv: str) -> "subprocess.Popen[str]":
-    flag = f"--xla_force_host_platform_device_count={virtual}"
-    variables = {"XLA_FLAGS": flag, "JAX_PLATFORMS": "cpu"}
+    flags = os.environ["XLA_FLAGS"].replace("count=2", f"count={virtual}")
+    variables = {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
     return runs.start(["azdab.train"], folder, *argv, variables=variables)
 
 

@@ -11,7 +11,18 @@ import pyspiel
 import pytest
 from hypothesis import given, settings
 
-from azdab import agents, baselines, checkpoint, config, hosted, matches, network, players, ratings
+from azdab import (
+    agents,
+    baselines,
+    checkpoint,
+    config,
+    hosted,
+    matches,
+    mesh,
+    network,
+    players,
+    ratings,
+)
 from azdab.baselines import ChainPlayer
 from azdab.config import Config, ConfigError
 from azdab.game import Board, State
@@ -375,3 +386,16 @@ def test_random_choices_are_among_the_choices() -> None:
     choices = np.eye(5, dtype=bool)
     picked = baselines.random_choices(np.random.default_rng(0), choices)
     assert picked.tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("spec", ["random", "search:simulations=2"])
+def test_moves_do_not_depend_on_the_number_of_devices(
+    spec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states, history = positions(3, 70, 9)
+    several = moves(spec, states, history)
+    assert len(jax.devices()) > 1
+    monkeypatch.setattr(mesh, "make", mesh.alone)
+    player.cache_clear()
+    assert moves(spec, states, history) == several
+    player.cache_clear()
