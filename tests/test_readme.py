@@ -107,6 +107,7 @@ def run(words: list[str], folder: Path) -> None:
     assert done.returncode == 0, (words, done.stdout)
 
 
+@pytest.mark.timeout(3600)  # twenty programs, each of which compiles
 def test_every_command_runs(tmp_path: Path) -> None:
     """In their order, in one directory: later ones use what earlier ones wrote."""
     typed = [words for words in COMMANDS["README.md"] if words[0] != INSTALLING]
