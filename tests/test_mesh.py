@@ -176,7 +176,8 @@ def test_half_an_address_is_refused(argv: list[str], message: str, capsys: Any) 
 
 
 def start(folder: Path, virtual: int, *argv: str) -> "subprocess.Popen[str]":
-    flags = os.environ["XLA_FLAGS"].replace("count=2", f"count={virtual}")
+    # Of a flag given twice the last counts.
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={virtual}"
     variables = {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
     return runs.start(["azdab.train"], folder, *argv, variables=variables)
 
