@@ -73,6 +73,34 @@ def greedy_agent(board: Board) -> Agent:
     return act
 
 
+def opening_agent(board: Board, greedy_share: float, games: int, key: Array) -> Agent:
+    """Who opens self-play games: in some the greedy player with errors, else a random one.
+
+    Greedy games differ in how often they err, from never to always. They lead to positions
+    with few gifts, which uniformly random moves seldom reach and opponents do.
+
+    Args:
+      board: the board.
+      greedy_share: share of greedy games; static.
+      games: how many games; the agent takes a batch of them.
+      key: decides which games are greedy, and how often they err.
+    """
+    anything, greedy = random_agent(board), greedy_agent(board)
+    if greedy_share == 0:
+        return anything
+    which_key, rate_key = jax.random.split(key)
+    is_greedy = jax.random.uniform(which_key, (games,)) < greedy_share
+    error_rate = jnp.where(is_greedy, jax.random.uniform(rate_key, (games,)), 1.0)
+
+    def act(params: Any, key: Array, states: State) -> Array:
+        err_key, random_key, greedy_key = jax.random.split(key, 3)
+        errs = jax.random.uniform(err_key, (games,)) < error_rate
+        error = anything(params, random_key, states)
+        return jnp.where(errs, error, greedy(params, greedy_key, states))
+
+    return act
+
+
 class SolvedBoard(NamedTuple):
     """The parameters of the perfect player: a whole board solved.
 

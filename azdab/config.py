@@ -116,7 +116,9 @@ class SelfPlayConfig:
     parallel_games: int = Field(default=512, ge=1, le=1_000_000)
     """Games played at once: the batch of the search. Must divide `games_per_iteration`."""
     max_opening_plies: int = Field(default=8, ge=0, le=1000)
-    """Each game starts with a random number of random plies, at most this many."""
+    """Each game starts with a random number of opening plies, at most this many and none exact."""
+    greedy_openings: float = Field(default=0.0, ge=0, le=1)
+    """Share of games whose opening plies are greedy with errors; the rest are random."""
     solver_horizon: int = Field(default=0, ge=0, le=36)
     """Positions with at most this many edges left are played and labelled exactly; 0: never.
     Up to 16 by a table on the device; beyond by the host's cores, which takes numba."""

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from azdab import endings, game
+from azdab import agents, endings, game
 from azdab.config import Config
 from azdab.endings import Endings
 from azdab.game import Board, State
@@ -109,23 +109,26 @@ def play(board: Board, config: Config, evaluate: Evaluator, params: Params, key:
     """Play ``parallel_games`` games with search up to the solver's horizon.
 
     Every position is searched, but the first few moves of each game, a random
-    number of them, are then replaced by random ones: the games spread over the
-    board, and the searches still teach.
+    number of them, are then replaced by those of :func:`azdab.agents.opening_agent`:
+    the games spread over the board, and the searches still teach.
     """
     games = config.selfplay.parallel_games
     num_plies = board.num_edges - config.solver_horizon
     key, opening_key = jax.random.split(key)
-    num_random = jax.random.randint(
-        opening_key, (games,), 0, min(config.selfplay.max_opening_plies, num_plies) + 1
+    opening = agents.opening_agent(
+        board, config.selfplay.greedy_openings, games, jax.random.fold_in(opening_key, 1)
     )
+    most = config.selfplay.max_opening_plies
+    num_random = jax.random.randint(opening_key, (games,), 0, most + 1)
+    num_random = jnp.minimum(num_random, num_plies)
     start = game.init_batch(board, games)
 
     def play_ply(states: State, inputs: tuple[Array, Array]) -> tuple[State, _Ply]:
         ply, key = inputs
         search_key, random_key = jax.random.split(key)
         output = search(board, config.search, evaluate, params, search_key, states)
-        random_action = game.random_actions(random_key, game.legal_actions(states))
-        action = jnp.where(ply < num_random, random_action, output.action)
+        opening_action = opening(None, random_key, states)
+        action = jnp.where(ply < num_random, opening_action, output.action)
         next_states = game.step_batch(board, states, action)
         return next_states, _Ply(states, output.action_weights, output.value)
 

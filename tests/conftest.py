@@ -36,6 +36,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+_LONG = ("test_readme", "test_mesh", "test_damage", "test_train", "test_diverged", "test_learner")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first: neither worker is left alone with one at the end."""
+    items.sort(key=lambda item: item.path.stem not in _LONG)
+
+
 def pytest_unconfigure() -> None:
     """Of pytest's processes, the first made the cache and removes it."""
     if _OWN_CACHE:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from azdab import selfplay
+from azdab import agents, game, selfplay
 from azdab.config import BoardConfig, Config, SearchConfig, SelfPlayConfig
 from azdab.game import Board
 from azdab.selfplay import Example, SelfPlayStats
@@ -227,3 +227,26 @@ def test_the_key_alone_decides_the_games() -> None:
     first, again = play(jax.random.key(5))[0], play(jax.random.key(5))[0]
     assert common.same_trees(first, again)
     assert not jnp.array_equal(first.edges, play(jax.random.key(6))[0].edges)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_greedy_openings_err_each_at_its_own_rate(share: float) -> None:
+    # One box of 2x2 has three edges: greedy closes it, a random move does so once in nine.
+    board, games = Board(2, 2), 20_000
+    three, last = np.split(board.box_edges()[0], [3])
+    start = game.init_batch(board, games)
+    states = start._replace(edges=start.edges.at[:, three].set(True))
+    opening = agents.opening_agent(board, share, games, jax.random.key(0))
+    closes = [opening(None, jax.random.key(i), states) == last[0] for i in (1, 2)]
+    one = 1 / 9
+    # A greedy game that errs at the rate u closes with probability 1 - u + u / 9.
+    rate = share * (1 + one) / 2 + (1 - share) * one
+    twice = share * (1 - one**3) / (3 * (1 - one)) + (1 - share) * one**2
+    assert np.mean(closes[0]) == pytest.approx(rate, abs=0.015)
+    assert np.mean(closes[0] & closes[1]) == pytest.approx(twice, abs=0.015)
+
+
+def test_openings_can_last_to_the_horizon() -> None:
+    setting = (Board(2, 2), 5, "margin", 1000)
+    valid = played(setting)[0].outcome_valid
+    assert ((~valid).sum(axis=0) == 7).mean() > 0.9
