@@ -29,7 +29,8 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
 from azdab import __version__, config, learner, network, presets, replay, vault
-from azdab.config import Config, ConfigError, one_line, shared
+from azdab.config import Config, ConfigError, one_line
+from azdab.device import shared
 from azdab.game import Board
 from azdab.learner import LearnerState
 from azdab.mesh import SPLIT, WHOLE, is_first, meet, put, shardings

@@ -270,46 +270,6 @@ class Config:
         return self.board.num_edges + rollouts
 
 
-def shared(config: Config, devices: int) -> Config:
-    """What one of several devices does of a run: its share of games, replay and batch.
-
-    Raises:
-      ConfigError: something cannot be divided, and is named.
-    """
-    wholes = {
-        "selfplay.parallel_games": (config.selfplay.parallel_games, 1),
-        "learner.batch_size": (config.learner.batch_size, 1),
-        "arena.num_games": (config.arena.num_games, 2),
-        "arena.baseline_games": (config.arena.baseline_games, 2),
-    }
-    for key, (whole, unit) in wholes.items():
-        if whole % (devices * unit):
-            raise ConfigError(
-                f"{key} must be a multiple of {devices * unit} on {devices} devices, got {whole}"
-            )
-    replace = dataclasses.replace
-    parallel = config.selfplay.parallel_games // devices
-    return replace(
-        config,
-        selfplay=replace(
-            config.selfplay,
-            parallel_games=parallel,
-            games_per_iteration=config.selfplay.games_per_iteration // devices,
-        ),
-        replay=replace(
-            config.replay,
-            capacity=config.replay.capacity // devices,
-            min_window=max(1, config.replay.min_window // devices),
-        ),
-        learner=replace(config.learner, batch_size=config.learner.batch_size // devices),
-        arena=replace(
-            config.arena,
-            num_games=config.arena.num_games // devices,
-            baseline_games=config.arena.baseline_games // devices,
-        ),
-    )
-
-
 def to_dict(config: Config) -> dict[str, Any]:
     """The config as plain nested dictionaries, ready for YAML or JSON."""
     return dataclasses.asdict(config)

@@ -1,6 +1,7 @@
-"""The device: how much memory JAX may take of it, and what it is doing."""
+"""The device: its share of a run, how much memory JAX may take of it, and what it is doing."""
 
 import contextlib
+import dataclasses
 import os
 import sys
 from typing import Any
@@ -9,7 +10,7 @@ import jax
 import platformdirs
 import psutil
 
-from azdab.config import Config, ConfigError, shared
+from azdab.config import Config, ConfigError
 
 
 def apply_settings(config: Config, limit: int | None = None) -> None:
@@ -34,6 +35,46 @@ def cores() -> int:
     """Cores that this process may use, a core's two threads counted once."""
     allowed = getattr(os, "sched_getaffinity", lambda process: range(os.cpu_count() or 1))(0)
     return min(len(allowed), psutil.cpu_count(logical=False) or len(allowed))
+
+
+def shared(config: Config, devices: int) -> Config:
+    """What one of several devices does of a run: its share of games, replay and batch.
+
+    Raises:
+      ConfigError: something cannot be divided, and is named.
+    """
+    wholes = {
+        "selfplay.parallel_games": (config.selfplay.parallel_games, 1),
+        "learner.batch_size": (config.learner.batch_size, 1),
+        "arena.num_games": (config.arena.num_games, 2),
+        "arena.baseline_games": (config.arena.baseline_games, 2),
+    }
+    for key, (whole, unit) in wholes.items():
+        if whole % (devices * unit):
+            raise ConfigError(
+                f"{key} must be a multiple of {devices * unit} on {devices} devices, got {whole}"
+            )
+    replace = dataclasses.replace
+    parallel = config.selfplay.parallel_games // devices
+    return replace(
+        config,
+        selfplay=replace(
+            config.selfplay,
+            parallel_games=parallel,
+            games_per_iteration=config.selfplay.games_per_iteration // devices,
+        ),
+        replay=replace(
+            config.replay,
+            capacity=config.replay.capacity // devices,
+            min_window=max(1, config.replay.min_window // devices),
+        ),
+        learner=replace(config.learner, batch_size=config.learner.batch_size // devices),
+        arena=replace(
+            config.arena,
+            num_games=config.arena.num_games // devices,
+            baseline_games=config.arena.baseline_games // devices,
+        ),
+    )
 
 
 def most_devices(config: Config, limit: int) -> int:

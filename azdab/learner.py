@@ -10,7 +10,8 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
 from azdab import network, replay, search, symmetry
-from azdab.config import Config, LearnerConfig, shared
+from azdab.config import Config, LearnerConfig
+from azdab.device import shared
 from azdab.game import Board
 from azdab.mesh import SPLIT, WHOLE, divided, own_key
 from azdab.network import Params

@@ -14,7 +14,8 @@ from jax.sharding import Mesh
 from rich.table import Table
 
 from azdab import game, learner, phases, replay
-from azdab.config import Config, ConfigError, shared
+from azdab.config import Config, ConfigError
+from azdab.device import shared
 from azdab.game import Board
 from azdab.phases import Memory
 

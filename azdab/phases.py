@@ -20,7 +20,8 @@ from jaxtyping import Array
 from azdab import agents, arena, endings, exactness, learner, replay, search, selfplay
 from azdab.agents import Agent, SolvedBoard
 from azdab.arena import Match
-from azdab.config import Config, shared
+from azdab.config import Config
+from azdab.device import shared
 from azdab.endings import Endings
 from azdab.game import Board
 from azdab.learner import LearnerState

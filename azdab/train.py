@@ -31,7 +31,8 @@ from azdab import (
     progress,
 )
 from azdab.checkpoint import TrainState
-from azdab.config import Config, ConfigError, shared
+from azdab.config import Config, ConfigError
+from azdab.device import shared
 from azdab.game import Board
 from azdab.gamebook import Gamebook
 from azdab.network import Params

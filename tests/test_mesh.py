@@ -145,18 +145,18 @@ def test_two_devices_learn_from_the_whole_batch() -> None:
 def test_what_cannot_be_divided_is_named(settings: dict[str, Any], key: str) -> None:
     run = config.from_dict(presets.merge(presets.read("smoke"), settings))
     with pytest.raises(ConfigError, match=f"{key} must be a multiple of"):
-        config.shared(run, 2)
+        device.shared(run, 2)
 
 
 def test_the_shares_add_up() -> None:
     whole = smoke()
     assert device.most_devices(whole, 1) == 1
     assert device.most_devices(whole, 3) == 2
-    half = config.shared(whole, 2)
+    half = device.shared(whole, 2)
     assert half.selfplay.parallel_games * 2 == whole.selfplay.parallel_games
     assert half.replay.capacity * 2 == whole.replay.capacity
     assert half.learner.batch_size * 2 == whole.learner.batch_size
-    assert config.shared(whole, 1) == whole
+    assert device.shared(whole, 1) == whole
 
 
 @pytest.mark.parametrize(
