@@ -8,15 +8,19 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from azdab import cli, device, exchange, progress, record, review, review_page, structure
-from azdab.config import ConfigError
-from azdab.drawing import PLAYER_LETTERS
-from azdab.engine import DEFAULT_LEVEL, LEVELS, Engine
-from azdab.position import move_name, parse_board
-from azdab.review import Review
+from azdab.common import cli, progress
+from azdab.common.errors import UserError
+from azdab.devices import device
+from azdab.engine import review, review_page
+from azdab.engine.engine import DEFAULT_LEVEL, LEVELS, Engine
+from azdab.engine.review import Review
+from azdab.game import exchange, record, structure
+from azdab.game.board import parse_board
+from azdab.game.drawing import PLAYER_LETTERS
+from azdab.game.position import move_name
 
 
-def table(judged: Review) -> Table:
+def review_table(judged: Review) -> Table:
     """The game move by move; margins are the first player's."""
     shown = Table(box=None, pad_edge=False)
     columns = ["", "", "move", "mark", "lost", "best", "margin of A", "scores", "chains", "control"]
@@ -44,7 +48,7 @@ def table(judged: Review) -> Table:
     return shown
 
 
-def parser() -> cli.Parser:
+def _parser() -> cli.Parser:
     """The command line."""
     made = cli.Parser(
         settings=False,
@@ -70,22 +74,22 @@ def parser() -> cli.Parser:
     return made
 
 
-def analyze(options: Any, console: Console) -> None:
+def _analyze(options: Any, console: Console) -> None:
     """Judge what the options name, print it and write the files asked for.
 
     Raises:
-      ConfigError: the record or an option cannot be used.
+      UserError: the record or an option cannot be used.
     """
     outputs = {name: getattr(options, name) for name in ("html", "json", "text")}
     for name, path in outputs.items():
         if path and not Path(path).absolute().parent.is_dir():
-            raise ConfigError(f"--{name}: there is no directory {Path(path).parent}")
+            raise UserError(f"--{name}: there is no directory {Path(path).parent}")
     if options.time_per_move is not None and not 0 < options.time_per_move <= 3600:
-        raise ConfigError(f"--time-per-move must be 0 to 3600 seconds, got {options.time_per_move}")
+        raise UserError(f"--time-per-move must be 0 to 3600 seconds, got {options.time_per_move}")
     board = parse_board(options.board) if options.board else None
-    games = exchange.load(Path(options.file), board)
+    games = exchange.load_games(Path(options.file), board)
     if not 1 <= options.game <= len(games):
-        raise ConfigError(f"{options.file} has games 1 to {len(games)}, not {options.game}")
+        raise UserError(f"{options.file} has games 1 to {len(games)}, not {options.game}")
     game = games[options.game - 1]
     with console.status("loading the engine"):
         engine = Engine.load(
@@ -95,24 +99,24 @@ def analyze(options: Any, console: Console) -> None:
             seconds=options.time_per_move,
         )
     if engine.board != game.board:
-        raise ConfigError(f"{options.checkpoint} plays on {engine.board}, not on {game.board}")
+        raise UserError(f"{options.checkpoint} plays on {engine.board}, not on {game.board}")
     with progress.bar(console, "positions", transient=True) as shown:
         bar = shown.add_task("", total=len(game.position.moves) + 1)
-        judged = review.review(game, engine, lambda: shown.advance(bar))
+        judged = review.review_game(game, engine, lambda: shown.advance(bar))
     if options.html:
         record.write_text(Path(options.html), review_page.page(judged))
     if options.json:
-        text = json.dumps(review.to_dict(judged), ensure_ascii=False, indent=2)
+        text = json.dumps(review.review_values(judged), ensure_ascii=False, indent=2)
         record.write_text(Path(options.json), text + "\n")
     if options.text:
-        record.write_text(Path(options.text), record.dumps(review.annotated(judged)))
+        record.write_text(Path(options.text), record.record_text(review.annotated(judged)))
     console.print(
         f"{game.first or 'A'} against {game.second or 'B'} on {game.board}, {game.result}. "
         f"Judged by {engine.name}; ~ is an estimate, the rest exact.",
         markup=False,
         highlight=False,
     )
-    console.print(table(judged))
+    console.print(review_table(judged))
     lost = ", ".join(f"{PLAYER_LETTERS[p]} {judged.boxes_lost(p):.1f}" for p in (0, 1))
     console.print(f"Boxes lost: {lost}.", highlight=False)
 
@@ -120,10 +124,10 @@ def analyze(options: Any, console: Console) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     console = Console()
-    command = parser()
+    command = _parser()
     options, _ = command.parse(argv)
     device.enable_cache()
-    return command.run(lambda: analyze(options, console), lambda: console.print("Stopped."))
+    return command.run(lambda: _analyze(options, console), lambda: console.print("Stopped."))
 
 
 if __name__ == "__main__":

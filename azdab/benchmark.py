@@ -23,16 +23,20 @@ from rich.console import Console
 from rich.progress import Progress, track
 from rich.table import Table
 
-from azdab import agents, arena, cli, config, device, presets, rivals, speed, timing
-from azdab.config import Config, ConfigError
-from azdab.game import Board
-from azdab.timing import Timed, Work
-from azdab.workloads import Workloads
+from azdab.bench import openspiel, speed_report, timing
+from azdab.bench.timing import Timed, Work
+from azdab.bench.workloads import Workloads
+from azdab.common import cli, presets
+from azdab.common.config import Config, config_from_dict, require_engine, require_numba
+from azdab.common.errors import UserError
+from azdab.devices import device
+from azdab.game.board import Board
+from azdab.learning import agents, arena
 
-QUICK = 64, 16, 10
+QUICK_SIZES = 64, 16, 10
 """Most games, simulations and learner steps of ``--quick``."""
 
-FULL = (256, 1024), (32, 128)
+FULL_SIZES = (256, 1024), (32, 128)
 """Games and simulations of ``--full``, beside the config's."""
 
 RANGE = (1, 2, 4, 8, 16)
@@ -52,20 +56,20 @@ class Sizes:
         games, simulations = run_config.selfplay.parallel_games, run_config.search.num_simulations
         self.rounds = options.rounds or (3 if options.quick else 5)
         if options.quick:
-            games, simulations = min(games, QUICK[0]), min(simulations, QUICK[1])
+            games, simulations = min(games, QUICK_SIZES[0]), min(simulations, QUICK_SIZES[1])
         self.iteration = games, simulations
-        more = [(g, s) for g in FULL[0] for s in FULL[1]] if options.full else []
+        more = [(g, s) for g in FULL_SIZES[0] for s in FULL_SIZES[1]] if options.full else []
         self.searches = list(dict.fromkeys([self.iteration, *more]))
 
 
 def shortened(run_config: Config) -> Config:
     """The config with few learner steps."""
-    steps = min(run_config.learner.steps_per_iteration, QUICK[2])
+    steps = min(run_config.learner.steps_per_iteration, QUICK_SIZES[2])
     learner = dataclasses.replace(run_config.learner, steps_per_iteration=steps)
     return dataclasses.replace(run_config, learner=learner)
 
 
-def measure(loads: Workloads, sizes: Sizes, rival: Any, console: Console) -> list[Timed]:
+def time_everything(loads: Workloads, sizes: Sizes, rival: Any, console: Console) -> list[Timed]:
     """Time everything in turn."""
     works: list[Work] = []
     with console.status("compiling") as status:
@@ -94,7 +98,7 @@ def opponent_work(run_config: Config, sizes: Sizes, plies: int) -> Work:
     """One of OpenSpiel's actors: one game, spread over the rounds."""
     simulations = sizes.iteration[1]
     search = dataclasses.replace(run_config.search, num_simulations=simulations)
-    actor = rivals.OpenSpielActor(dataclasses.replace(run_config, search=search))
+    actor = openspiel.OpenSpielActor(dataclasses.replace(run_config, search=search))
     warm: list[bool] = []
 
     def play() -> None:
@@ -122,7 +126,7 @@ def measure_scaling(loads: Workloads, sizes: Sizes, console: Console) -> dict[st
         found = run_in_turn(works, min(sizes.rounds, 3), console)
         counts = [getattr(timed, what) for timed in found]
         seconds = [timed.median for timed in found]
-        fit = timing.line(counts, seconds)
+        fit = timing.fit_line(counts, seconds)
         report[what] = {"sizes": grid, "seconds": seconds, **fit._asdict()}
         pairs = ", ".join(f"{n}: {s:.2f} s" for n, s in zip(counts, seconds, strict=True))
         console.print(
@@ -135,11 +139,11 @@ def measure_scaling(loads: Workloads, sizes: Sizes, console: Console) -> dict[st
 
 def endgame_times(board: Board, positions: np.ndarray) -> list[float]:
     """Seconds to solve each of the positions ``bool[N, E]``, from nothing and on one core."""
-    from azdab import exact  # only here is numba needed
+    from azdab.exact.solver import Solver  # only here is numba needed
 
     seconds = []
     for edges in positions:
-        solver = exact.Solver(board)
+        solver = Solver(board)
         solver.value(np.ones(board.num_edges, bool))  # loads the compiled code
         start = time.perf_counter()
         solver.value(edges)
@@ -156,7 +160,7 @@ def measure_endgames(board: Board, console: Console) -> None:
     # From nearer the empty board a search takes minutes.
     usable = {left: count for left, count in counts.items() if left <= 2 * board.num_edges // 3}
     greedy = agents.greedy_agent(board)
-    play = functools.partial(arena.play_match, board, (greedy, greedy), (None, None))
+    play = functools.partial(arena.play_games, board, (greedy, greedy), (None, None))
     games = jax.jit(play, static_argnums=(1, 2))(jax.random.key(0), max(counts.values()), 0)
     edges = np.asarray(games.states.edges)
     for left, count in track(list(usable.items()), "solving", console=console, transient=True):
@@ -175,7 +179,7 @@ def profile(loads: Workloads, sizes: Sizes, directory: str, console: Console) ->
     console.print(f"profile of self-play in {directory}: tensorboard --logdir {directory}")
 
 
-def options_parser() -> cli.Parser:
+def _parser() -> cli.Parser:
     """The command line."""
     command = cli.Parser(
         prog="python -m azdab.benchmark",
@@ -187,12 +191,12 @@ def options_parser() -> cli.Parser:
     size.add_argument(
         "--quick",
         action="store_true",
-        help=f"at most {QUICK[0]} games, {QUICK[1]} simulations and {QUICK[2]} learner steps",
+        help="at most {} games, {} simulations and {} learner steps".format(*QUICK_SIZES),
     )
     size.add_argument(
         "--full",
         action="store_true",
-        help=f"search also at {FULL[0]} games x {FULL[1]} simulations; with --scaling",
+        help=f"search also at {FULL_SIZES[0]} games x {FULL_SIZES[1]} simulations; with --scaling",
     )
     command.add_argument("--rounds", metavar="N", type=int, help="timed repetitions: 5; quick: 3")
     command.add_argument(
@@ -214,23 +218,25 @@ def options_parser() -> cli.Parser:
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
-    command = options_parser()
+    command = _parser()
     options, settings = command.parse(argv)
     before = None
     try:
         if options.rounds is not None and options.rounds < 1:
-            raise ConfigError(f"--rounds must be at least 1, got {options.rounds}")
-        run_config = config.from_dict(presets.merge(presets.read(options.config), settings))
-        config.require_engine(run_config)
+            raise UserError(f"--rounds must be at least 1, got {options.rounds}")
+        run_config = config_from_dict(
+            presets.merge(presets.read_settings(options.config), settings)
+        )
+        require_engine(run_config)
         if options.endgames:
-            config.require_numba("--endgames")
+            require_numba("--endgames")
         if options.opponent is not None:
-            rivals.require(options.opponent)
+            openspiel.require(options.opponent)
         if options.compare:
-            before = speed.read_report(options.compare)
+            before = speed_report.read_report(options.compare)
         if options.json:
-            speed.check_writable(options.json)
-    except ConfigError as error:
+            speed_report.check_writable(options.json)
+    except UserError as error:
         command.error(str(error))
     console = Console()
     if options.endgames:
@@ -239,12 +245,12 @@ def main(argv: list[str] | None = None) -> int:
     device.apply_settings(run_config)
     device.divide_cpu(run_config)
     return command.run(
-        lambda: run(options, run_config, before, console),
+        lambda: _run(options, run_config, before, console),
         lambda: console.print("stopped; nothing was written"),
     )
 
 
-def run(
+def _run(
     options: argparse.Namespace, run_config: Config, before: dict[Any, float] | None, out: Console
 ) -> None:
     """Measure and print what the options ask for."""
@@ -256,9 +262,9 @@ def run(
     if options.opponent is not None:
         plies = -(-loads.board.num_edges // sizes.rounds)
         rival = opponent_work(run_config, sizes, plies)
-    found = measure(loads, sizes, rival, out)
-    speed.show(found, before, f"{loads.board} board, {device.describe()}", out)
-    moves = speed.moves_per_second(found)
+    found = time_everything(loads, sizes, rival, out)
+    speed_report.show(found, before, f"{loads.board} board, {device.describe_device()}", out)
+    moves = speed_report.moves_per_second(found)
     more: dict[str, Any] = {"moves_per_second": moves}
     out.print(f"self-play: {moves:,.0f} searched moves/s", highlight=False)
     if rival is not None:
@@ -269,13 +275,13 @@ def run(
             "times as many",
             highlight=False,
         )
-    out.print(speed.memory(), highlight=False)
+    out.print(speed_report.peak_memory_line(), highlight=False)
     if options.scaling or options.full:
         more["scaling"] = measure_scaling(loads, sizes, out)
     if options.profile:
         profile(loads, sizes, options.profile, out)
     if options.json:
-        report = speed.as_json(found, run_config, more)
+        report = speed_report.as_json(found, run_config, more)
         Path(options.json).write_text(json.dumps(report, indent=1), encoding="utf-8")
 
 

@@ -16,17 +16,23 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from azdab import __version__, checkpoint, cli, device, measure, progress, report, tournament, truth
-from azdab.checkpoint import Player
-from azdab.config import ConfigError
-from azdab.game import Board
-from azdab.measure import Form, Watch
-from azdab.truth import Truth
+from azdab import __version__
+from azdab.common import cli, progress
+from azdab.common.errors import UserError
+from azdab.common.limits import TABLE_EDGES
+from azdab.devices import device
+from azdab.exact import oracle
+from azdab.exact.oracle import Oracle
+from azdab.game.board import Board
+from azdab.measure import evaluation, report, tournament
+from azdab.measure.evaluation import Form, Watch
+from azdab.runs import checkpoint
+from azdab.runs.checkpoint import TrainedNetwork
 
-QUICK = (0, 16, 64)
+QUICK_SIMULATIONS = (0, 16, 64)
 """Simulations per move in the quick form."""
 
-FULL = (0, 1, 8, 32, 64, 128, 256, 512)
+FULL_SIMULATIONS = (0, 1, 8, 32, 64, 128, 256, 512)
 """Simulations per move in the full form."""
 
 
@@ -56,9 +62,9 @@ def watching(console: Console, evaluations: int) -> Iterator[Watch]:
 
 def form(board: Board, options: Any) -> Form:
     """How much to measure: the form's numbers, unless the options say otherwise."""
-    whole = board.num_edges <= truth.TABLE_EDGES
+    whole = board.num_edges <= TABLE_EDGES
     games, count = (1000 if whole else 400, 2000) if options.full else (1000 if whole else 100, 500)
-    simulations = options.simulations or (FULL if options.full else QUICK)
+    simulations = options.simulations or (FULL_SIMULATIONS if options.full else QUICK_SIMULATIONS)
     return Form(
         simulations=tuple(sorted(set(simulations))),
         positions=options.positions or count,
@@ -69,14 +75,16 @@ def form(board: Board, options: Any) -> Form:
     )
 
 
-def opponent(known: Truth) -> str:
+def opponent(known: Oracle) -> str:
     """The strongest opponent at hand, in words."""
     if known.max_edges >= known.board.num_edges:
         return "the perfect player"
     return f"greedy, perfect with at most {known.max_edges} edges left"
 
 
-def to_json(path: Path, player: Player, known: Truth, size: Form, result: measure.Report) -> str:
+def to_json(
+    path: Path, player: TrainedNetwork, known: Oracle, size: Form, result: evaluation.Report
+) -> str:
     """The figures with everything needed to get them again."""
     values = {
         "azdab": __version__,
@@ -84,7 +92,7 @@ def to_json(path: Path, player: Player, known: Truth, size: Form, result: measur
         "iteration": player.iteration,
         "board": [player.board.rows, player.board.cols],
         "utility": player.config.search.utility,
-        "device": device.describe(),
+        "device": device.describe_device(),
         "truth": {"source": known.source, "max_edges": known.max_edges},
         "opponent": opponent(known),
         "form": size,
@@ -93,7 +101,7 @@ def to_json(path: Path, player: Player, known: Truth, size: Form, result: measur
     return json.dumps(report.plain(values), indent=2) + "\n"
 
 
-def evaluate(path: Path, options: Any, console: Console) -> None:
+def _evaluate(path: Path, options: Any, console: Console) -> None:
     """Measure the network in a checkpoint, print the figures and write what is asked for.
 
     Args:
@@ -102,32 +110,32 @@ def evaluate(path: Path, options: Any, console: Console) -> None:
       console: where to print.
 
     Raises:
-      ConfigError: the checkpoint or an option cannot be used.
+      UserError: the checkpoint or an option cannot be used.
     """
     start = time.perf_counter()
-    player = checkpoint.load_player(path)
+    player = checkpoint.load_network(path)
     size = form(player.board, options)
     with console.status("solving"):
-        known = truth.of(player.board, options.max_edges)
+        known = oracle.best_oracle(player.board, options.max_edges)
     console.print(
-        f"{path}: {player.board}, iteration {player.iteration}, on {device.describe()}.\n"
+        f"{path}: {player.board}, iteration {player.iteration}, on {device.describe_device()}.\n"
         f"Exact with at most {known.max_edges} of {player.board.num_edges} edges left.",
         highlight=False,
         soft_wrap=True,
     )
-    with watching(console, measure.evaluations(player.board, size)) as watch:
-        result = measure.measure(player, known, size, watch)
+    with watching(console, evaluation.evaluations(player.board, size)) as watch:
+        result = evaluation.measure_network(player, known, size, watch)
     for table in report.tables(result, opponent(known)):
         console.print(table)
     if options.json:
         text = to_json(path, player, known, size, result)
         Path(options.json).write_text(text, encoding="utf-8")
     if options.plot:
-        report.plot(result, Path(options.plot))
+        report.plot_report(result, Path(options.plot))
     console.print(f"Took {time.perf_counter() - start:.0f} s.", highlight=False)
 
 
-def parser() -> cli.Parser:
+def _parser() -> cli.Parser:
     """The command line."""
     made = cli.Parser(
         settings=False,
@@ -170,28 +178,28 @@ def parser() -> cli.Parser:
     return made
 
 
-def check(options: Any) -> None:
+def _check(options: Any) -> None:
     """Refuse numbers that make no sense, and files that cannot be written.
 
     Raises:
-      ConfigError: says which option, and why.
+      UserError: says which option, and why.
     """
     least = {"positions": 1, "games": 2, "opening_plies": 0, "max_edges": 2, "seed": 0}
     for name, low in least.items():
         value = getattr(options, name)
         if value is not None and value < low:
             option = name.replace("_", "-")
-            raise ConfigError(f"--{option} must be at least {low}, got {value}")
+            raise UserError(f"--{option} must be at least {low}, got {value}")
     if options.games and options.games % 2:
-        raise ConfigError(f"--games must be even, got {options.games}")
+        raise UserError(f"--games must be even, got {options.games}")
     if options.simulations and min(options.simulations) < 0:
-        raise ConfigError(f"--simulations must not be negative, got {min(options.simulations)}")
+        raise UserError(f"--simulations must not be negative, got {min(options.simulations)}")
     for name in ("json", "plot"):
         path = getattr(options, name)
         if path and not Path(path).absolute().parent.is_dir():
-            raise ConfigError(f"--{name}: there is no directory {Path(path).parent}")
+            raise UserError(f"--{name}: there is no directory {Path(path).parent}")
         if path and Path(path).is_dir():
-            raise ConfigError(f"--{name}: {path} is a directory")
+            raise UserError(f"--{name}: {path} is a directory")
     if options.plot:
         report.load_pyplot()
 
@@ -199,11 +207,11 @@ def check(options: Any) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     console = Console()
-    command = parser()
+    command = _parser()
     options, _ = command.parse(argv)
 
     def work() -> None:
-        check(options)
+        _check(options)
         device.divide_cpu()
         device.enable_cache()
         path = None
@@ -212,7 +220,7 @@ def main(argv: list[str] | None = None) -> int:
         if options.match or options.tournament:
             tournament.run_from_options(options, path, console)
         elif path:
-            evaluate(path, options, console)
+            _evaluate(path, options, console)
         else:
             command.error("say which checkpoint to measure, or add --match or --tournament")
 

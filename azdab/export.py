@@ -20,21 +20,18 @@ import jax.numpy as jnp
 from jax import export as jax_export
 from rich.console import Console
 
-from azdab import (
-    __version__,
-    checkpoint,
-    cli,
-    device,
-    evaluate,
-    measure,
-    network,
-    report,
-    search,
-    truth,
-)
-from azdab.checkpoint import Player
-from azdab.config import ConfigError
-from azdab.measure import Form
+from azdab import __version__, evaluate
+from azdab.common import cli
+from azdab.common.errors import UserError
+from azdab.common.limits import ENDGAME_EDGES
+from azdab.devices import device
+from azdab.exact import oracle
+from azdab.measure import evaluation, report
+from azdab.measure.evaluation import Form
+from azdab.network import model
+from azdab.runs import checkpoint
+from azdab.runs.checkpoint import TrainedNetwork
+from azdab.search import tree_search
 
 PLATFORMS = ("cpu", "cuda")
 """What the exported program runs on."""
@@ -58,7 +55,7 @@ learning steps of {batch} positions. `config.yaml` is the whole recipe. Licence:
 
 From Python, with azdab:
 
-    from azdab.engine import Engine
+    from azdab.engine.engine import Engine
     engine = Engine.load("DIR")
 
 Without azdab, only with JAX and flatbuffers: `python example.py`. The arguments of
@@ -90,7 +87,7 @@ print(f"expected margin: {{float(expected_margin[0]):+.2f}} boxes")
 '''
 
 
-def program(player: Player) -> bytes:
+def program(player: TrainedNetwork) -> bytes:
     """The network as serialized StableHLO with its parameters inside, for any batch size.
 
     It maps ``bool[B, E]`` drawn edges and ``int32[B]`` score margins of the movers to
@@ -100,13 +97,13 @@ def program(player: Player) -> bytes:
     board, settings = player.board, player.config.network
 
     def evaluate(edges: jax.Array, margin: jax.Array) -> tuple[jax.Array, ...]:
-        shown = search.shown_margin(margin, player.config.search.utility)
-        output = network.apply(board, settings, player.params, edges, shown)
+        shown = tree_search.shown_margin(margin, player.config.search.utility)
+        output = model.apply(board, settings, player.params, edges, shown)
         logits = jnp.where(edges, jnp.finfo(jnp.float32).min, output.prior_logits)
         return (
             jax.nn.log_softmax(logits),
             jax.nn.softmax(output.margin_logits),
-            network.expected_margin(board, output.margin_logits),
+            model.expected_margin(board, output.margin_logits),
             jax.nn.sigmoid(output.ownership_logits),
         )
 
@@ -118,14 +115,14 @@ def program(player: Player) -> bytes:
     return bytes(jax_export.export(jax.jit(evaluate), platforms=PLATFORMS)(*shapes).serialize())
 
 
-def measured(player: Player, form: Form, console: Console) -> dict[str, Any]:
+def measured(player: TrainedNetwork, form: Form, console: Console) -> dict[str, Any]:
     """How strong it is, in numbers, with the machine they were measured on."""
-    known = truth.of(player.board, truth.ENDGAME_EDGES - 4)
-    with evaluate.watching(console, measure.evaluations(player.board, form)) as watch:
-        found = measure.measure(player, known, form, watch)
+    known = oracle.best_oracle(player.board, ENDGAME_EDGES - 4)
+    with evaluate.watching(console, evaluation.evaluations(player.board, form)) as watch:
+        found = evaluation.measure_network(player, known, form, watch)
     values: dict[str, Any] = report.plain(
         {
-            "device": device.describe(),
+            "device": device.describe_device(),
             "opponent": evaluate.opponent(known),
             "exact_edges": known.max_edges,
             "opening_plies": form.opening_plies,
@@ -171,7 +168,9 @@ def strength_text(figures: dict[str, Any] | None) -> str:
     return "\n".join(lines)
 
 
-def card(player: Player, name: str, licence: str, figures: dict[str, Any] | None) -> dict[str, Any]:
+def card(
+    player: TrainedNetwork, name: str, licence: str, figures: dict[str, Any] | None
+) -> dict[str, Any]:
     """Everything worth knowing about a network, ready for JSON."""
     settings = player.config
     return {
@@ -189,7 +188,7 @@ def card(player: Player, name: str, licence: str, figures: dict[str, Any] | None
     }
 
 
-def card_text(player: Player, values: dict[str, Any]) -> str:
+def card_text(player: TrainedNetwork, values: dict[str, Any]) -> str:
     """The card for people, in Markdown."""
     board, settings = player.board, player.config
     shown = "which it uses" if settings.search.utility == "win" else "which it ignores"
@@ -214,18 +213,18 @@ def card_text(player: Player, values: dict[str, Any]) -> str:
     )
 
 
-def write(player: Player, directory: Path, values: dict[str, Any]) -> None:
+def write_export(player: TrainedNetwork, directory: Path, values: dict[str, Any]) -> None:
     """Write everything; the directory appears when it is complete.
 
     Raises:
-      ConfigError: it exists, or cannot be written.
+      UserError: it exists, or cannot be written.
     """
     if directory.exists():
-        raise ConfigError(f"{directory} exists: choose another, or remove it first")
+        raise UserError(f"{directory} exists: choose another, or remove it first")
     unfinished = directory.with_name(f"{directory.name}.unfinished")
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
-        checkpoint.export_player(player, unfinished, card_text(player, values))
+        checkpoint.export_network(player, unfinished, card_text(player, values))
         text = json.dumps(values, indent=2) + "\n"
         (unfinished / "card.json").write_text(text, encoding="utf-8")
         (unfinished / ARTIFACT).write_bytes(program(player))
@@ -233,10 +232,10 @@ def write(player: Player, directory: Path, values: dict[str, Any]) -> None:
         (unfinished / "example.py").write_text(example, encoding="utf-8")
         unfinished.rename(directory)
     except OSError as error:
-        raise ConfigError(f"cannot write {directory}: {error.strerror or error}") from None
+        raise UserError(f"cannot write {directory}: {error.strerror or error}") from None
 
 
-def parser() -> cli.Parser:
+def _parser() -> cli.Parser:
     """The command line."""
     made = cli.Parser(
         settings=False,
@@ -262,24 +261,24 @@ def parser() -> cli.Parser:
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     console = Console()
-    command = parser()
+    command = _parser()
     options, _ = command.parse(argv)
 
     def work() -> None:
         directory = Path(options.to)
         if options.games < 0 or options.games % 2:
-            raise ConfigError(f"--games must be even, got {options.games}")
+            raise UserError(f"--games must be even, got {options.games}")
         if directory.exists():
-            raise ConfigError(f"{directory} exists: choose another, or remove it first")
+            raise UserError(f"{directory} exists: choose another, or remove it first")
         path = checkpoint.resolve(options.checkpoint, Path(options.runs))
-        player = checkpoint.load_player(path)
+        player = checkpoint.load_network(path)
         figures = None
         if options.games:
             form = Form((0, 64), 5 * options.games, options.games, 2, seed=0, chunk=64)
             figures = measured(player, form, console)
         with console.status("writing"):
             values = card(player, options.name or directory.name, options.licence, figures)
-            write(player, directory, values)
+            write_export(player, directory, values)
         console.print(f"Exported iteration {player.iteration} of {path} to {directory}.")
 
     return command.run(work, lambda: console.print("Stopped; nothing is written."))

@@ -7,34 +7,28 @@ from typing import Any
 
 from rich.console import Console
 
-from azdab import (
-    checkpoint,
-    cli,
-    device,
-    exchange,
-    matches,
-    players,
-    progress,
-    protocol,
-    record,
-    terminal,
-    tournament,
-)
-from azdab.config import ConfigError
-from azdab.engine import DEFAULT_LEVEL, LEVELS, MAX_SIMULATIONS, Engine
-from azdab.game import Board
-from azdab.matches import Match
-from azdab.position import Position, parse_board
-from azdab.record import Record
+from azdab.common import cli, progress
+from azdab.common.errors import UserError
+from azdab.devices import device
+from azdab.engine.engine import DEFAULT_LEVEL, LEVELS, MAX_SIMULATIONS, Engine
+from azdab.game import exchange, record
+from azdab.game.board import Board, parse_board
+from azdab.game.position import Position
+from azdab.game.record import Record
+from azdab.measure import tournament
+from azdab.players import matches, registry
+from azdab.players.matches import Match
+from azdab.runs import checkpoint
+from azdab.terminal import prompt, protocol
 
 BOARD = Board(5, 5)
 """The board where nothing else is asked for."""
 
-GAMES = {"ai": 1, "dual-ai": 40}
+GAMES_OF_MODE = {"ai": 1, "dual-ai": 40}
 """Games of each mode unless the options say otherwise."""
 
 
-def parser() -> cli.Parser:
+def _parser() -> cli.Parser:
     """The command line."""
     made = cli.Parser(
         settings=False,
@@ -47,7 +41,11 @@ def parser() -> cli.Parser:
     add("--mode", choices=("human", "ai", "dual-ai"), default="human",
         help="you against azdab; azdab against itself; two players against each other")  # fmt: skip
     add("--web", action="store_true", help="play in the browser (extra: web)")
-    add("--protocol", action="store_true", help="talk to another program, see azdab/protocol.py")
+    add(
+        "--protocol",
+        action="store_true",
+        help="talk to another program, see azdab/terminal/protocol.py",
+    )
     add("--replay", metavar="FILE", help="step through recorded games")
     add("--board", metavar="RxC", help="the board in boxes; default: the network's, or 5x5")
     add("--level", metavar="LEVEL", help=f"{', '.join(LEVELS)}; default: {DEFAULT_LEVEL}")
@@ -72,14 +70,14 @@ def parser() -> cli.Parser:
     return made
 
 
-def check(options: Any) -> None:
+def _check(options: Any) -> None:
     """Refuse options that make no sense, alone or together.
 
     Raises:
-      ConfigError: says which, and why.
+      UserError: says which, and why.
     """
     if sum((options.web, options.protocol, bool(options.replay), options.mode != "human")) > 1:
-        raise ConfigError("choose one of --web, --protocol, --replay and --mode")
+        raise UserError("choose one of --web, --protocol, --replay and --mode")
     bounds = {
         "simulations": (0, MAX_SIMULATIONS),
         "simulations2": (0, MAX_SIMULATIONS),
@@ -92,18 +90,18 @@ def check(options: Any) -> None:
         value = getattr(options, name)
         if value is not None and not low <= value <= high:
             option = name.replace("_", "-")
-            raise ConfigError(f"--{option} must be {low} to {high}, got {value}")
+            raise UserError(f"--{option} must be {low} to {high}, got {value}")
     seconds = options.time_per_move
     if seconds is not None and not 0 < seconds <= 3600:
-        raise ConfigError(f"--time-per-move must be 0 to 3600 seconds, got {seconds}")
+        raise UserError(f"--time-per-move must be 0 to 3600 seconds, got {seconds}")
     if options.level is not None and options.level not in LEVELS:
-        raise ConfigError(f"--level must be {', '.join(LEVELS)}; got '{options.level}'")
+        raise UserError(f"--level must be {', '.join(LEVELS)}; got '{options.level}'")
     if options.mode != "dual-ai" and (options.checkpoint2 or options.simulations2 is not None):
-        raise ConfigError("--checkpoint2 and --simulations2 need --mode dual-ai")
+        raise UserError("--checkpoint2 and --simulations2 need --mode dual-ai")
     if options.mode == "dual-ai" and not (options.checkpoint and options.checkpoint2):
-        raise ConfigError("--mode dual-ai needs --checkpoint and --checkpoint2: who plays whom?")
+        raise UserError("--mode dual-ai needs --checkpoint and --checkpoint2: who plays whom?")
     if options.save_games and not Path(options.save_games).absolute().parent.is_dir():
-        raise ConfigError(f"--save-games: no directory {Path(options.save_games).parent}")
+        raise UserError(f"--save-games: no directory {Path(options.save_games).parent}")
 
 
 def engine_loader(options: Any) -> Callable[[Board, str | None], Engine]:
@@ -116,7 +114,7 @@ def engine_loader(options: Any) -> Callable[[Board, str | None], Engine]:
             chosen = chosen._replace(simulations=options.simulations)
         where: Board | str = board
         if options.checkpoint:
-            found = checkpoint.load_player(
+            found = checkpoint.load_network(
                 checkpoint.resolve(options.checkpoint, Path(options.runs))
             )
             if found.board == board:
@@ -133,39 +131,39 @@ def engine_loader(options: Any) -> Callable[[Board, str | None], Engine]:
     return load
 
 
-def chosen_board(options: Any) -> Board:
+def _chosen_board(options: Any) -> Board:
     """The board asked for, else the network's, else 5x5.
 
     Raises:
-      ConfigError: the network plays on another one.
+      UserError: the network plays on another one.
     """
     asked = parse_board(options.board) if options.board else None
     if not options.checkpoint:
         return asked or BOARD
     path = checkpoint.resolve(options.checkpoint, Path(options.runs))
-    trained = checkpoint.load_player(path).board
+    trained = checkpoint.load_network(path).board
     if asked and asked != trained:
-        raise ConfigError(f"{options.checkpoint} plays on {trained}, not on {asked}")
+        raise UserError(f"{options.checkpoint} plays on {trained}, not on {asked}")
     return trained
 
 
 def play_human(options: Any, console: Console) -> None:
     """A person against the engine, in the terminal."""
-    board, load = chosen_board(options), engine_loader(options)
+    board, load = _chosen_board(options), engine_loader(options)
     with console.status("loading the engine"):
         engine = load(board, None)
     console.print(
-        f"You are {terminal.player_tag(1 if options.ai_first else 0)}, "
-        f"{engine.name} is {terminal.player_tag(0 if options.ai_first else 1)}. "
+        f"You are {prompt.player_tag(1 if options.ai_first else 0)}, "
+        f"{engine.name} is {prompt.player_tag(0 if options.ai_first else 1)}. "
         "Draw an edge with its number, 'h ROW COL' or 'v ROW COL'; 'help' shows the rest.",
         highlight=False,
     )
     if engine.player is None:
         console.print(
             f"No network comes for {board}: azdab plays by alpha-beta search. "
-            f"There is one for {', '.join(checkpoint.bundled())}."
+            f"There is one for {', '.join(checkpoint.bundled_networks())}."
         )
-    game = terminal.Game(console, engine, 0 if options.ai_first else 1, load, Position(board))
+    game = prompt.GamePrompt(console, engine, 0 if options.ai_first else 1, load, Position(board))
     try:
         game.cmdloop()
     finally:
@@ -175,12 +173,12 @@ def play_human(options: Any, console: Console) -> None:
 
 def save(options: Any, games: list[Record]) -> None:
     """Add games to the file asked for."""
-    record.write_text(Path(options.save_games), record.dumps_all(games), append=True)
+    record.write_text(Path(options.save_games), record.records_text(games), append=True)
 
 
 def watch(options: Any, console: Console) -> None:
     """One game of the engine against itself, board by board."""
-    board = chosen_board(options)
+    board = _chosen_board(options)
     with console.status("loading the engine"):
         engine = engine_loader(options)(board, None)
     opening = matches.random_openings(board, 1, options.opening_plies or 0, options.seed)[0]
@@ -188,16 +186,16 @@ def watch(options: Any, console: Console) -> None:
     while not here.is_over:
         here = here.play(engine.choose(here))
         console.print(here.text(numbers=False), highlight=False)
-    console.print(terminal.result_line(here), highlight=False)
+    console.print(prompt.result_line(here), highlight=False)
     if options.save_games:
         save(options, [Record(here, first=engine.name, second=engine.name)])
 
 
 def contestant(options: Any, name: str, simulations: int | None) -> str:
     """The specification of a player of dual-ai: a player's own, or an engine's with a network."""
-    if name.partition(":")[0] in players.PLAYERS or name.startswith("chains-"):
+    if name.partition(":")[0] in registry.PLAYERS or name.startswith("chains-"):
         if simulations is not None:
-            raise ConfigError(f"--simulations are of networks; write '{name}:simulations=N'")
+            raise UserError(f"--simulations are of networks; write '{name}:simulations=N'")
         return name
     path = checkpoint.resolve(name, Path(options.runs))
     level = LEVELS[options.level or DEFAULT_LEVEL]
@@ -208,26 +206,26 @@ def contestant(options: Any, name: str, simulations: int | None) -> str:
     return f"{kind}:checkpoint={path},simulations={count}"
 
 
-def play_match(options: Any, console: Console) -> None:
+def watch_match(options: Any, console: Console) -> None:
     """Many games between two players, sides swapped, with a table of results."""
-    games = options.num_games or GAMES[options.mode]
+    games = options.num_games or GAMES_OF_MODE[options.mode]
     if games % 2:
-        raise ConfigError(f"--num-games must be even, so that sides can be swapped; got {games}")
+        raise UserError(f"--num-games must be even, so that sides can be swapped; got {games}")
     if options.time_per_move is not None:
-        raise ConfigError("--time-per-move is not kept in matches: use --simulations")
-    first = options.checkpoint or str(chosen_board(options))
+        raise UserError("--time-per-move is not kept in matches: use --simulations")
+    first = options.checkpoint or str(_chosen_board(options))
     second = options.checkpoint2 if options.mode == "dual-ai" else first
     simulations = options.simulations2 if options.mode == "dual-ai" else options.simulations
     specs = [
         contestant(options, first, options.simulations),
         contestant(options, second, simulations),
     ]
-    board = tournament.chosen_board(options.board, specs, None)
+    board = tournament.board_of_match(options.board, specs, None)
     plies = 2 if options.opening_plies is None else options.opening_plies
     if plies >= board.num_edges:
-        raise ConfigError(f"--opening-plies must be less than the {board.num_edges} edges")
+        raise UserError(f"--opening-plies must be less than the {board.num_edges} edges")
     with console.status("loading the players"):
-        acts = [players.make(spec, board) for spec in specs]
+        acts = [registry.make_player(spec, board) for spec in specs]
     named = [first, second] if first != second else [f"{first} (1)", f"{second} (2)"]
     pair = tuple(p._replace(name=name) for p, name in zip(acts, named, strict=True))
     with progress.bar(console, "games", transient=True) as shown:
@@ -256,44 +254,44 @@ def records(board: Board, played: Match) -> list[Record]:
 def open_page(options: Any, console: Console) -> None:
     """Serve the page until Ctrl-C."""
     try:
-        from azdab import web
+        from azdab.web import app
     except ImportError:
-        raise ConfigError("the page needs: pip install 'azdab[web]'") from None
-    web.serve(
+        raise UserError("the page needs: pip install 'azdab[web]'") from None
+    app.serve(
         options.host, options.port, console,
-        engine_loader(options), chosen_board(options), options.level or DEFAULT_LEVEL,
+        engine_loader(options), _chosen_board(options), options.level or DEFAULT_LEVEL,
         open_browser=not options.no_browser,
     )  # fmt: skip
 
 
-def run(options: Any, console: Console) -> None:
+def _run(options: Any, console: Console) -> None:
     """Do what the options ask for."""
     if options.replay:
         board = parse_board(options.board) if options.board else None
-        terminal.Replay(console, exchange.load(Path(options.replay), board)).cmdloop()
+        prompt.ReplayPrompt(console, exchange.load_games(Path(options.replay), board)).cmdloop()
     elif options.web:
         open_page(options, console)
     elif options.protocol:
-        talk = protocol.Protocol(engine_loader(options), chosen_board(options), options.level)
+        talk = protocol.Protocol(engine_loader(options), _chosen_board(options), options.level)
         protocol.converse(talk, protocol.lines(sys.stdin.buffer), sys.stdout)
     elif options.mode == "human":
         play_human(options, console)
     elif options.mode == "ai" and (options.num_games or 1) == 1:
         watch(options, console)
     else:
-        play_match(options, console)
+        watch_match(options, console)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     console = Console()
-    command = parser()
+    command = _parser()
     options, _ = command.parse(argv)
 
     def work() -> None:
-        check(options)
+        _check(options)
         device.enable_cache()
-        run(options, console)
+        _run(options, console)
 
     return command.run(work, lambda: console.print("\nStopped."))
 

@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from azdab import agents, game
-from azdab.agents import SolvedBoard
-from azdab.game import Board, State
-from azdab.search import Evaluation
+from azdab.exact import dense_table
+from azdab.exact.dense_table import SolvedBoard
+from azdab.game import rules
+from azdab.game.board import Board
+from azdab.game.rules import State
+from azdab.search.tree_search import Evaluation
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -115,10 +117,10 @@ def indices(mask: Any) -> list[int]:
 def _replay(board: Board) -> Any:
     def scan(actions: jax.Array) -> State:
         def body(state: State, action: jax.Array) -> tuple[State, State]:
-            after = game.step(board, state, action)
+            after = rules.step(board, state, action)
             return after, after
 
-        start = game.init(board)
+        start = rules.init_state(board)
         _, rest = jax.lax.scan(body, start, actions)
         return jax.tree.map(lambda x, xs: jnp.concatenate([x[None], xs]), start, rest)
 
@@ -160,7 +162,7 @@ def each(states: State) -> Iterator[tuple[frozenset[int], int, int]]:
 @functools.cache
 def solved(board: Board) -> SolvedBoard:
     """The solved board, once per session."""
-    return agents.solve_board(board)
+    return dense_table.solve_board(board)
 
 
 def uniform(params: Any, states: State) -> Evaluation:

@@ -7,7 +7,8 @@ process can kill this one in the middle of it. Nothing in azdab knows of it.
 import os
 import sys
 
-from azdab import progress, train
+from azdab import train
+from azdab.common import progress
 
 
 def main(descriptor: int, argv: list[str]) -> int:

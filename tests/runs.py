@@ -9,30 +9,33 @@ from pathlib import Path
 from typing import Any
 
 import azdab
-from azdab import checkpoint, config, mesh, metrics, presets
-from azdab.checkpoint import TrainState
-from azdab.game import Board
-from azdab.saving import Checkpoints
+from azdab.common import presets
+from azdab.common.config import config_from_dict
+from azdab.devices import mesh
+from azdab.game.board import Board
+from azdab.runs import checkpoint, metrics
+from azdab.runs.checkpoint import TrainState
+from azdab.runs.retention import Checkpoints
 
 CHANGING = ("time/", "speed/", "device/")
 """Metrics that depend on the machine and the hour."""
 
 
 def iterations(run: Path) -> list[int]:
-    return [line["iteration"] for line in metrics.read(run / "metrics.jsonl")]
+    return [line["iteration"] for line in metrics.read_metrics(run / "metrics.jsonl")]
 
 
 def lasting(run: Path) -> list[dict[str, Any]]:
     """The metrics that must not depend on the machine or the hour."""
-    lines = metrics.read(run / "metrics.jsonl")
+    lines = metrics.read_metrics(run / "metrics.jsonl")
     return [{k: v for k, v in line.items() if not k.startswith(CHANGING)} for line in lines]
 
 
 def saved(run: Path) -> TrainState:
     """The newest intact checkpoint."""
-    run_config = config.from_dict(presets.read(str(run / "config.yaml")))
+    run_config = config_from_dict(presets.read_settings(str(run / "config.yaml")))
     board = Board(run_config.board.rows, run_config.board.cols)
-    devices = mesh.make()
+    devices = mesh.all_devices()
     checkpoints = Checkpoints(run, run_config, devices)
     return checkpoints.restore(checkpoint.initial_state(board, run_config, devices))
 

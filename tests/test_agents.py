@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from azdab import agents, game
-from azdab.agents import Agent
-from azdab.game import Board, State
+from azdab.exact import dense_table
+from azdab.game import rules
+from azdab.game.board import Board
+from azdab.game.rules import State
+from azdab.learning import agents
+from azdab.learning.agents import Agent
 from tests import common
 
 BOARD = Board(2, 3)
@@ -74,7 +77,7 @@ def test_greedy_closes_a_box_if_it_can_else_gives_away_as_few_as_possible(seed: 
 
 
 def test_greedy_breaks_ties_at_random() -> None:
-    start = jax.tree.map(lambda x: np.stack([x] * 300), game.init(BOARD))
+    start = jax.tree.map(lambda x: np.stack([x] * 300), rules.init_state(BOARD))
     assert set(moves("greedy", 0, start)) == set(range(BOARD.num_edges))
 
 
@@ -99,7 +102,7 @@ def test_random_moves_are_uniform() -> None:
 @given(common.seeds)
 def test_perfect_moves_are_exactly_the_optimal_ones(seed: int) -> None:
     states = common.random_states(BOARD, seed, 4, range(1, 10))
-    values = np.asarray(agents.exact_values(common.solved(BOARD), states.edges))
+    values = np.asarray(dense_table.exact_values(common.solved(BOARD), states.edges))
     minimax = common.Minimax(BOARD)
     many = jax.tree.map(lambda x: np.repeat(np.asarray(x), 64, axis=0), states)
     played = np.reshape(moves("perfect", seed, many, common.solved(BOARD)), (4, 64))

@@ -12,47 +12,42 @@ import jax
 import numpy as np
 import pytest
 
-from azdab import (
-    analysis,
-    checkpoint,
-    config,
-    curves,
-    exactness,
-    heatmaps,
-    network,
-    presets,
-    structure,
-    study,
-    theory,
-    truth,
-)
-from azdab.checkpoint import Player
-from azdab.config import Config, ConfigError
-from azdab.curves import Curves
-from azdab.game import Board
-from azdab.position import Position
-from azdab.truth import ILLEGAL, Truth
+from azdab.common import presets
+from azdab.common.config import Config, config_fields, config_from_dict
+from azdab.common.errors import UserError
+from azdab.engine import study
+from azdab.exact import oracle
+from azdab.exact.oracle import ILLEGAL, Oracle
+from azdab.game import structure
+from azdab.game.board import Board
+from azdab.game.position import Position
+from azdab.lab import curves, figures, heatmaps, theory
+from azdab.lab.curves import Curves
+from azdab.measure import judging
+from azdab.network import model
+from azdab.runs import checkpoint
+from azdab.runs.checkpoint import TrainedNetwork
 from tests import common
 
 THREE, FOUR = Board(3, 3), Board(4, 4)
 
 
 @functools.cache
-def player() -> Player:
+def player() -> TrainedNetwork:
     """A network that knows nothing, and compiles fast."""
-    run = config.from_dict({"network": {"filters": 8, "blocks": 1}})
-    params = network.init(jax.random.key(0), THREE, run.network)
-    return Player(THREE, run, params, iteration=0)
+    run = config_from_dict({"network": {"filters": 8, "blocks": 1}})
+    params = model.init_params(jax.random.key(0), THREE, run.network)
+    return TrainedNetwork(THREE, run, params, iteration=0)
 
 
 @functools.cache
-def trained() -> Player:
-    return checkpoint.load_player(checkpoint.resolve("3x3"))
+def trained() -> TrainedNetwork:
+    return checkpoint.load_network(checkpoint.resolve("3x3"))
 
 
 @functools.cache
-def known(board: Board) -> Truth:
-    return truth.of(board, 24)
+def known(board: Board) -> Oracle:
+    return oracle.best_oracle(board, 24)
 
 
 def middle(seed: int, plies: int) -> Position:
@@ -80,7 +75,7 @@ def test_answers_are_consistent(simulations: int) -> None:
 
 
 def test_answers_do_not_depend_on_the_chunk() -> None:
-    states = study.to_states(theory.safe_play(THREE, 20, 5, seed=1))
+    states = study.states_of_edges(theory.safe_play(THREE, 20, 5, seed=1))
     once, twice = (study.ask(player(), states, 8, chunk) for chunk in (3, 1))
     for one, other in zip(once, twice, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
@@ -89,7 +84,7 @@ def test_answers_do_not_depend_on_the_chunk() -> None:
 @pytest.mark.parametrize("plies", [6, 13, 19])
 def test_a_view_is_of_final_margins(plies: int) -> None:
     position = middle(plies, plies)
-    view = study.look(player(), position, 8, known(THREE))
+    view = study.study_position(player(), position, 8, known(THREE))
     values = known(THREE).action_values(position.edges[None])[0].astype(int)
     lead = position.lead if position.to_play == 0 else -position.lead
     np.testing.assert_array_equal(np.flatnonzero(np.isfinite(view.exact)), position.legal)
@@ -103,7 +98,7 @@ def test_a_view_is_of_final_margins(plies: int) -> None:
 
 
 def test_a_view_without_the_truth() -> None:
-    view = study.look(player(), middle(1, 5), 8)
+    view = study.study_position(player(), middle(1, 5), 8)
     assert np.isnan(view.exact).all()
     assert not view.best.any()
 
@@ -114,7 +109,7 @@ def test_ownership_is_the_first_players() -> None:
     others = [e for e in range(THREE.num_edges) if e != edge]
     for moves in (others, others[::-1], [*others[3:], *others[:3]]):
         position = Position(THREE, tuple(moves))
-        view = study.look(trained(), position, 1)
+        view = study.study_position(trained(), position, 1)
         share = view.ownership[[1, 4]]
         assert (share > 0.9).all() if position.to_play == 0 else (share < 0.1).all()
 
@@ -203,7 +198,7 @@ def test_safe_play_is_safe(board: Board) -> None:
     assert (edges[:, board.box_edges()].sum(axis=-1) <= 2).all()
     safe = theory.safe_edges(board, edges)
     assert (~safe.any(axis=-1)).any()
-    np.testing.assert_array_equal(exactness.phases(board, edges) == 2, ~safe.any(axis=-1))
+    np.testing.assert_array_equal(judging.phases_of(board, edges) == 2, ~safe.any(axis=-1))
     for row, moves in zip(edges[:20], safe[:20], strict=True):
         for edge in np.flatnonzero(~row):
             after = row.copy()
@@ -228,7 +223,7 @@ def test_kinds_are_seen() -> None:
     edges = theory.safe_play(FOUR, 24, 200, seed=4)
     for row, kind in zip(edges, theory.kinds(FOUR, edges), strict=True):
         position = Position(FOUR, tuple(np.flatnonzero(row).tolist()))
-        chains = structure.chains(position)
+        chains = structure.chains_of(position)
         junctions = sum(len(chain.boxes) for chain in chains) < FOUR.num_boxes
         assert kind == (2 if junctions else int(any(chain.is_loop for chain in chains)))
 
@@ -248,7 +243,7 @@ def test_the_book_of_3x3_is_the_published_one() -> None:
     # The second player wins by three boxes, whatever the first draws first (README of the solver).
     book = theory.opening_classes(THREE, 1)
     margin = study.exact_margins(known(THREE), book.edges)
-    np.testing.assert_array_equal(theory.first_players(book.edges, margin), -3)
+    np.testing.assert_array_equal(theory.first_player_margins(book.edges, margin), -3)
 
 
 def test_classes_are_of_one_value() -> None:
@@ -267,7 +262,7 @@ def test_classes_are_of_one_value() -> None:
 
 
 def test_what_is_not_known_is_nan() -> None:
-    little = truth.from_endgames(FOUR, 8)
+    little = oracle.endgame_oracle(FOUR, 8)
     edges = np.zeros((2, FOUR.num_edges), bool)
     edges[1, 8:] = True
     margins = study.exact_margins(little, edges)
@@ -286,7 +281,7 @@ def write_run(run: Path, iterations: int, **series: Any) -> Path:
         lines.append({"iteration": i + 1, **{k: v for k, v in values.items() if v != "absent"}})
     text = "".join(json.dumps(line) + "\n" for line in lines)
     (run / "metrics.jsonl").write_text(text, encoding="utf-8")
-    presets.write(Config(), run / "config.yaml")
+    presets.write_settings(Config(), run / "config.yaml")
     return run
 
 
@@ -315,7 +310,7 @@ def test_curves_are_what_was_written(tmp_path: Path) -> None:
     assert len(run.of("exact/regret")[0]) == 0
     assert curves.load_curves(tmp_path / "good", "named").name == "named"
     assert curves.load_config(tmp_path / "good") == Config()
-    with pytest.raises(ConfigError, match="no metrics in"):
+    with pytest.raises(UserError, match="no metrics in"):
         curves.load_curves(tmp_path / "missing")
 
 
@@ -352,12 +347,12 @@ def test_a_sick_run_is_seen_and_told_what_to_set(tmp_path: Path) -> None:
     )  # fmt: skip
     found = curves.diagnose(curves.load_curves(run), Config())
     assert [one.healthy for one in found] == [False] * len(found)
-    known_settings = {name for name, _ in config.fields()}
+    known_settings = {name for name, _ in config_fields()}
     for one in found:
         named = re.findall(r"\b[a-z]+\.[a-z_]+\b", one.advice)
         assert set(named) <= known_settings
         assert named or one.check == "beats greedy"
-    table = analysis.findings_table("bad", found)
+    table = figures.findings_table("bad", found)
     assert table.row_count == len(found)
 
 
@@ -368,7 +363,7 @@ def test_a_young_run_is_not_judged(tmp_path: Path) -> None:
 
 def test_with_exact_endings_the_decided_ply_says_nothing(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", 9, selfplay__decided_ply=lambda i: 44.0)
-    exact = config.from_dict({"selfplay": {"solver_horizon": 16}})
+    exact = config_from_dict({"selfplay": {"solver_horizon": 16}})
     (found,) = (
         one
         for one in curves.diagnose(curves.load_curves(run), exact)
@@ -380,9 +375,9 @@ def test_with_exact_endings_the_decided_ply_says_nothing(tmp_path: Path) -> None
 
 def test_training_keeps_what_is_there(tmp_path: Path) -> None:
     run = write_run(tmp_path / "there", 2, loss__total=lambda i: 2.0)
-    assert curves.train(tmp_path, "there", "smoke") == run
-    with pytest.raises(ConfigError, match=r"training other failed.*learner\.learning_rate"):
-        curves.train(tmp_path, "other", "smoke", "--learner.learning_rate", "-1")
+    assert curves.train_run(tmp_path, "there", "smoke") == run
+    with pytest.raises(UserError, match=r"training other failed.*learner\.learning_rate"):
+        curves.train_run(tmp_path, "other", "smoke", "--learner.learning_rate", "-1")
 
 
 # Figures.
@@ -397,8 +392,8 @@ def figure_class() -> Any:
 def test_every_panel_says_what_it_is(tmp_path: Path) -> None:
     run = healthy(tmp_path / "good")
     for runs in ([run], [run, run._replace(name="other")]):
-        for panels in (analysis.LEARNING, analysis.COMPARING, analysis.MACHINE):
-            figure = analysis.plot_curves(runs, panels)
+        for panels in (figures.LEARNING, figures.COMPARING, figures.MACHINE):
+            figure = figures.plot_curves(runs, panels)
             axes = figure.axes
             assert [axis.get_title() for axis in axes] == [panel.title for panel in panels]
             for axis, panel in zip(axes, panels, strict=True):
@@ -411,7 +406,7 @@ def test_every_panel_says_what_it_is(tmp_path: Path) -> None:
 
 
 def test_errors_are_wilsons() -> None:
-    errors = analysis.wilson_errors([0.5, 1.0, 0.5], [100, 100, 0])
+    errors = figures.wilson_errors([0.5, 1.0, 0.5], [100, 100, 0])
     assert errors.shape == (2, 3)
     np.testing.assert_allclose(errors[:, 0], 0.096, atol=2e-3)
     assert errors[1, 1] == pytest.approx(0)
@@ -421,14 +416,14 @@ def test_errors_are_wilsons() -> None:
 @pytest.mark.usefixtures("figure_class")
 def test_a_board_shows_its_numbers(tmp_path: Path) -> None:
     position = middle(2, 12)
-    figure, ((axis,),) = analysis.axes_grid(1, 1)
+    figure, ((axis,),) = figures.axes_grid(1, 1)
     heat = np.arange(24.0)
     heat[position.legal[0]] = np.nan
     heatmaps.draw_board(axis, position, heat, least=5)
     written = {int(text.get_text()) for text in axis.texts}
     assert written == {edge for edge in position.legal[1:] if edge >= 5}
     figure.savefig(tmp_path / "board.png")
-    view = study.look(player(), position, 8, known(THREE))
+    view = study.study_position(player(), position, 8, known(THREE))
     figure = heatmaps.plot_view(view)
     assert len(figure.axes) == 6
     figure.savefig(tmp_path / "view.png")
@@ -448,13 +443,13 @@ def test_pictures_are_html() -> None:
 def test_shares_are_drawn_where_something_was_counted(tmp_path: Path) -> None:
     hits = {"one": [np.array([1.0, 0.0]), np.array([])], "two": [np.array([1.0]), np.array([])]}
     for lines in (True, False):
-        figure = analysis.plot_shares(["a", "b"], hits, lines=lines, label="group")
+        figure = figures.plot_shares(["a", "b"], hits, lines=lines, label="group")
         labels = [text.get_text() for text in figure.axes[0].get_xticklabels()]
         assert labels == ["a\n2", "b\n0"]
         figure.savefig(tmp_path / "shares.png")
     worth = np.array([1, 3, 3])
-    figure = analysis.plot_dealings(worth, {"network": np.array([0.0, 1.0, 0.5])})
+    figure = figures.plot_dealings(worth, {"network": np.array([0.0, 1.0, 0.5])})
     figure.savefig(tmp_path / "dealings.png")
     pair = np.array([1.0, 2.0]), np.array([1.0, 4.0])
-    figure = analysis.plot_estimates({"book": pair})
+    figure = figures.plot_estimates({"book": pair})
     assert figure.axes[0].get_title() == "book: off by 1.41 boxes"

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from azdab import agents, arena, phases
-from azdab.arena import Match
-from azdab.game import Board, State
+from azdab.game.board import Board
+from azdab.game.rules import State
+from azdab.learning import agents, arena, programs
+from azdab.learning.arena import MatchGames
 from tests import common
 
 BOARD = Board(2, 2)
@@ -40,11 +41,11 @@ PLAYERS: dict[str, Any] = {
 
 
 @functools.cache
-def match(a: str, b: str, opening: int, seed: int = 0) -> Match:
+def match(a: str, b: str, opening: int, seed: int = 0) -> MatchGames:
     params: Any = tuple(common.solved(BOARD) if name == "perfect" else None for name in (a, b))
 
-    def play(key: jax.Array) -> Match:
-        return arena.play_match(BOARD, (PLAYERS[a], PLAYERS[b]), params, key, GAMES, opening)
+    def play(key: jax.Array) -> MatchGames:
+        return arena.play_games(BOARD, (PLAYERS[a], PLAYERS[b]), params, key, GAMES, opening)
 
     return jax.tree.map(np.asarray, jax.jit(play)(jax.random.key(seed)))
 
@@ -123,10 +124,10 @@ def test_the_perfect_player_gets_at_least_the_value_of_the_position_it_takes_ove
     assert max(surplus) > 0  # the opponents err
 
 
-def handmade(margin: list[int]) -> Match:
+def handmade(margin: list[int]) -> MatchGames:
     half = len(margin) // 2
     empty = jnp.zeros((1, len(margin)))
-    return Match(
+    return MatchGames(
         states=State(empty, empty, empty),
         actions=empty,
         random=empty,
@@ -136,7 +137,7 @@ def handmade(margin: list[int]) -> Match:
 
 
 def test_a_score_by_hand() -> None:
-    score = arena.score(handmade([4, 2, 0, -2, 0, -4]))
+    score = arena.arena_score(handmade([4, 2, 0, -2, 0, -4]))
     assert (score.wins, score.draws, score.losses) == (2, 2, 2)
     assert score.rate == pytest.approx(0.5)
     assert score.mean_margin == pytest.approx(0)
@@ -146,7 +147,10 @@ def test_a_score_by_hand() -> None:
 
 @given(st.lists(st.integers(-9, 9), min_size=2, max_size=20).filter(lambda x: len(x) % 2 == 0))
 def test_scores_of_the_two_sides_add_up(margin: list[int]) -> None:
-    mine, yours = arena.score(handmade(margin)), arena.score(handmade([-m for m in margin]))
+    mine, yours = (
+        arena.arena_score(handmade(margin)),
+        arena.arena_score(handmade([-m for m in margin])),
+    )
     assert mine.wins + mine.draws + mine.losses == len(margin)
     assert (mine.wins, mine.draws) == (yours.losses, yours.draws)
     assert mine.rate + yours.rate == pytest.approx(1)
@@ -172,14 +176,14 @@ def test_elo_grows_with_the_score_and_is_antisymmetric(first: int, second: int) 
 
 def test_against_selects_the_games_of_one_opponent() -> None:
     # A panel plays game g with opponent g % n: here two that can be told apart.
-    panel = phases._panel((lowest, highest))
+    panel = programs._panel((lowest, highest))
 
-    def play(key: jax.Array) -> Match:
-        return arena.play_match(BOARD, (PLAYERS["random"], panel), (None, (None, None)), key, 8, 2)
+    def play(key: jax.Array) -> MatchGames:
+        return arena.play_games(BOARD, (PLAYERS["random"], panel), (None, (None, None)), key, 8, 2)
 
     whole = jax.jit(play)(jax.random.key(0))
     for number in range(2):
-        games = jax.tree.map(np.asarray, phases.against(whole, number, 2))
+        games = jax.tree.map(np.asarray, programs.against(whole, number, 2))
         assert games.margin.tolist() == whole.margin[number::2].tolist()
         assert games.a_seat.tolist() == [0, 0, 1, 1]
         np.testing.assert_array_equal(games.states.edges, whole.states.edges[:, number::2])

@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from azdab import benchmark, config, presets, rivals, speed, timing
-from azdab.timing import Timed, Work
-from azdab.workloads import Workloads
+from azdab import benchmark
+from azdab.bench import openspiel, speed_report, timing
+from azdab.bench.timing import Timed, Work
+from azdab.bench.workloads import Workloads
+from azdab.common import presets
+from azdab.common.config import config_from_dict
 from tests import common
 
 TINY = ["--config", "smoke", "--rounds", "1", "--board.rows", "1", "--board.cols", "1"]
@@ -36,7 +39,7 @@ def test_it_reports_every_program_and_compares(
         "search",
         "self-play",
     }
-    assert speed.read_report(file).keys() == {
+    assert speed_report.read_report(file).keys() == {
         (r["name"], r["games"], r["simulations"]) for r in report["results"]
     }
 
@@ -46,10 +49,10 @@ def test_scaling_covers_the_range(
 ) -> None:
     assert benchmark.RANGE[-1] == 16
     monkeypatch.setattr(benchmark, "RANGE", (1, 4))  # each size is compiled
-    options, values = benchmark.options_parser().parse(
+    options, values = benchmark._parser().parse(
         [*TINY, "--selfplay.parallel_games", "8", "--selfplay.games_per_iteration", "8"]
     )
-    run_config = config.from_dict(presets.merge(presets.read("smoke"), values))
+    run_config = config_from_dict(presets.merge(presets.read_settings("smoke"), values))
     sizes = benchmark.Sizes(options, run_config)
     scaling = benchmark.measure_scaling(Workloads(run_config), sizes, Console())
     assert "iteration by simulations" in capsys.readouterr().out
@@ -98,15 +101,15 @@ def test_efficiency_is_of_the_same_rounds() -> None:
     other = Timed("search", 4, 9, 100, "evaluations", 0, [2.0, 4.0, 12.5])
     learning = Timed("learning", 4, 8, 100, "samples", 0, [1.0, 1.0, 1.0])
     found = [bare, search, other, learning]
-    assert [speed.efficiency(timed, found) for timed in found] == [1, 0.5, None, None]
+    assert [speed_report.efficiency(timed, found) for timed in found] == [1, 0.5, None, None]
 
 
 def test_a_line_is_found_and_what_is_none_shows() -> None:
-    straight = timing.line([1, 2, 4, 8, 16], [3 + 0.5 * n for n in (1, 2, 4, 8, 16)])
+    straight = timing.fit_line([1, 2, 4, 8, 16], [3 + 0.5 * n for n in (1, 2, 4, 8, 16)])
     assert (straight.fixed, straight.slope) == pytest.approx((3, 0.5))
     assert straight.r_squared == pytest.approx(1)
     assert straight.off == pytest.approx(0, abs=1e-9)
-    square = timing.line([1, 2, 4, 8, 16], [n * n for n in (1, 2, 4, 8, 16)])
+    square = timing.fit_line([1, 2, 4, 8, 16], [n * n for n in (1, 2, 4, 8, 16)])
     assert square.r_squared < 0.9
     assert square.off > 0.5
 
@@ -115,9 +118,10 @@ def test_a_line_is_found_and_what_is_none_shows() -> None:
 def test_openspiel_s_actor_plays_whole_games() -> None:
     pytest.importorskip("open_spiel.python.algorithms.alpha_zero.model_nnx")
     values = presets.merge(
-        presets.read("smoke"), {"board": {"rows": 1, "cols": 1}, "search": {"num_simulations": 3}}
+        presets.read_settings("smoke"),
+        {"board": {"rows": 1, "cols": 1}, "search": {"num_simulations": 3}},
     )
-    actor = rivals.OpenSpielActor(config.from_dict(values))
+    actor = openspiel.OpenSpielActor(config_from_dict(values))
     lengths = []
     for _ in range(6):
         actor.move()

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from azdab import exchange
-from azdab.game import Board
-from azdab.position import Position
-from azdab.record import Record
+from azdab.game import exchange
+from azdab.game.board import Board
+from azdab.game.position import Position
+from azdab.game.record import Record
 from tests.test_web import Client, served
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -186,7 +186,7 @@ def test_the_hint_is_a_heat_map(opened: Page) -> None:
 
 def test_chains_are_shown_and_hidden(opened: Page) -> None:
     page = opened.page
-    bring(page, exchange.dumps(Record(Position(Board(1, 3), tuple(range(6)))), "text"))
+    bring(page, exchange.dump_game(Record(Position(Board(1, 3), tuple(range(6)))), "text"))
     expect(page.locator("#board .chain.long")).to_have_count(1)
     expect(page.locator("#shape")).to_contain_text("Long chains: 1")
     page.keyboard.press("c")
@@ -215,7 +215,7 @@ def test_the_keyboard_alone(opened: Page) -> None:
 def test_a_record_is_imported_stepped_through_and_gone_on_from(opened: Page) -> None:
     page = opened.page
     record = Record(Position(Board(2, 2), GAME), first="Ann", second="Ben")
-    bring(page, exchange.dumps(record, "text"))
+    bring(page, exchange.dump_game(record, "text"))
     expect(page.locator("#moves .chip[data-edge]")).to_have_count(12)
     expect(drawn(page)).to_have_count(12)
     expect(page.locator("#player-0 small")).to_have_text("Ann")
@@ -239,7 +239,7 @@ def test_a_record_is_imported_stepped_through_and_gone_on_from(opened: Page) -> 
 
 def test_a_click_while_looking_back_draws_nothing(opened: Page) -> None:
     page = opened.page
-    bring(page, exchange.dumps(Record(Position(Board(2, 2), GAME[:5])), "text"))
+    bring(page, exchange.dump_game(Record(Position(Board(2, 2), GAME[:5])), "text"))
     page.locator("#moves .chip[data-ply='2']").click()
     expect(drawn(page)).to_have_count(2)
     draw(page, 11)
@@ -253,7 +253,7 @@ def test_a_file_is_imported_and_bad_text_refused_in_the_dialog(opened: Page) -> 
     bring(page, "nonsense")
     expect(page.locator("#import-dialog .error")).to_contain_text("not a record")
     record = Record(Position(Board(5, 5), (0, 1, 2)), first="红", second="蓝")
-    text = exchange.dumps(record, "ccgc").encode()
+    text = exchange.dump_game(record, "ccgc").encode()
     page.set_input_files(
         "[name=file]", {"name": "g.json", "mimeType": "application/json", "buffer": text}
     )
@@ -269,7 +269,7 @@ def test_a_file_is_imported_and_bad_text_refused_in_the_dialog(opened: Page) -> 
 def test_export_as_text_and_as_a_file(opened: Page, form: str) -> None:
     page = opened.page
     position = Position(Board(5, 5), (0, 30, 7))
-    bring(page, exchange.dumps(Record(position), "text"))
+    bring(page, exchange.dump_game(Record(position), "text"))
     expect(drawn(page)).to_have_count(3)
     page.click("#export")
     expect(page.locator("#export-dialog")).to_be_visible()
@@ -277,11 +277,11 @@ def test_export_as_text_and_as_a_file(opened: Page, form: str) -> None:
     shown = page.locator("#export-dialog textarea")
     starts = {"text": "azdab record", "ccgc": '"R"', "openspiel": "dots_and_boxes"}
     expect(shown).to_have_value(re.compile(starts[form]))
-    assert exchange.loads(shown.input_value())[0].position == position
+    assert exchange.parse_games(shown.input_value())[0].position == position
     with page.expect_download() as waiting:
         page.click("#download")
     content = waiting.value.path().read_text(encoding="utf-8")
-    assert exchange.loads(content)[0].position == position
+    assert exchange.parse_games(content)[0].position == position
     page.keyboard.press("Escape")
     expect(page.locator("#export-dialog")).to_be_hidden()
 

@@ -10,8 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from azdab import cli, config, presets
-from azdab.config import Config, ConfigError
+from azdab.common import cli, presets
+from azdab.common.config import (
+    BoardConfig,
+    Config,
+    config_differences,
+    config_fields,
+    config_from_dict,
+    config_to_dict,
+)
+from azdab.common.errors import UserError
 
 
 @pytest.mark.parametrize(
@@ -67,30 +75,30 @@ from azdab.config import Config, ConfigError
     ],
 )
 def test_wrong_values_are_named_with_what_is_wrong(values: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError) as error:
-        config.from_dict(values)
+    with pytest.raises(UserError) as error:
+        config_from_dict(values)
     assert str(error.value) == message
 
 
 def test_a_section_must_hold_keys() -> None:
-    with pytest.raises(ConfigError, match=r"^board: .*got 3$"):
-        config.from_dict({"board": 3})
+    with pytest.raises(UserError, match=r"^board: .*got 3$"):
+        config_from_dict({"board": 3})
 
 
-@pytest.mark.parametrize("name", presets.known())
+@pytest.mark.parametrize("name", presets.known_presets())
 def test_every_shipped_preset_is_valid_and_described(name: str) -> None:
-    loaded = config.from_dict(presets.read(name))
+    loaded = config_from_dict(presets.read_settings(name))
     assert loaded.description
     assert "\n" not in loaded.description
 
 
 def test_the_smoke_preset_is_shipped() -> None:
-    assert "smoke" in presets.known()
+    assert "smoke" in presets.known_presets()
 
 
 def test_an_unknown_preset_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match=r"no config 'smoek'; did you mean 'smoke'\?.*smoke"):
-        presets.read("smoek")
+    with pytest.raises(UserError, match=r"no config 'smoek'; did you mean 'smoke'\?.*smoke"):
+        presets.read_settings("smoek")
 
 
 @pytest.mark.parametrize(
@@ -108,8 +116,8 @@ def test_files_that_are_no_configs_are_refused_by_name(
 ) -> None:
     path = tmp_path / "bad.yaml"
     path.write_bytes(content)
-    with pytest.raises(ConfigError, match=message) as error:
-        presets.read(str(path))
+    with pytest.raises(UserError, match=message) as error:
+        presets.read_settings(str(path))
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -137,28 +145,28 @@ settings_values = st.fixed_dictionaries(
 def test_writing_and_reading_gives_the_same_config(
     tmp_path_factory: pytest.TempPathFactory, values: dict[str, Any]
 ) -> None:
-    first = config.from_dict(values)
+    first = config_from_dict(values)
     path = tmp_path_factory.mktemp("written") / "config.yaml"
-    presets.write(first, path)
-    assert config.from_dict(presets.read(str(path))) == first
-    assert config.from_dict(config.to_dict(first)) == first
+    presets.write_settings(first, path)
+    assert config_from_dict(presets.read_settings(str(path))) == first
+    assert config_from_dict(config_to_dict(first)) == first
 
 
 @given(settings_values, settings_values)
 def test_differences_are_the_fields_that_differ(
     first: dict[str, Any], second: dict[str, Any]
 ) -> None:
-    a, b = config.from_dict(first), config.from_dict(second)
+    a, b = config_from_dict(first), config_from_dict(second)
 
     def value(of: Any, name: str) -> Any:
         for part in name.split("."):
             of = getattr(of, part)
         return of
 
-    names = [name for name, _ in config.fields()]
+    names = [name for name, _ in config_fields()]
     expected = {n: (value(a, n), value(b, n)) for n in names if value(a, n) != value(b, n)}
-    assert config.differences(a, b) == expected
-    assert config.differences(a, a) == {}
+    assert config_differences(a, b) == expected
+    assert config_differences(a, a) == {}
 
 
 def test_merging_goes_into_sections_and_changes_neither_part() -> None:
@@ -176,15 +184,15 @@ def test_merging_goes_into_sections_and_changes_neither_part() -> None:
 
 def test_a_config_is_a_hashable_constant() -> None:
     # It is a static argument of compiled functions.
-    assert hash(Config()) == hash(config.from_dict({}))
+    assert hash(Config()) == hash(config_from_dict({}))
     with pytest.raises(AttributeError):
         Config().seed = 3  # type: ignore[misc]
 
 
 def test_every_field_is_described() -> None:
-    names = [name for name, _ in config.fields()]
+    names = [name for name, _ in config_fields()]
     assert len(names) == len(set(names)) > 40
-    assert all(field.description for _, field in config.fields())
+    assert all(field.description for _, field in config_fields())
 
 
 def test_options_become_settings() -> None:
@@ -201,9 +209,9 @@ def test_options_become_settings() -> None:
             "true",
         ]
     )
-    loaded = config.from_dict(settings)
+    loaded = config_from_dict(settings)
     assert loaded.learner.learning_rate == 1e-3
-    assert loaded.board == config.BoardConfig(rows=4)
+    assert loaded.board == BoardConfig(rows=4)
     assert loaded.search.policy == "puct"
     assert loaded.device.memory_gb is None
     assert loaded.network.mixed_precision is True
@@ -233,7 +241,7 @@ def test_no_option_value_crashes_the_parser(text: str) -> None:
     with contextlib.redirect_stderr(io.StringIO()) as printed:
         try:
             _, settings = cli.Parser(prog="test").parse([f"--seed={text}"])
-            config.from_dict(settings)
-        except (SystemExit, ConfigError) as stop:
-            one_line = str(stop) if isinstance(stop, ConfigError) else printed.getvalue().strip()
+            config_from_dict(settings)
+        except (SystemExit, UserError) as stop:
+            one_line = str(stop) if isinstance(stop, UserError) else printed.getvalue().strip()
             assert "\n" not in one_line

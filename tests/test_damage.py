@@ -19,8 +19,10 @@ import numpy as np
 import orbax.checkpoint.experimental.v1 as ocp
 import pytest
 
-from azdab import checkpoint, metrics, phases, rundir, saving, train, vault
-from azdab.phases import Plan
+from azdab import train
+from azdab.learning import programs
+from azdab.learning.programs import Plan
+from azdab.runs import atomic, checkpoint, metrics, retention, run_directory
 from tests import common, runs
 
 TABLE = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -41,14 +43,14 @@ def plan() -> Iterator[None]:
     """All runs here compile the same programs: compile them once."""
     patch = pytest.MonkeyPatch()
     known: list[Plan] = []
-    compile_phases = phases.compile_phases
+    compile_phases = programs.compile_programs
 
     def once(*arguments: object) -> Plan:
         if not known:
             known.append(compile_phases(*arguments))  # type: ignore[arg-type]
         return known[0]
 
-    patch.setattr(phases, "compile_phases", once)
+    patch.setattr(programs, "compile_programs", once)
     yield
     patch.undo()
 
@@ -118,7 +120,7 @@ def arrays(run: Path, part: str, step: int = LAST) -> Path:
 
 
 def _without_sums(run: Path) -> Path:
-    (run / "checkpoints/4" / vault.SUMS).unlink()
+    (run / "checkpoints/4" / atomic.SUMS).unlink()
     return run
 
 
@@ -381,7 +383,7 @@ def test_a_full_disk_ends_in_one_line_and_harms_no_checkpoint(
         )
         assert "the disk is full" in error
         assert "checkpoint 4 is intact; make room and go on with --resume --run run" in error
-        assert vault.damage(run / "checkpoints/4") is None
+        assert atomic.damage(run / "checkpoints/4") is None
         filling.unlink()
     assert go_on(run) == 0
     assert runs.lasting(run) == runs.lasting(expected)
@@ -456,7 +458,7 @@ def test_going_back_to_where_one_is_or_cannot_be(
     run = tmp_path / "run"
     shutil.copytree(healthy, run)
     if step == LAST:
-        assert saving.roll_back(run, step) is None
+        assert retention.roll_back(run, step) is None
     else:
         argv = ["--resume", "--run", "run", "--runs", str(tmp_path), f"--from-step={step}"]
         assert "it has 2, 3, 4" in refused(capsys, *argv)
@@ -471,11 +473,11 @@ def test_a_run_goes_back_to_a_checkpoint_and_keeps_what_came_after(
     before = contents(run)
     assert go_on(run, "--from-step", "2") == 0
     assert "Back to checkpoint 2" in capsys.readouterr().out
-    aside = run / rundir.ASIDE / "after-2"
+    aside = run / run_directory.ASIDE / "after-2"
     assert {"checkpoints-3", "checkpoints-4", "metrics.jsonl"} <= {x.name for x in aside.iterdir()}
     assert runs.iterations(aside) == [1, 2, 3, 4]
     now = set(contents(run).values())
-    later = [f"best/{step}/" for step in vault.steps(healthy / "best") if step > 2]
+    later = [f"best/{step}/" for step in atomic.steps(healthy / "best") if step > 2]
     kept = ("checkpoints/3/", "checkpoints/4/", *later)
     assert all(digest in now for path, digest in before.items() if path.startswith(kept))
     # The same seed goes the same way again.
@@ -496,9 +498,9 @@ def test_the_environment_of_every_start_is_recorded_and_bounded(expected: Path) 
 
 def test_only_so_many_starts_are_kept(tmp_path: Path) -> None:
     for number in range(50):
-        rundir.record_environment(tmp_path, number)
+        run_directory.record_environment(tmp_path, number)
     starts = json.loads((tmp_path / "environment.json").read_text())["starts"]
-    assert starts == [0, *range(50 - rundir.MAX_STARTS + 1, 50)]
+    assert starts == [0, *range(50 - run_directory.MAX_STARTS + 1, 50)]
 
 
 def test_saving_is_tried_again_when_time_ran_out(
@@ -515,7 +517,7 @@ def test_saving_is_tried_again_when_time_ran_out(
         save(path, parts, **options)
 
     monkeypatch.setattr(ocp, "save_checkpointables", slept)
-    checkpoint.write(tmp_path, 3, {"params": {"a": runs.saved(healthy).best_elo}}, {})
+    checkpoint.write_checkpoint(tmp_path, 3, {"params": {"a": runs.saved(healthy).best_elo}}, {})
     assert len(calls) == 3
     assert [path.name for path in tmp_path.iterdir()] == ["3"]
 
@@ -534,9 +536,9 @@ def test_a_machine_may_sleep_for_hours_while_it_saves(
 
     monkeypatch.setattr(checkpoint, "_ATTEMPTS", 1)
     monkeypatch.setattr(time, "time", jumping)
-    checkpoint.write(tmp_path, 3, {"params": {"a": np.ones(100_000)}}, {})
+    checkpoint.write_checkpoint(tmp_path, 3, {"params": {"a": np.ones(100_000)}}, {})
     assert len(looks) > look
-    assert vault.damage(tmp_path / "3") is None
+    assert atomic.damage(tmp_path / "3") is None
 
 
 def test_an_error_of_the_disk_keeps_its_number(
@@ -547,7 +549,7 @@ def test_an_error_of_the_disk_keeps_its_number(
 
     monkeypatch.setattr(ocp, "save_checkpointables", full)
     with pytest.raises(OSError, match="No space left") as error:
-        checkpoint.write(tmp_path, 3, {}, {})
+        checkpoint.write_checkpoint(tmp_path, 3, {}, {})
     assert error.value.errno == errno.ENOSPC
 
 

@@ -7,9 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from azdab import config, diverged, learner, phases, presets, train
-from azdab.game import Board
-from azdab.phases import Plan
+from azdab import train
+from azdab.common import presets
+from azdab.common.config import config_from_dict
+from azdab.game.board import Board
+from azdab.learning import diverged, learner, programs
+from azdab.learning.programs import Plan
 from tests import common, runs
 
 
@@ -55,7 +58,7 @@ def test_a_poisoned_loss_never_reaches_the_disk(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Once in a blue moon: the second learning phase reports a loss that is not finite.
-    compile_phases = phases.compile_phases
+    compile_phases = programs.compile_programs
 
     def poisoned(*arguments: object) -> Plan:
         plan = compile_phases(*arguments)  # type: ignore[arg-type]
@@ -68,7 +71,7 @@ def test_a_poisoned_loss_never_reaches_the_disk(
 
         return plan._replace(phases=plan.phases._replace(learn=learn))
 
-    monkeypatch.setattr(phases, "compile_phases", poisoned)
+    monkeypatch.setattr(programs, "compile_programs", poisoned)
     argv = ["--config", "smoke", "--run", "run", "--runs", str(tmp_path)]
     error = common.refused(train.main, capsys, *argv)
     assert "iteration 2 diverged: its numbers are not finite" in error
@@ -78,8 +81,8 @@ def test_a_poisoned_loss_never_reaches_the_disk(
 
 
 def test_ranges_see_everything_that_is_not_finite() -> None:
-    board, smoke = Board(2, 2), config.from_dict(presets.read("smoke"))
-    state = learner.init(jax.random.key(0), board, smoke)
+    board, smoke = Board(2, 2), config_from_dict(presets.read_settings("smoke"))
+    state = learner.init_learner(jax.random.key(0), board, smoke)
     found = diverged.ranges(state)
     assert diverged.finite(found)
     largest = max(float(jnp.abs(x).max()) for x in jax.tree.leaves(state.params))

@@ -8,9 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from azdab import agents, config, endings, game, search, selfplay
-from azdab.endings import Endings
-from azdab.game import Board
+from azdab.common.config import config_from_dict
+from azdab.common.limits import TABLE_HORIZON
+from azdab.exact import dense_table, endings
+from azdab.exact.endings import Endings
+from azdab.game import rules
+from azdab.game.board import Board
+from azdab.learning import selfplay
+from azdab.search import tree_search
 from tests import common
 
 BOARD, HORIZON, LINES, GAMES = Board(2, 3), 12, 4, 64
@@ -22,13 +27,13 @@ def positions() -> jax.Array:
 
 
 def from_table(key: jax.Array) -> Endings:
-    return jax.jit(endings.from_table, static_argnums=(0, 3, 4))(
+    return jax.jit(endings.endings_from_table, static_argnums=(0, 3, 4))(
         BOARD, positions(), key, HORIZON, LINES
     )
 
 
 def from_engine(key: jax.Array) -> Endings:
-    return endings.Engine(BOARD, LINES)(positions(), key)
+    return endings.Teacher(BOARD, LINES)(positions(), key)
 
 
 @functools.cache
@@ -56,7 +61,7 @@ def test_lines_are_games_from_the_position_to_the_end(teacher: Any) -> None:
 @both
 def test_labels_are_the_exact_values_and_all_optimal_moves(teacher: Any) -> None:
     found = lines(teacher)
-    values = np.asarray(agents.exact_values(common.solved(BOARD), jnp.asarray(found.edges)))
+    values = np.asarray(dense_table.exact_values(common.solved(BOARD), jnp.asarray(found.edges)))
     np.testing.assert_array_equal(found.value, values.max(axis=-1))
     np.testing.assert_array_equal(found.optimal, values == values.max(axis=-1, keepdims=True))
 
@@ -78,9 +83,9 @@ def test_moves_are_drawn_from_all_optimal_ones(teacher: Any) -> None:
     empty = jnp.zeros((256, BOARD.num_edges), bool).at[:, 12:].set(True)
     key = jax.random.key(3)
     if teacher is from_table:
-        found = endings.from_table(BOARD, empty, key, 12, 1)
+        found = endings.endings_from_table(BOARD, empty, key, 12, 1)
     else:
-        found = endings.Engine(BOARD, 1)(empty, key)
+        found = endings.Teacher(BOARD, 1)(empty, key)
     moves = np.asarray(found.action)[:, 0, 0]
     assert set(moves.tolist()) == set(common.indices(found.optimal[0, 0, 0]))
 
@@ -93,15 +98,17 @@ def test_lines_that_are_given_are_followed_and_labelled(teacher: Any) -> None:
     given = order.argsort(axis=-1)[..., :HORIZON].astype(np.int32)
     key = jax.random.key(1)
     if teacher is from_table:
-        found = endings.from_table(BOARD, positions(), key, HORIZON, LINES, jnp.asarray(given))
+        found = endings.endings_from_table(
+            BOARD, positions(), key, HORIZON, LINES, jnp.asarray(given)
+        )
     else:
-        found = endings.Engine(BOARD, LINES)(positions(), key, given)
+        found = endings.Teacher(BOARD, LINES)(positions(), key, given)
     np.testing.assert_array_equal(found.action[:, 1:3], given)
     drawn = np.eye(BOARD.num_edges, dtype=bool)[given].cumsum(axis=2, dtype=int) > 0
     np.testing.assert_array_equal(
         found.edges[:, 1:3, 1:], (edges[:, None, None] | drawn)[:, :, :-1]
     )
-    values = np.asarray(agents.exact_values(common.solved(BOARD), jnp.asarray(found.edges)))
+    values = np.asarray(dense_table.exact_values(common.solved(BOARD), jnp.asarray(found.edges)))
     np.testing.assert_array_equal(found.value, values.max(axis=-1))
     # The others are as they would be without.
     assert common.same_trees(found.action[:, 0], lines(teacher).action[:, 0])
@@ -115,9 +122,9 @@ def test_the_key_alone_decides(teacher: Any) -> None:
     assert (np.asarray(teacher(jax.random.key(2)).action) != lines(teacher).action).any()
 
 
-@pytest.mark.parametrize("horizon", [1, config.TABLE_HORIZON + 1])
+@pytest.mark.parametrize("horizon", [1, TABLE_HORIZON + 1])
 def test_self_play_takes_endings_of_the_engine(horizon: int) -> None:
-    settings = config.from_dict(
+    settings = config_from_dict(
         {
             "board": {"rows": 2, "cols": 3},
             "search": {"num_simulations": 2},
@@ -132,21 +139,21 @@ def test_self_play_takes_endings_of_the_engine(horizon: int) -> None:
         }
     )
     key = jax.random.key(0)
-    evaluator: search.Evaluator = common.uniform
-    openings = selfplay.play(BOARD, settings, evaluator, {}, key)
-    exact = endings.Engine(BOARD, 4)(openings.states.edges, key, openings.rollouts)
+    evaluator: tree_search.Evaluator = common.uniform
+    openings = selfplay.play_to_horizon(BOARD, settings, evaluator, {}, key)
+    exact = endings.Teacher(BOARD, 4)(openings.states.edges, key, openings.rollouts)
     np.testing.assert_array_equal(exact.action[:, 1:3], openings.rollouts)
     moves = np.sort(np.asarray(openings.rollouts), axis=-1)
     open_edges = [np.flatnonzero(~row) for row in np.asarray(openings.states.edges)]
     np.testing.assert_array_equal(moves, np.repeat(np.array(open_edges)[:, None], 2, axis=1))
-    blank = endings.blank(openings.states.edges, horizon, 4)
+    blank = endings.blank_endings(openings.states.edges, horizon, 4)
     assert [x.shape for x in exact] == [x.shape for x in blank]
     assert [x.dtype for x in exact] == [x.dtype for x in blank]
     examples, _ = selfplay.finish(BOARD, settings, openings, exact, key)
     assert len(examples.margin) == 8 * settings.examples_per_game
     left = (~examples.edges).sum(axis=-1)
     known = np.asarray(left <= horizon)
-    values = np.asarray(agents.exact_values(common.solved(BOARD), examples.edges)).max(axis=-1)
+    values = np.asarray(dense_table.exact_values(common.solved(BOARD), examples.edges)).max(axis=-1)
     np.testing.assert_array_equal(np.asarray(examples.outcome)[known], values[known])
-    closed = np.asarray(game.box_degrees(BOARD, examples.edges) == 4).sum(axis=(1, 2))
+    closed = np.asarray(rules.box_degrees(BOARD, examples.edges) == 4).sum(axis=(1, 2))
     assert (np.abs(np.asarray(examples.margin)) <= closed).all()

@@ -8,13 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from azdab import baselines, insight, matches, players, review, truth
-from azdab.config import ConfigError
-from azdab.engine import LEVELS, Engine, Level, paced
-from azdab.game import Board
-from azdab.position import Position
-from azdab.record import Record
-from azdab.truth import Truth
+from azdab.common.errors import UserError
+from azdab.engine import outlook, review
+from azdab.engine.engine import LEVELS, Engine, Level, paced
+from azdab.exact import oracle
+from azdab.exact.oracle import Oracle
+from azdab.game.board import Board
+from azdab.game.position import Position
+from azdab.game.record import Record
+from azdab.players import handwritten, matches, registry
 from tests import common
 from tests.test_position import positions
 
@@ -29,8 +31,8 @@ def engine(level: str = "hard", board: Board = BOARD, *, solver: bool = True) ->
 
 
 @functools.cache
-def known(board: Board = BOARD) -> Truth:
-    return truth.of(board, 24)
+def known(board: Board = BOARD) -> Oracle:
+    return oracle.best_oracle(board, 24)
 
 
 def final_margins(position: Position) -> dict[int, int]:
@@ -117,7 +119,7 @@ def test_boards_without_a_network(board: Board) -> None:
 def test_without_the_compiled_solver_the_end_is_still_exact(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("azdab.engine.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("azdab.engine.engine.importlib.util.find_spec", lambda name: None)
     board = Board(3, 4)
     playing = Engine.load(board)
     position = Position(board, tuple(common.random_games(board, 0, 1)[0].tolist()))
@@ -133,7 +135,7 @@ def test_a_larger_board_becomes_exact() -> None:
     moves: list[int] = []
     edges = np.zeros((1, board.num_edges), bool)
     while board.num_edges - len(moves) > 30:
-        moves.append(int(baselines.greedy_actions(board, rng, edges)[0]))
+        moves.append(int(handwritten.greedy_actions(board, rng, edges)[0]))
         edges[0, moves[-1]] = True
     found = engine("hard", board).analyze(Position(board, tuple(moves)))
     assert found.exact is not None
@@ -163,13 +165,13 @@ def test_threads_share_an_engine() -> None:
 
 
 def test_what_cannot_be() -> None:
-    with pytest.raises(ConfigError, match="the levels are easy, medium, hard, max"):
+    with pytest.raises(UserError, match="the levels are easy, medium, hard, max"):
         Engine.load(BOARD, "hardest")
-    with pytest.raises(ConfigError, match="no checkpoint"):
+    with pytest.raises(UserError, match="no checkpoint"):
         Engine.load("nowhere")
-    with pytest.raises(ConfigError, match="at most"):
+    with pytest.raises(UserError, match="at most"):
         Engine.load(BOARD, Level(10**6, 0))
-    with pytest.raises(ConfigError, match="plays on 3x3"):
+    with pytest.raises(UserError, match="plays on 3x3"):
         Engine(Board(2, 2), engine().player)
     over = Position(Board(1, 1), (0, 1, 2, 3))
     with pytest.raises(ValueError, match="plays on 3x3"):
@@ -196,7 +198,7 @@ def test_a_tilted_distribution_has_the_mean_asked_for(raw: list[float], share: f
     weights = np.array(raw) / np.sum(raw)
     values = np.arange(len(raw)) * 2.0 - len(raw)
     mean = float(values[0] + share * (values[-1] - values[0]))
-    found = insight.tilted(values, weights, mean)
+    found = outlook.tilted(values, weights, mean)
     assert found.sum() == pytest.approx(1)
     assert (found >= 0).all()
     assert found @ values == pytest.approx(mean, abs=1e-3)
@@ -220,22 +222,22 @@ class Cheat(FirstEdge):
 
 
 def test_an_agent_of_your_own_plays_matches() -> None:
-    own = players.make("custom:agent=tests.test_engine.FirstEdge", BOARD)
-    strong = players.Player("azdab", players.from_chooser(BOARD, engine()))
+    own = registry.make_player("custom:agent=tests.test_engine.FirstEdge", BOARD)
+    strong = registry.Player("azdab", registry.from_chooser(BOARD, engine()))
     match = matches.play_match(BOARD, (strong, own), games=8, opening_plies=2, seed=0, batch=8)
     assert match.score().rate > 0.8
-    cheat = players.make("custom:agent=tests.test_engine.Cheat", BOARD)
-    with pytest.raises(ConfigError, match="cannot be played"):
+    cheat = registry.make_player("custom:agent=tests.test_engine.Cheat", BOARD)
+    with pytest.raises(UserError, match="cannot be played"):
         matches.play_match(BOARD, (cheat, own), games=2, opening_plies=1, seed=0)
     for wrong in ("tests.test_engine.Nobody", "nowhere.at.all", "1"):
-        with pytest.raises(ConfigError, match="cannot import"):
-            players.make(f"custom:agent={wrong}", BOARD)
+        with pytest.raises(UserError, match="cannot import"):
+            registry.make_player(f"custom:agent={wrong}", BOARD)
 
 
 @given(three)
 @settings(max_examples=10)
 def test_a_review_finds_what_the_table_finds(position: Position) -> None:
-    judged = review.review(Record(position), engine())
+    judged = review.review_game(Record(position), engine())
     for ply, verdict in enumerate(judged.verdicts):
         truly = final_margins(position.at(ply))
         assert verdict.exact

@@ -10,28 +10,33 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from azdab import calibration, checkpoint, config, evaluate, network, presets
-from azdab.calibration import Forecast
-from azdab.checkpoint import Player
-from azdab.config import ConfigError
-from azdab.game import Board
+from azdab import evaluate
+from azdab.common import presets
+from azdab.common.config import config_from_dict
+from azdab.common.errors import UserError
+from azdab.game.board import Board
+from azdab.measure import calibration
+from azdab.measure.calibration import Forecast
+from azdab.network import model
+from azdab.runs import checkpoint
+from azdab.runs.checkpoint import TrainedNetwork
 from tests import common
 
 BOARD = Board(2, 2)
 SMALL = ["--simulations", "0", "4", "--positions", "40", "--games", "8"]
 
 
-def untrained(seed: int = 0, iteration: int = 3) -> Player:
-    run_config = config.from_dict(presets.read("smoke"))
-    params = network.init(jax.random.key(seed), BOARD, run_config.network)
-    return Player(BOARD, run_config, params, iteration)
+def untrained(seed: int = 0, iteration: int = 3) -> TrainedNetwork:
+    run_config = config_from_dict(presets.read_settings("smoke"))
+    params = model.init_params(jax.random.key(seed), BOARD, run_config.network)
+    return TrainedNetwork(BOARD, run_config, params, iteration)
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network as it comes with azdab."""
     directory = tmp_path_factory.mktemp("models") / "tiny"
-    checkpoint.export_player(untrained(), directory, "# tiny\n")
+    checkpoint.export_network(untrained(), directory, "# tiny\n")
     return directory
 
 
@@ -143,37 +148,37 @@ def test_a_directory_without_a_checkpoint_is_refused(
 def test_a_damaged_checkpoint_is_refused(
     lost: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    checkpoint.export_player(untrained(), tmp_path / "net", "")
+    checkpoint.export_network(untrained(), tmp_path / "net", "")
     damaged = tmp_path / "net" / "best" / "3" / lost
     damaged.rename(tmp_path / "elsewhere")
     assert str(tmp_path) in refused(capsys, str(tmp_path / "net"))
 
 
 def test_an_exported_network_comes_back_as_it_was(exported: Path) -> None:
-    player, again = untrained(), checkpoint.load_player(exported)
+    player, again = untrained(), checkpoint.load_network(exported)
     assert common.same_trees(player.params, again.params)
     assert again[:2] == player[:2]
     assert again.iteration == 3
     assert (exported / "README.md").read_text(encoding="utf-8") == "# tiny\n"
-    stored = config.from_dict(presets.read(str(exported / "config.yaml")))
+    stored = config_from_dict(presets.read_settings(str(exported / "config.yaml")))
     assert stored == player.config
-    with pytest.raises(ConfigError, match="exists"):
-        checkpoint.export_player(player, exported, "")
+    with pytest.raises(UserError, match="exists"):
+        checkpoint.export_network(player, exported, "")
 
 
 def test_words_mean_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     models = tmp_path / "models"
     for name, iteration in (("runs/old", 1), ("runs/new", 2), ("models/2x2", 9)):
-        checkpoint.export_player(untrained(0, iteration), tmp_path / name, "")
+        checkpoint.export_network(untrained(0, iteration), tmp_path / name, "")
     best = Path("runs/new/best/2")
     assert checkpoint.resolve("best") == best
     assert checkpoint.resolve("runs/new") == best
     assert checkpoint.resolve("runs/new/best/2") == best
     assert checkpoint.resolve("old") == Path("runs/old/best/1")
-    with pytest.raises(ConfigError, match="no run with a checkpoint"):
+    with pytest.raises(UserError, match="no run with a checkpoint"):
         checkpoint.resolve("latest")
-    monkeypatch.setattr(checkpoint, "bundled", lambda: {"2x2": models / "2x2"})
+    monkeypatch.setattr(checkpoint, "bundled_networks", lambda: {"2x2": models / "2x2"})
     assert checkpoint.resolve("2x2") == models / "2x2" / "best" / "9"
 
 
@@ -195,8 +200,8 @@ def test_calibration_by_hand() -> None:
 def test_forecasts_are_the_networks_and_know_the_score() -> None:
     player = untrained()
     states = common.random_states(BOARD, 0, 10, [2, 3, 4])
-    found = calibration.forecast(BOARD, player.config, player.params, 4, states)
-    output = network.apply(
+    found = calibration.network_forecast(BOARD, player.config, player.params, 4, states)
+    output = model.apply(
         BOARD, player.config.network, player.params, states.edges, jnp.zeros(10, jnp.int32)
     )
     probabilities = np.asarray(jax.nn.softmax(output.margin_logits))

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from azdab import agents, exact, quiet, solver
-from azdab.game import Board
+from azdab.exact import chain_search, dense_table, solver
+from azdab.game.board import Board
 from tests import common
 
 SMALL = [(1, 1), (1, 3), (3, 1), (1, 5), (2, 2), (2, 3), (3, 2), (2, 4), (4, 2), (3, 3)]
 
 
 @functools.cache
-def engine(board: Board) -> exact.Solver:
-    return exact.Solver(board, table_bits=18)
+def engine(board: Board) -> solver.Solver:
+    return solver.Solver(board, table_bits=18)
 
 
 def random_edges(board: Board, rng: np.random.Generator) -> np.ndarray:
@@ -34,7 +34,7 @@ def value(board: Board, edges: np.ndarray) -> int:
 @pytest.mark.parametrize("size", SMALL, ids=lambda size: f"{size[0]}x{size[1]}")
 def test_values_are_those_of_the_table_on_random_positions(size: tuple[int, int]) -> None:
     board = Board(*size)
-    table = solver.solve_board(board)
+    table = dense_table.board_values(board)
     rng = np.random.default_rng(0)
     count = 20_000 if size == (3, 3) else 60_000
     positions = rng.random((count, board.num_edges)) < rng.random((count, 1))
@@ -51,7 +51,7 @@ def test_action_values_are_those_of_the_table(board: Board, seed: int) -> None:
     found = engine(board).action_values(edges)
     assert found is not None
     np.testing.assert_array_equal(
-        found, agents.exact_values(common.solved(board), jnp.asarray(edges))
+        found, dense_table.exact_values(common.solved(board), jnp.asarray(edges))
     )
     assert found.dtype == np.int8
 
@@ -63,7 +63,7 @@ def test_the_best_action_is_the_first_optimal_one(board: Board, seed: int) -> No
     rng = np.random.default_rng(seed)
     edges = random_edges(board, rng)
     edges[rng.integers(board.num_edges)] = False
-    values = np.asarray(agents.exact_values(common.solved(board), jnp.asarray(edges)))
+    values = np.asarray(dense_table.exact_values(common.solved(board), jnp.asarray(edges)))
     order = rng.permutation(np.flatnonzero(~edges))
     first = next(edge for edge in order if values[edge] == values.max())
     assert engine(board).best_action(edges, order) == (first, values.max())
@@ -82,7 +82,7 @@ def test_values_on_boards_beyond_the_table(size: tuple[int, int]) -> None:
             places = [np.abs(np.array(box) - (row, col)).sum() for box in np.ndindex(size)]
             near = board.box_edges()[np.argsort(places, kind="stable")].ravel()
             edges[list(dict.fromkeys(near.tolist()))[:num_open]] = False
-        assert value(board, edges) == solver.solve(board, jnp.asarray(edges))[0]
+        assert value(board, edges) == dense_table.solve(board, jnp.asarray(edges))[0]
 
 
 def safe_play(board: Board, num_open: int, rng: np.random.Generator) -> np.ndarray:
@@ -102,10 +102,10 @@ def safe_play(board: Board, num_open: int, rng: np.random.Generator) -> np.ndarr
 def test_values_in_endgames_of_safe_play(size: tuple[int, int]) -> None:
     board, num_open = Board(*size), 17
     rng = np.random.default_rng(4)
-    solve = jax.jit(lambda masks: solver.solve_table(masks[None])[..., 0])
+    solve = jax.jit(lambda masks: dense_table.solve_table(masks[None])[..., 0])
     for _ in range(8):
         root = safe_play(board, num_open, rng)
-        endgame = solver.endgame(board, jnp.asarray(root), num_open)
+        endgame = dense_table.endgame(board, jnp.asarray(root), num_open)
         table = np.asarray(solve(endgame.box_masks))
         subsets = rng.integers(0, len(table), 4000)
         positions = np.repeat(root[None], len(subsets), axis=0)
@@ -120,7 +120,7 @@ def test_a_long_chain_may_have_to_be_opened_before_a_short_one() -> None:
     edges = np.ones(board.num_edges, bool)
     edges[[1, 2, 5, 7, 9, 10, 11, 12, 13, 15, 16, 17, 18, 23, 28, 29, 30, 33, 34, 38]] = False
     found = engine(board).action_values(edges)
-    expected = solver.solve(board, jnp.asarray(edges))[1]
+    expected = dense_table.solve(board, jnp.asarray(edges))[1]
     np.testing.assert_array_equal(found, expected)
     assert value(board, edges) == -2
 
@@ -195,7 +195,7 @@ def test_simple_loony_endgames_have_their_controlled_value() -> None:
 
 def test_a_limit_that_is_too_low_gives_no_value_and_does_no_harm() -> None:
     board = Board(3, 3)
-    fresh = exact.Solver(board, table_bits=16)
+    fresh = solver.Solver(board, table_bits=16)
     empty = np.zeros(board.num_edges, bool)
     assert fresh.value(empty, limit=100) is None
     assert fresh.action_values(empty, limit=100) is None
@@ -206,21 +206,21 @@ def test_a_limit_that_is_too_low_gives_no_value_and_does_no_harm() -> None:
 
 def test_a_tiny_table_forgets_but_never_errs() -> None:
     board = Board(2, 3)
-    forgetful, rng = exact.Solver(board, table_bits=2), np.random.default_rng(3)
+    forgetful, rng = solver.Solver(board, table_bits=2), np.random.default_rng(3)
     for _ in range(300):
         edges = random_edges(board, rng)
         assert forgetful.value(edges) == value(board, edges)
 
 
 def test_boards_with_more_than_64_dots_are_refused() -> None:
-    exact.Solver(Board(7, 7), table_bits=1)
+    solver.Solver(Board(7, 7), table_bits=1)
     with pytest.raises(ValueError, match="64 dots"):
-        exact.Solver(Board(7, 8), table_bits=1)
+        solver.Solver(Board(7, 8), table_bits=1)
 
 
 def test_the_search_is_compiled_once() -> None:
     """Numba's cache confuses several versions of a recursive function."""
     value(Board(2, 2), np.zeros(12, bool))
     engine(Board(2, 2)).action_values(np.zeros(12, bool))
-    compiled = quiet._search
+    compiled = chain_search._search
     assert len(compiled.nopython_signatures) <= 1  # type: ignore[attr-defined]

@@ -7,11 +7,14 @@ import jax
 import numpy as np
 import pytest
 
-from azdab import agents, arena, exactness, hosted, positions, truth
-from azdab.arena import Match
-from azdab.exactness import PHASES
-from azdab.game import Board
-from azdab.truth import ILLEGAL
+from azdab.exact import oracle
+from azdab.exact.oracle import ILLEGAL
+from azdab.game.board import Board
+from azdab.learning import agents, arena
+from azdab.learning.arena import MatchGames
+from azdab.measure import judging, position_sets
+from azdab.measure.judging import PHASES
+from azdab.players import host_players
 from tests import common
 
 BOARD = Board(2, 2)
@@ -19,7 +22,7 @@ OPENING = 2
 
 
 @functools.cache
-def match(name: str) -> Match:
+def match(name: str) -> MatchGames:
     """Somebody against a random player, after two random plies."""
     players: dict[str, Any] = {
         "random": agents.random_agent(BOARD),
@@ -28,14 +31,14 @@ def match(name: str) -> Match:
     }
     pair = (players[name], players["random"])
 
-    def play(key: jax.Array) -> Match:
-        return arena.play_match(BOARD, pair, (common.solved(BOARD), None), key, 40, OPENING)
+    def play(key: jax.Array) -> MatchGames:
+        return arena.play_games(BOARD, pair, (common.solved(BOARD), None), key, 40, OPENING)
 
     return jax.jit(play)(jax.random.key(0))
 
 
 def test_perfect_play_has_no_regret() -> None:
-    regret = exactness.regret(common.solved(BOARD), match("perfect"))
+    regret = judging.regret(common.solved(BOARD), match("perfect"))
     assert regret.loss == 0
     assert regret.optimal == 1
     assert regret.loss_choice == 0
@@ -44,7 +47,7 @@ def test_perfect_play_has_no_regret() -> None:
 
 def test_regret_orders_the_players() -> None:
     regrets = {
-        name: exactness.regret(common.solved(BOARD), match(name))
+        name: judging.regret(common.solved(BOARD), match(name))
         for name in ("perfect", "greedy", "random")
     }
     assert 0 == regrets["perfect"].loss < regrets["greedy"].loss < regrets["random"].loss
@@ -69,7 +72,7 @@ def test_regret_is_the_cost_of_each_own_move_after_the_opening(name: str) -> Non
                 choices.append(here[-1])
         losses += here
         by_ply.append(np.mean(here) if here else np.nan)
-    regret = exactness.regret(common.solved(BOARD), match(name))
+    regret = judging.regret(common.solved(BOARD), match(name))
     assert regret.num_moves == len(losses)
     assert regret.loss == pytest.approx(np.mean(losses))
     assert regret.optimal == pytest.approx(np.mean(np.array(losses) == 0))
@@ -80,14 +83,14 @@ def test_regret_is_the_cost_of_each_own_move_after_the_opening(name: str) -> Non
 
 
 def test_boards_of_up_to_24_edges_can_be_solved() -> None:
-    assert exactness.can_solve(Board(3, 3))
-    assert exactness.can_solve(Board(2, 4))
-    assert not exactness.can_solve(Board(3, 4))
+    assert oracle.can_solve(Board(3, 3))
+    assert oracle.can_solve(Board(2, 4))
+    assert not oracle.can_solve(Board(3, 4))
 
 
 def judged(values: list[int], margin: int, action: int) -> tuple[float, float, float]:
     """One judgement, as (optimal, keeps, loss)."""
-    found = exactness.judge(np.array([values], np.int8), np.array([margin]), np.array([action]))
+    found = judging.judge(np.array([values], np.int8), np.array([margin]), np.array([action]))
     return float(found.optimal[0]), float(found.keeps[0]), float(found.loss[0])
 
 
@@ -121,34 +124,34 @@ def test_an_outcome_that_no_move_changes_is_not_at_stake(margin: int) -> None:
 
 def test_quality_leaves_out_what_is_not_at_stake() -> None:
     values = np.array([[3, 1, -1], [3, 1, -1], [2, 0, 0]], np.int8)
-    found = exactness.judge(values, np.array([-2, 9, 0]), np.array([0, 1, 2]))
-    quality = exactness.quality(found)
+    found = judging.judge(values, np.array([-2, 9, 0]), np.array([0, 1, 2]))
+    quality = judging.quality(found)
     np.testing.assert_allclose(quality, (3, 1 / 3, 4 / 3, 2, 0.5))
-    first = exactness.quality(found, np.array([True, False, False]))
+    first = judging.quality(found, np.array([True, False, False]))
     np.testing.assert_allclose(first, (1, 1, 0, 1, 1))
-    nothing = exactness.quality(found, np.zeros(3, bool))
+    nothing = judging.quality(found, np.zeros(3, bool))
     assert (nothing.moves, nothing.stakes) == (0, 0)
     assert np.isnan([nothing.optimal, nothing.loss, nothing.keeps]).all()
 
 
 def test_the_random_mover_is_judged_by_the_mean_over_its_moves() -> None:
     values = np.array([[3, 1, -1, ILLEGAL], [5, ILLEGAL, 5, -5]], np.int8)
-    found = exactness.judge_random(values, np.array([-2, 0]))
+    found = judging.judge_random(values, np.array([-2, 0]))
     np.testing.assert_allclose(found.optimal, [1 / 3, 2 / 3])
     np.testing.assert_allclose(found.keeps, [1 / 3, 2 / 3])
     np.testing.assert_allclose(found.loss, [2, 10 / 3])
 
 
 def test_measured_random_moves_approach_the_computed_ones() -> None:
-    known = truth.from_table(BOARD)
-    chosen = positions.random_subsets(known, 200, seed=0)
-    expected = exactness.quality(exactness.judge_random(chosen.values, chosen.margin))
-    act, history = hosted.random(BOARD), np.zeros((200, 0), np.int32)
-    states = positions.to_states(BOARD, chosen)
+    known = oracle.table_oracle(BOARD)
+    chosen = position_sets.random_subsets(known, 200, seed=0)
+    expected = judging.quality(judging.judge_random(chosen.values, chosen.margin))
+    act, history = host_players.random_player(BOARD), np.zeros((200, 0), np.int32)
+    states = position_sets.states_of_set(BOARD, chosen)
     samples = []
     for key in jax.random.split(jax.random.key(1), 100):
         actions = act(key, states, history)
-        samples.append(exactness.quality(exactness.judge(chosen.values, chosen.margin, actions)))
+        samples.append(judging.quality(judging.judge(chosen.values, chosen.margin, actions)))
     for name in ("optimal", "loss", "keeps"):
         measured = np.mean([getattr(sample, name) for sample in samples])
         assert measured == pytest.approx(getattr(expected, name), rel=0.02)
@@ -168,7 +171,7 @@ def test_phases_by_safe_moves_and_drawn_edges() -> None:
             for edge in range(BOARD.num_edges)
         )
         expected.append("endgame" if not safe else "opening" if len(some) < 6 else "middle")
-    found = [PHASES[i] for i in exactness.phases(BOARD, edges)]
+    found = [PHASES[i] for i in judging.phases_of(BOARD, edges)]
     assert found == expected
     assert set(found) == {"opening", "middle", "endgame"}
 
@@ -177,17 +180,17 @@ def test_groups_by_edges_left() -> None:
     edges = np.zeros((4, 12), bool)
     for row, left in zip(edges, (1, 4, 5, 10), strict=True):
         row[left:] = True
-    assert exactness.edge_groups(edges).tolist() == [0, 0, 1, 2]
-    assert exactness.edge_labels(10) == ["1-4", "5-8", "9-10"]
-    assert exactness.edge_labels(8) == ["1-4", "5-8"]
+    assert judging.edge_groups(edges).tolist() == [0, 0, 1, 2]
+    assert judging.edge_labels(10) == ["1-4", "5-8", "9-10"]
+    assert judging.edge_labels(8) == ["1-4", "5-8"]
 
 
 @pytest.mark.parametrize("max_edges", [12, 7])
 def test_losses_per_game_add_up_what_each_own_move_cost(max_edges: int) -> None:
-    known = truth.from_endgames(BOARD, max_edges)
+    known = oracle.endgame_oracle(BOARD, max_edges)
     played: Any = jax.tree.map(np.asarray, match("random"))
     minimax = common.Minimax(BOARD)
-    lost = exactness.game_losses(known, played)
+    lost = judging.game_losses(known, played)
     expected = np.zeros(len(played.margin), int)
     asked = 0
     for ply in range(max(OPENING, BOARD.num_edges - max_edges), BOARD.num_edges):
@@ -204,8 +207,8 @@ def test_losses_per_game_add_up_what_each_own_move_cost(max_edges: int) -> None:
 
 def test_perfect_games_lose_nothing() -> None:
     played: Any = jax.tree.map(np.asarray, match("perfect"))
-    lost = exactness.game_losses(truth.from_table(BOARD), played)
+    lost = judging.game_losses(oracle.table_oracle(BOARD), played)
     assert not lost.loss.any()
-    quality = exactness.quality(lost.judgement)
+    quality = judging.quality(lost.judgement)
     assert (quality.optimal, quality.loss, quality.keeps) == (1, 0, 1)
     assert quality.stakes > 0

@@ -11,33 +11,37 @@ import numpy as np
 import pytest
 from jax import export as jax_export
 
-from azdab import checkpoint, config, export, network, search
-from azdab.checkpoint import Player
-from azdab.engine import Engine
-from azdab.game import Board
-from azdab.position import Position
+from azdab import export
+from azdab.common.config import config_from_dict
+from azdab.engine.engine import Engine
+from azdab.game.board import Board
+from azdab.game.position import Position
+from azdab.network import model
+from azdab.runs import checkpoint
+from azdab.runs.checkpoint import TrainedNetwork
+from azdab.search import tree_search
 from tests import common
 
 GOLDEN = Path(__file__).parent / "golden"
 BOARD = Board(2, 3)
 
 
-def untrained(utility: str = "margin") -> Player:
+def untrained(utility: str = "margin") -> TrainedNetwork:
     settings: dict[str, Any] = {
         "board": {"rows": BOARD.rows, "cols": BOARD.cols},
         "network": {"filters": 8, "blocks": 1},
         "search": {"utility": utility},
     }
-    run_config = config.from_dict(settings)
-    params = network.init(jax.random.key(0), BOARD, run_config.network)
-    return Player(BOARD, run_config, params, 7)
+    run_config = config_from_dict(settings)
+    params = model.init_params(jax.random.key(0), BOARD, run_config.network)
+    return TrainedNetwork(BOARD, run_config, params, 7)
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("export") / "net"
     source = directory.with_name("source")
-    checkpoint.export_player(untrained(), source, "")
+    checkpoint.export_network(untrained(), source, "")
     assert export.main([str(source), "--to", str(directory), "--games", "2"]) == 0
     return directory
 
@@ -66,15 +70,15 @@ def test_the_program_computes_what_the_network_does(utility: str, batch: int) ->
     margin = np.arange(batch, dtype=np.int32) % 5 - 2
     run = jax_export.deserialize(bytearray(export.program(player)))
     log_policy, weights, mean, ownership = run.call(states.edges, margin)
-    shown = search.shown_margin(jax.numpy.asarray(margin), utility)
-    expected = network.apply(BOARD, player.config.network, player.params, states.edges, shown)
+    shown = tree_search.shown_margin(jax.numpy.asarray(margin), utility)
+    expected = model.apply(BOARD, player.config.network, player.params, states.edges, shown)
     legal = ~np.asarray(states.edges)
     policy = np.exp(np.asarray(log_policy))
     prior = np.where(legal, np.exp(np.asarray(expected.prior_logits)), 0)
     np.testing.assert_allclose(policy, prior / prior.sum(axis=1, keepdims=True), atol=1e-5)
     want = jax.nn.softmax(expected.margin_logits)
     np.testing.assert_allclose(weights, want, atol=1e-5)
-    means = network.expected_margin(BOARD, expected.margin_logits)
+    means = model.expected_margin(BOARD, expected.margin_logits)
     np.testing.assert_allclose(mean, means, atol=1e-4)
     np.testing.assert_allclose(ownership, jax.nn.sigmoid(expected.ownership_logits), atol=1e-5)
 
@@ -94,7 +98,7 @@ def test_an_export_is_loaded_by_its_path(exported: Path) -> None:
     engine = Engine.load(str(exported))
     assert engine.board == BOARD
     assert engine.choose(Position(BOARD)) in range(BOARD.num_edges)
-    loaded = checkpoint.load_player(exported)
+    loaded = checkpoint.load_network(exported)
     assert common.same_trees(loaded.params, untrained().params)
 
 
@@ -121,12 +125,12 @@ def test_there_is_a_golden_checkpoint_of_the_format() -> None:
 @pytest.mark.parametrize("path", sorted(GOLDEN.iterdir()), ids=lambda path: path.name)
 def test_old_checkpoints_load_and_say_what_they_said(path: Path) -> None:
     """Written by the azdab that introduced the format; never written again."""
-    player = checkpoint.load_player(path)
+    player = checkpoint.load_network(path)
     said = json.loads((path / "said.json").read_text())
     edges = np.array(said["edges"], bool)
     zero = np.zeros(len(edges), np.int32)
     settings = player.config.network
-    output = network.apply(player.board, settings, player.params, edges, zero)  # type: ignore[arg-type]
+    output = model.apply(player.board, settings, player.params, edges, zero)  # type: ignore[arg-type]
     np.testing.assert_allclose(output.prior_logits, said["prior_logits"], atol=1e-4)
-    mean = network.expected_margin(player.board, output.margin_logits)
+    mean = model.expected_margin(player.board, output.margin_logits)
     np.testing.assert_allclose(mean, said["expected_margin"], atol=1e-4)

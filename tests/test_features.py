@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from azdab import features
-from azdab.features import Features
-from azdab.game import Board
+from azdab.game.board import Board
+from azdab.network import features
+from azdab.network.features import Features
 from tests import common
 
 boards = st.sampled_from([Board(1, 1), Board(1, 4), Board(2, 2), Board(3, 2), Board(3, 4)])
@@ -20,7 +20,7 @@ boards = st.sampled_from([Board(1, 1), Board(1, 4), Board(2, 2), Board(3, 2), Bo
 
 @functools.cache
 def compiled(board: Board, kind: Any) -> Any:
-    return jax.jit(functools.partial(features.features, board, kind))
+    return jax.jit(functools.partial(features.network_features, board, kind))
 
 
 def draw(board: Board, seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -122,7 +122,7 @@ def test_a_loop_is_a_loop_until_it_is_opened() -> None:
     edges[:, [board.horizontal(r, c) for r in (0, 2) for c in (0, 1)]] = True
     edges[:, [board.vertical(r, c) for r in (0, 1) for c in (0, 2)]] = True
     edges[1, board.vertical(0, 1)] = True
-    found = features.chains(board, jnp.asarray(edges))
+    found = features.chain_features(board, jnp.asarray(edges))
     assert found.length.tolist() == [[4] * 4] * 2
     assert found.is_loop.tolist() == [[True] * 4, [False] * 4]
     assert found.ready.tolist() == [[0] * 4, [2] * 4]
@@ -132,8 +132,8 @@ def test_a_loop_is_a_loop_until_it_is_opened() -> None:
 def test_any_leading_axes_will_do(kind: Any) -> None:
     board = Board(2, 3)
     edges, margin = draw(board, 0, 6)
-    flat = features.features(board, kind, jnp.asarray(edges), jnp.asarray(margin))
-    shaped = features.features(
+    flat = features.network_features(board, kind, jnp.asarray(edges), jnp.asarray(margin))
+    shaped = features.network_features(
         board, kind, jnp.asarray(edges.reshape(2, 3, -1)), jnp.asarray(margin.reshape(2, 3))
     )
     for a, b in zip(flat, shaped, strict=True):

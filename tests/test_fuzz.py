@@ -17,14 +17,21 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from azdab import checkpoint, config, device, exchange, presets, record, replay, train
-from azdab.config import ConfigError
-from azdab.engine import Engine, Level
-from azdab.game import Board
-from azdab.protocol import Protocol, converse, lines
+import azdab
+from azdab import train
+from azdab.common import presets
+from azdab.common.config import config_fields, config_from_dict, config_to_dict
+from azdab.common.errors import UserError
+from azdab.devices import device
+from azdab.engine.engine import Engine, Level
+from azdab.game import exchange, record
+from azdab.game.board import Board
+from azdab.learning import replay
+from azdab.terminal.protocol import Protocol, converse, lines
+from azdab.training import loop
 from tests import runs
 
-FIELDS = dict(config.fields())
+FIELDS = dict(config_fields())
 SECTIONS = sorted({name.split(".")[0] for name in FIELDS if "." in name})
 settings = functools.partial(
     hypothesis.settings, suppress_health_check=list(hypothesis.HealthCheck), deadline=None
@@ -40,7 +47,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def no_training() -> Any:
     """What is accepted would be trained here."""
     patch = pytest.MonkeyPatch()
-    patch.setattr(train, "train", lambda *arguments: True)
+    patch.setattr(loop, "train", lambda *arguments: True)
     yield
     patch.undo()
 
@@ -58,7 +65,7 @@ def run_main(argv: list[str], folder: Path) -> str | None:
     if status == 0:
         assert error == ""
         for path in set(folder.iterdir()) - set(before):
-            assert config.from_dict(presets.read(str(path / "config.yaml")))
+            assert config_from_dict(presets.read_settings(str(path / "config.yaml")))
             assert not runs.leftovers(path)
             for file in path.iterdir():
                 file.unlink()
@@ -109,8 +116,8 @@ configs: st.SearchStrategy[Any] = st.one_of(
 @settings(max_examples=700)
 def test_values_are_taken_or_refused_by_the_name_of_their_key(values: Any) -> None:
     try:
-        found = config.from_dict(values)
-    except ConfigError as error:
+        found = config_from_dict(values)
+    except UserError as error:
         refusal = str(error)
         only = next(iter(values)) if len(values) == 1 else None
         named = only not in SECTIONS or only in refusal
@@ -118,7 +125,7 @@ def test_values_are_taken_or_refused_by_the_name_of_their_key(values: Any) -> No
         return
     assert all(
         math.isfinite(value)
-        for section in config.to_dict(found).values()
+        for section in config_to_dict(found).values()
         for value in (section.values() if isinstance(section, dict) else [section])
         if isinstance(value, int | float)
     )
@@ -131,7 +138,7 @@ def dumped(values: Any) -> bytes:
         return repr(values).encode("utf-8", "surrogatepass")
 
 
-SMOKE = presets.known()["smoke"].read_bytes()
+SMOKE = presets.known_presets()["smoke"].read_bytes()
 LAUGHS = "a: &a [x, x]\n" + "".join(
     f"{chr(98 + i)}: &{chr(98 + i)} [*{chr(97 + i)}, *{chr(97 + i)}]\n" for i in range(20)
 )
@@ -241,7 +248,7 @@ def test_command_lines_are_taken_or_refused(
 def test_sizes_and_combinations_are_refused_before_anything_is_made(
     argv: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replay, "init", lambda *arguments: pytest.fail("allocated"))
+    monkeypatch.setattr(replay, "init_replay", lambda *arguments: pytest.fail("allocated"))
     monkeypatch.setattr(device, "memory_bytes", lambda: 16_000_000_000)
     error = run_main(["--config", "smoke", *argv], tmp_path)
     assert error is not None
@@ -273,10 +280,10 @@ texts = st.one_of(
 @given(texts, st.none() | st.just(Board(2, 2)))
 @settings(max_examples=400)
 def test_records_are_read_or_refused(text: str, board: Board | None) -> None:
-    for read in (lambda: record.loads_all(text), lambda: exchange.loads(text, board)):
+    for read in (lambda: record.parse_records(text), lambda: exchange.parse_games(text, board)):
         try:
             read()
-        except ConfigError as error:
+        except UserError as error:
             assert "\n" not in str(error)  # noqa: PT017
 
 
@@ -284,7 +291,7 @@ def test_giant_records_are_refused_unread(tmp_path: Path) -> None:
     file = tmp_path / "giant.txt"
     with file.open("wb") as out:
         out.truncate(10**12)  # no bytes on disk, but that many to read
-    with pytest.raises(ConfigError, match="larger than"):
+    with pytest.raises(UserError, match="larger than"):
         record.read_text(file)
 
 
@@ -317,8 +324,10 @@ def test_protocol_lines_are_answered(conversation: list[bytes]) -> None:
 
 
 def test_nothing_reads_what_could_run_code() -> None:
-    package = Path(checkpoint.__file__).parent
-    for path in package.glob("*.py"):
+    package = Path(azdab.__file__).parent
+    files = sorted(package.rglob("*.py"))
+    assert len(files) >= 80
+    for path in files:
         text = path.read_text(encoding="utf-8")
         for word in ("import pickle", "cloudpickle", "import dill", "joblib", "marshal", "shelve",
                      "allow_pickle=True", "eval(", "exec(", "yaml.load(text, yaml", "unsafe_load",

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from azdab import game
-from azdab.game import Board, State
+from azdab.game import rules
+from azdab.game.board import Board
+from azdab.game.rules import State
 from tests import common
 
 boards = st.builds(Board, st.integers(1, 7), st.integers(1, 7))
@@ -21,7 +22,7 @@ small_boards = st.sampled_from([Board(1, 1), Board(1, 3), Board(2, 2), Board(3, 
 
 @functools.cache
 def step(board: Board) -> Any:
-    return jax.jit(functools.partial(game.step, board))
+    return jax.jit(functools.partial(rules.step, board))
 
 
 def at(states: State, game_index: int, ply: int) -> State:
@@ -41,9 +42,9 @@ def test_every_ply_agrees_with_openspiel(board: Board, seed: int) -> None:
         theirs, margins = results.new_initial_state(), totals.new_initial_state()
         for ply in range(board.num_edges + 1):
             ours = at(states, index, ply)
-            assert common.indices(game.legal_actions(ours)) == theirs.legal_actions()
-            assert bool(game.is_terminal(ours)) == theirs.is_terminal()
-            assert game.returns(ours).tolist() == theirs.returns()
+            assert common.indices(rules.legal_actions(ours)) == theirs.legal_actions()
+            assert bool(rules.is_terminal(ours)) == theirs.is_terminal()
+            assert rules.returns(ours).tolist() == theirs.returns()
             # OpenSpiel draws a closed box as its owner's number.
             drawing = str(theirs)
             assert ours.scores.tolist() == [drawing.count("1"), drawing.count("2")]
@@ -66,8 +67,8 @@ def test_every_ply_agrees_with_the_rules_in_plain_python(board: Board, seed: int
             ours = at(states, index, ply)
             assert ours.scores.tolist() == plain.scores
             assert int(ours.to_play) == plain.to_play
-            assert int(game.margin(ours)) == plain.lead
-            degrees = np.asarray(game.box_degrees(board, ours.edges)).ravel().tolist()
+            assert int(rules.margin(ours)) == plain.lead
+            degrees = np.asarray(rules.box_degrees(board, ours.edges)).ravel().tolist()
             assert degrees == [len(box & plain.drawn) for box in plain.boxes]
             if ply < board.num_edges:
                 plain.draw(int(actions[ply]))
@@ -76,7 +77,7 @@ def test_every_ply_agrees_with_the_rules_in_plain_python(board: Board, seed: int
 @given(boards, common.seeds)
 def test_a_game_lasts_exactly_as_many_plies_as_there_are_edges(board: Board, seed: int) -> None:
     states = common.positions_of(board, common.random_games(board, seed, 2))
-    over = np.asarray(game.is_terminal(states))
+    over = np.asarray(rules.is_terminal(states))
     assert over.shape == (2, board.num_edges + 1)
     assert over[:, -1].all()
     assert not over[:, :-1].any()
@@ -95,7 +96,7 @@ def test_drawing_a_drawn_edge_changes_nothing(board: Board, seed: int, data: Any
 
 
 def test_the_empty_board_has_no_score_and_the_first_player_to_move() -> None:
-    state = game.init(Board(2, 3))
+    state = rules.init_state(Board(2, 3))
     assert not state.edges.any()
     assert state.scores.tolist() == [0, 0]
     assert int(state.to_play) == 0
@@ -152,7 +153,7 @@ def test_a_board_needs_a_box(rows: int, cols: int) -> None:
 def test_margin_is_the_movers_and_changes_sign_with_the_mover(first: int, second: int) -> None:
     def margin(mover: int) -> int:
         scores = jnp.array([first, second], jnp.int16)
-        return int(game.margin(State(jnp.zeros(4, bool), scores, jnp.int8(mover))))
+        return int(rules.margin(State(jnp.zeros(4, bool), scores, jnp.int8(mover))))
 
     assert margin(0) == first - second
     assert margin(1) == second - first
@@ -162,5 +163,5 @@ def test_random_actions_are_legal_and_miss_no_legal_edge() -> None:
     board = Board(2, 2)
     legal = jnp.arange(board.num_edges) % 3 == 0
     keys = jax.random.split(jax.random.key(0), 300)
-    actions = jax.vmap(lambda key: game.random_actions(key, legal))(keys)
+    actions = jax.vmap(lambda key: rules.random_actions(key, legal))(keys)
     assert sorted(set(actions.tolist())) == common.indices(legal)

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from azdab import learner, mesh, replay, symmetry
-from azdab.config import (
+from azdab.common.config import (
     BoardConfig,
     Config,
     LearnerConfig,
@@ -19,9 +18,12 @@ from azdab.config import (
     ReplayConfig,
     SelfPlayConfig,
 )
-from azdab.game import Board
-from azdab.learner import LearnerState, Losses
-from azdab.selfplay import Example
+from azdab.devices import mesh
+from azdab.game import symmetry
+from azdab.game.board import Board
+from azdab.learning import learner, replay
+from azdab.learning.learner import LearnerState, Losses
+from azdab.learning.selfplay import Example
 from tests import common
 
 BOARD = Board(2, 2)
@@ -147,7 +149,7 @@ def steps(config: Config, count: int) -> Any:
 @functools.cache
 def initial(optimizer: str) -> LearnerState:
     config = config_with(optimizer=optimizer)
-    return jax.jit(lambda: learner.init(jax.random.key(0), BOARD, config))()
+    return jax.jit(lambda: learner.init_learner(jax.random.key(0), BOARD, config))()
 
 
 def fresh(config: Config) -> LearnerState:
@@ -259,7 +261,7 @@ def test_the_losses_of_a_perfect_prediction_are_those_of_the_target() -> None:
 @given(common.seeds)
 def test_a_learning_phase_is_a_function_of_its_key(seed: int) -> None:
     config = config_with()
-    buffer = replay.stacked(replay.add(replay.init(BOARD, 64), examples_of(BOARD, 5, 64)))
+    buffer = replay.stacked(replay.add(replay.init_replay(BOARD, 64), examples_of(BOARD, 5, 64)))
     first, losses = learning(config)(fresh(config), buffer, jax.random.key(seed))
     again, _ = learning(config)(fresh(config), buffer, jax.random.key(seed))
     other, _ = learning(config)(fresh(config), buffer, jax.random.key(seed + 1))
@@ -272,5 +274,5 @@ def test_a_learning_phase_is_a_function_of_its_key(seed: int) -> None:
 
 @functools.cache
 def learning(config: Config) -> Any:
-    one = mesh.alone()
+    one = mesh.one_device()
     return jax.jit(lambda state, buffer, key: learner.learn(state, buffer, BOARD, config, one, key))

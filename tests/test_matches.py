@@ -13,12 +13,17 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from azdab import checkpoint, cli, hosted, matches, players, tournament
-from azdab.config import Config, ConfigError
-from azdab.game import Board, State
-from azdab.matches import Match
-from azdab.players import Player
-from azdab.ratings import Sprt
+from azdab.common import cli
+from azdab.common.config import Config
+from azdab.common.errors import UserError
+from azdab.game.board import Board
+from azdab.game.rules import State
+from azdab.measure import tournament
+from azdab.players import host_players, matches, registry
+from azdab.players.matches import Match
+from azdab.players.ratings import Sprt
+from azdab.players.registry import Player
+from azdab.runs import checkpoint
 from tests import common
 
 BOARD = Board(2, 2)
@@ -37,7 +42,7 @@ def highest(key: jax.Array, states: State, history: np.ndarray) -> np.ndarray:
 
 def player(name: str) -> Player:
     own = {"lowest": lowest, "highest": highest}
-    return Player(name, own[name]) if name in own else players.make(name, BOARD)
+    return Player(name, own[name]) if name in own else registry.make_player(name, BOARD)
 
 
 def play(a: Player, b: Player, **arguments: Any) -> Match:
@@ -266,7 +271,7 @@ def test_a_sequential_test_on_the_command_line() -> None:
     ],
 )
 def test_mistakes_are_named_in_one_line(words: list[str], message: str) -> None:
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(UserError) as caught:
         run(*words)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -275,20 +280,20 @@ def test_mistakes_are_named_in_one_line(words: list[str], message: str) -> None:
 def test_the_board_is_that_of_the_first_network(monkeypatch: pytest.MonkeyPatch) -> None:
     boards = {"given": Board(2, 3), "first": Board(3, 3), "second": Board(4, 4)}
 
-    def trained(name: str) -> checkpoint.Player:
-        return checkpoint.Player(boards[name], Config(), None, 0)
+    def trained(name: str) -> checkpoint.TrainedNetwork:
+        return checkpoint.TrainedNetwork(boards[name], Config(), None, 0)
 
-    monkeypatch.setattr(hosted, "trained", trained)
+    monkeypatch.setattr(host_players, "trained", trained)
     specs = ["random", "search:simulations=4,checkpoint=first", "network:checkpoint=second"]
-    assert tournament.chosen_board(None, specs, None) == boards["first"]
-    assert tournament.chosen_board(None, specs, "given") == boards["given"]
-    assert tournament.chosen_board("4x2", specs, "given") == Board(4, 2)
+    assert tournament.board_of_match(None, specs, None) == boards["first"]
+    assert tournament.board_of_match(None, specs, "given") == boards["given"]
+    assert tournament.board_of_match("4x2", specs, "given") == Board(4, 2)
 
 
 def test_a_missing_library_is_named_before_the_games(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "choix", None)
     monkeypatch.setattr(matches, "round_robin", None)
-    with pytest.raises(ConfigError, match="ratings need choix: pip install"):
+    with pytest.raises(UserError, match="ratings need choix: pip install"):
         run("--tournament", "greedy", "random", "greedy-min", "--board", "2x2")
 
 

@@ -10,14 +10,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from azdab import checkpoint, config, game, learner, memory, mesh, phases, presets, train
-from azdab.config import Config, ConfigError
-from azdab.game import Board
+from azdab import train
+from azdab.common import presets
+from azdab.common.config import Config, config_from_dict
+from azdab.common.errors import UserError
+from azdab.devices import mesh
+from azdab.game import rules
+from azdab.game.board import Board
+from azdab.learning import learner, memory, programs
+from azdab.runs import checkpoint
 from tests import common
 
 
 def smoke(**changes: Any) -> Config:
-    return config.from_dict(presets.merge(presets.read("smoke"), changes))
+    return config_from_dict(presets.merge(presets.read_settings("smoke"), changes))
 
 
 @settings(max_examples=10)
@@ -29,7 +35,7 @@ def test_the_bytes_of_the_trees_are_those_of_mctx(
 
     def search() -> Any:
         logits = jnp.zeros((games, board.num_edges))
-        states = game.init_batch(board, games)
+        states = rules.init_states(board, games)
         zeros = jnp.zeros(games)
         root: Any = mctx.RootFnOutput(prior_logits=logits, value=zeros, embedding=states)
 
@@ -44,13 +50,13 @@ def test_the_bytes_of_the_trees_are_those_of_mctx(
             None, key, root, step, simulations, invalid_actions=logits > 0
         ).search_tree
 
-    exact = memory.num_bytes(jax.eval_shape(search))
+    exact = memory.tree_num_bytes(jax.eval_shape(search))
     assert memory.tree_bytes(board, games, simulations) == pytest.approx(exact, rel=0.01)
 
 
 def test_what_is_resident_is_what_a_run_allocates() -> None:
     board, run = Board(2, 2), smoke()
-    for devices in (mesh.alone(), mesh.make()):
+    for devices in (mesh.one_device(), mesh.all_devices()):
         state = checkpoint.initial_state(board, run, devices)
         found = [x.addressable_shards[0].data.nbytes for x in jax.tree.leaves(state)]
         planned = sum(memory.resident(board, run, devices.size).values())
@@ -62,10 +68,10 @@ def planned(games: int) -> int:
     """Bytes of self-play in the compiler's plan."""
     board = Board(2, 2)
     run = memory.with_batch(smoke(replay={"capacity": 200_000}), games, games)
-    plan: dict[str, phases.Memory] = {}
-    params = jax.eval_shape(lambda: learner.init(jax.random.key(0), board, run)).params
-    compile = phases.compiler(mesh.alone(), lambda name: None, plan)
-    phases.self_play_program(board, run, mesh.alone(), params, compile)
+    plan: dict[str, programs.ProgramMemory] = {}
+    params = jax.eval_shape(lambda: learner.init_learner(jax.random.key(0), board, run)).params
+    compile = programs.compiler(mesh.one_device(), lambda name: None, plan)
+    programs.self_play_program(board, run, mesh.one_device(), params, compile)
     return max(memory.peak(plan, memory.resident(board, run)).values())
 
 
@@ -73,7 +79,7 @@ def test_the_largest_batch_fits_and_the_next_does_not() -> None:
     board = Board(2, 2)
     run = memory.with_batch(smoke(replay={"capacity": 200_000}), 8, 4096)
     limit = 20_000_000
-    found = memory.largest_batch(board, run, mesh.alone(), limit, lambda name: None)
+    found = memory.largest_batch(board, run, mesh.one_device(), limit, lambda name: None)
     chosen = found.selfplay.parallel_games
     assert 32 < chosen < 4096
     assert found.selfplay.games_per_iteration == 4096
@@ -82,21 +88,21 @@ def test_the_largest_batch_fits_and_the_next_does_not() -> None:
 
 
 def test_what_cannot_fit_is_said() -> None:
-    with pytest.raises(ConfigError, match=r"--max-memory: .* GB are needed .* replay.capacity 400"):
-        memory.largest_batch(Board(2, 2), smoke(), mesh.alone(), 1000, lambda name: None)
+    with pytest.raises(UserError, match=r"--max-memory: .* GB are needed .* replay.capacity 400"):
+        memory.largest_batch(Board(2, 2), smoke(), mesh.one_device(), 1000, lambda name: None)
 
 
 @pytest.mark.parametrize(
     ("text", "size"), [("4GB", 4e9), ("500 mb", 5e8), ("6", 6e9), ("0.5gb", 5e8)]
 )
 def test_sizes_are_read(text: str, size: float) -> None:
-    assert memory.parse(text) == size
+    assert memory.parse_memory(text) == size
 
 
 @pytest.mark.parametrize("text", ["", "GB", "-1GB", "nan", "inf", "4XB", "1e9GB"])
 def test_what_is_no_size_is_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match="--max-memory takes"):
-        memory.parse(text)
+    with pytest.raises(UserError, match="--max-memory takes"):
+        memory.parse_memory(text)
 
 
 def test_a_dry_run_takes_a_limit(capsys: pytest.CaptureFixture[str]) -> None:

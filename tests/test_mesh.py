@@ -16,23 +16,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jax.sharding import Mesh
 
-from azdab import (
-    checkpoint,
-    config,
-    device,
-    learner,
-    mesh,
-    phases,
-    presets,
-    replay,
-    selfplay,
-    train,
-)
-from azdab.config import Config, ConfigError
-from azdab.game import Board
-from azdab.mesh import SPLIT, WHOLE
-from azdab.replay import Replay
-from azdab.selfplay import Example
+from azdab import train
+from azdab.common import presets
+from azdab.common.config import Config, config_from_dict
+from azdab.common.errors import UserError
+from azdab.devices import device, mesh
+from azdab.devices.mesh import SPLIT, WHOLE
+from azdab.game.board import Board
+from azdab.learning import learner, programs, replay, selfplay
+from azdab.learning.replay import Replay
+from azdab.learning.selfplay import Example
+from azdab.runs import checkpoint
 from tests import common, runs
 
 PATIENCE = 400  # seconds before processes are taken for stuck
@@ -46,8 +40,8 @@ def devices(count: int) -> Mesh:
 
 
 def smoke(**learner_settings: Any) -> Config:
-    values = presets.merge(presets.read("smoke"), {"learner": learner_settings})
-    return config.from_dict(values)
+    values = presets.merge(presets.read_settings("smoke"), {"learner": learner_settings})
+    return config_from_dict(values)
 
 
 @given(
@@ -57,7 +51,7 @@ def test_a_replay_divided_anew_holds_the_newest_examples_in_order(
     before: int, after: int, capacity: int, sizes: list[int]
 ) -> None:
     board = Board(1, 1)
-    buffers = [replay.init(board, capacity) for _ in range(before)]
+    buffers = [replay.init_replay(board, capacity) for _ in range(before)]
     given_so_far: list[int] = []
     for size in sizes:
         size = min(size, capacity)
@@ -85,9 +79,9 @@ def test_a_replay_divided_anew_holds_the_newest_examples_in_order(
 
 def test_devices_play_different_games_and_store_their_own() -> None:
     board, run, two = Board(2, 2), smoke(), devices(2)
-    compile = phases.compiler(two, lambda name: None, {})
+    compile = programs.compiler(two, lambda name: None, {})
     state = checkpoint.initial_state(board, run, two)
-    play, _ = phases.self_play_program(board, run, two, state.learner.params, compile)
+    play, _ = programs.self_play_program(board, run, two, state.learner.params, compile)
     examples, _ = play(state.learner.ema_params, jax.random.key(0))
     first, second = mesh.parts(examples.edges)
     assert first.shape == second.shape
@@ -123,11 +117,11 @@ def test_two_devices_learn_from_the_whole_batch() -> None:
             where = devices(count)
             state = checkpoint.initial_state(board, run, where)
             buffer = jax.jit(mesh.divided(where, replay.add_own, (SPLIT, WHOLE), SPLIT))(
-                state.replay, mesh.put(where, one)
+                state.replay, mesh.placed(where, one)
             )
             learned, losses = jax.jit(
                 lambda s, b, k, where=where: learner.learn(s, b, board, run, where, k)
-            )(state.learner, buffer, mesh.put(where, jax.random.key(1)))
+            )(state.learner, buffer, mesh.placed(where, jax.random.key(1)))
             results.append(jax.tree.map(np.asarray, (learned, losses)))
     assert results[0][1].grad_norm > 0
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), *results)
@@ -143,20 +137,20 @@ def test_two_devices_learn_from_the_whole_batch() -> None:
     ],
 )
 def test_what_cannot_be_divided_is_named(settings: dict[str, Any], key: str) -> None:
-    run = config.from_dict(presets.merge(presets.read("smoke"), settings))
-    with pytest.raises(ConfigError, match=f"{key} must be a multiple of"):
-        device.shared(run, 2)
+    run = config_from_dict(presets.merge(presets.read_settings("smoke"), settings))
+    with pytest.raises(UserError, match=f"{key} must be a multiple of"):
+        device.device_share(run, 2)
 
 
 def test_the_shares_add_up() -> None:
     whole = smoke()
     assert device.most_devices(whole, 1) == 1
     assert device.most_devices(whole, 3) == 2
-    half = device.shared(whole, 2)
+    half = device.device_share(whole, 2)
     assert half.selfplay.parallel_games * 2 == whole.selfplay.parallel_games
     assert half.replay.capacity * 2 == whole.replay.capacity
     assert half.learner.batch_size * 2 == whole.learner.batch_size
-    assert device.shared(whole, 1) == whole
+    assert device.device_share(whole, 1) == whole
 
 
 @pytest.mark.parametrize(
@@ -239,6 +233,6 @@ def test_a_lost_process_ends_the_run_and_nothing_saved_is_lost(tmp_path: Path) -
 def test_every_device_has_a_key_of_its_own() -> None:
     two = devices(2)
     keys = mesh.divided(two, lambda key: jax.random.bits(mesh.own_key(key), (1,)), WHOLE, SPLIT)
-    bits = mesh.gather(jax.jit(keys)(mesh.put(two, jax.random.key(3))))
+    bits = mesh.gather(jax.jit(keys)(mesh.placed(two, jax.random.key(3))))
     assert bits.shape == (2,)
     assert bits[0] != bits[1]

@@ -4,14 +4,17 @@ import jax
 import numpy as np
 import pytest
 
-from azdab import checkpoint, exactness, hosted, positions, truth
-from azdab.game import Board
+from azdab.exact import oracle
+from azdab.game.board import Board
+from azdab.measure import judging, position_sets
+from azdab.players import host_players
+from azdab.runs import checkpoint
 
-MODELS = sorted(checkpoint.bundled())
+MODELS = sorted(checkpoint.bundled_networks())
 
 
 def size(name: str) -> int:
-    files = checkpoint.bundled()[name].rglob("*")
+    files = checkpoint.bundled_networks()[name].rglob("*")
     return sum(path.stat().st_size for path in files if path.is_file())
 
 
@@ -21,29 +24,32 @@ def test_there_is_a_network_for_the_smallest_real_board() -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_bundled_network_loads_by_name_and_is_small(name: str) -> None:
-    player = checkpoint.load_player(checkpoint.resolve(name))
+    player = checkpoint.load_network(checkpoint.resolve(name))
     assert str(player.board) == name
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(player.params))
     assert size(name) < 3_000_000
-    card = (checkpoint.bundled()[name] / "README.md").read_text(encoding="utf-8")
+    card = (checkpoint.bundled_networks()[name] / "README.md").read_text(encoding="utf-8")
     assert "azdab.evaluate" in card
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_bundled_network_names_no_path_of_the_machine_that_wrote_it(name: str) -> None:
-    for path in checkpoint.bundled()[name].rglob("*"):
+    for path in checkpoint.bundled_networks()[name].rglob("*"):
         if path.is_file():
-            assert str(checkpoint.bundled()[name].parents[1]).encode() not in path.read_bytes()
+            assert (
+                str(checkpoint.bundled_networks()[name].parents[1]).encode()
+                not in path.read_bytes()
+            )
 
 
 def test_the_raw_3x3_policy_is_nearly_perfect_in_strong_play() -> None:
     board = Board(3, 3)
-    known = truth.of(board, board.num_edges)
-    player = checkpoint.load_player(checkpoint.resolve("3x3"))
-    found = positions.noisy_play(known, 300, seed=5)
-    act = hosted.of_network(player, 0, 64)
-    states = positions.to_states(board, found)
+    known = oracle.best_oracle(board, board.num_edges)
+    player = checkpoint.load_network(checkpoint.resolve("3x3"))
+    found = position_sets.noisy_play(known, 300, seed=5)
+    act = host_players.of_network(player, 0, 64)
+    states = position_sets.states_of_set(board, found)
     history = np.zeros((len(found.edges), 0), np.int32)
     actions = act(jax.random.key(0), states, history)
-    judged = exactness.judge(found.values, found.margin, actions)
-    assert exactness.quality(judged).optimal > 0.94
+    judged = judging.judge(found.values, found.margin, actions)
+    assert judging.quality(judged).optimal > 0.94

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from azdab import layers, network
-from azdab.config import NetworkConfig
-from azdab.game import Board
-from azdab.network import NetworkOutput
+from azdab.common.config import NetworkConfig
+from azdab.game.board import Board
+from azdab.network import layers, model
+from azdab.network.model import NetworkOutput
 from tests import common
 
 boards = st.sampled_from([Board(1, 1), Board(1, 3), Board(2, 2), Board(3, 2)])
@@ -22,7 +22,7 @@ FAMILIES: list[Any] = ["resnet", "resnet_attention"]
 
 @functools.cache
 def possible_margins(board: Board) -> Any:
-    return jax.jit(functools.partial(network.possible_margins, board))
+    return jax.jit(functools.partial(model.possible_margins, board))
 
 
 @given(boards, common.seeds)
@@ -32,7 +32,7 @@ def test_possible_margins_are_those_of_all_ways_to_share_the_open_boxes(
     rng = np.random.default_rng(seed)
     edges = rng.random((4, board.num_edges)) < 0.9
     found = np.asarray(possible_margins(board)(edges))
-    support = network.margins(board).tolist()
+    support = model.margins(board).tolist()
     assert support == list(range(-board.num_boxes, board.num_boxes + 1))
     for index in range(4):
         open_boxes = sum(not edges[index][list(box)].all() for box in common.surroundings(board))
@@ -48,9 +48,9 @@ def outputs(family: Any, mixed: bool, board: Board) -> tuple[Any, NetworkOutput,
 
     @jax.jit
     def run(edges: jax.Array) -> Any:
-        params = network.init(jax.random.key(0), board, config)
+        params = model.init_params(jax.random.key(0), board, config)
         margin = jnp.zeros(len(edges), jnp.int32)
-        return params, network.apply(board, config, params, edges, margin)
+        return params, model.apply(board, config, params, edges, margin)
 
     return (*run(states.edges), states.edges)
 
@@ -81,7 +81,7 @@ def test_impossible_margins_have_no_probability(family: Any) -> None:
     board = Board(1, 3)
     _, output, edges = outputs(family, False, board)
     chances = np.asarray(jax.nn.softmax(output.margin_logits))
-    possible = np.asarray(network.possible_margins(board, edges))
+    possible = np.asarray(model.possible_margins(board, edges))
     assert not chances[~possible].any()
     assert (chances[possible] > 0).all()
     np.testing.assert_allclose(chances.sum(axis=1), np.ones(len(edges)), rtol=1e-5)
@@ -99,11 +99,11 @@ def test_each_logit_belongs_to_its_own_edge() -> None:
 
     @jax.jit
     def run(edges: jax.Array) -> Any:
-        params = network.init(jax.random.key(0), board, config)
+        params = model.init_params(jax.random.key(0), board, config)
         for name in ("ResidualBlock_0", "GlobalPool_0"):
             params[name] = jax.tree.map(jnp.zeros_like, params[name])
         margin = jnp.zeros(len(edges), jnp.int32)
-        return network.apply(board, config, params, edges, margin)
+        return model.apply(board, config, params, edges, margin)
 
     edges = np.zeros((1 + board.num_edges, board.num_edges), bool)
     edges[1:] = np.eye(board.num_edges, dtype=bool)
@@ -132,9 +132,9 @@ def test_expected_margin_and_win_value_of_two_outcomes(
     chances[-3 + 4] += 1 - chance
     logits = jnp.log(jnp.asarray(np.maximum(chances, 1e-30), jnp.float32))
     expected = chance * first - 3 * (1 - chance)
-    assert float(network.expected_margin(board, logits)) == pytest.approx(expected, abs=1e-4)
+    assert float(model.expected_margin(board, logits)) == pytest.approx(expected, abs=1e-4)
     result = chance * np.sign(first + lead) + (1 - chance) * np.sign(lead - 3)
-    value = network.win_value(board, logits, jnp.int32(lead))
+    value = model.win_value(board, logits, jnp.int32(lead))
     assert float(value) == pytest.approx(result, abs=1e-5)
 
 

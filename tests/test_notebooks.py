@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from azdab import analysis, config, metrics
+from azdab.common.config import config_fields
+from azdab.lab import figures
+from azdab.runs import metrics
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -66,7 +68,7 @@ def test_what_can_be_set_is_in_the_first_code_cell(path: Path) -> None:
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_settings_that_are_named_exist(path: Path) -> None:
-    known = {name for name, _ in config.fields()}
+    known = {name for name, _ in config_fields()}
     sections = {name.split(".")[0] for name in known if "." in name}
     text = "\n".join(source(cell) for cell in load(path)["cells"])
     named = re.findall(rf"(?:--|`)((?:{'|'.join(sections)})\.\w+)", text)
@@ -103,6 +105,6 @@ def test_notebooks_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert not any("<Figure" in data.get("text/plain", "") and len(data) == 1 for data in shown)
     if path.stem == "training_curves":  # a run on 2x2 measures everything that is drawn
         (written,) = tmp_path.glob("runs/*/metrics.jsonl")
-        measured = {name for line in metrics.read(written) for name in line}
-        panels = (*analysis.LEARNING, *analysis.COMPARING, *analysis.MACHINE)
+        measured = {name for line in metrics.read_metrics(written) for name in line}
+        panels = (*figures.LEARNING, *figures.COMPARING, *figures.MACHINE)
         assert {name for panel in panels for name in panel.metrics} <= measured

@@ -11,11 +11,13 @@ import pexpect
 import pytest
 from rich.console import Console
 
-from azdab import analyze, exchange, play, record, terminal
-from azdab.engine import LEVELS, Engine
-from azdab.game import Board
-from azdab.position import Position
-from azdab.record import Record
+from azdab import analyze, play
+from azdab.engine.engine import LEVELS, Engine
+from azdab.game import exchange, record
+from azdab.game.board import Board
+from azdab.game.position import Position
+from azdab.game.record import Record
+from azdab.terminal import prompt
 from tests import common
 
 # A pseudo-terminal needs a fork, and JAX and Python warn of forks beside threads; the child
@@ -88,9 +90,9 @@ def test_a_game_with_every_command(person: Any, tmp_path: Path) -> None:
     say(child, "board", "●.*> ")
     child.sendline("quit")
     assert ends(child) == 0
-    (game,) = exchange.load(saved)
+    (game,) = exchange.load_games(saved)
     assert len(game.position.moves) == 2
-    assert exchange.load(kept)[0].board == Board(1, 2)
+    assert exchange.load_games(kept)[0].board == Board(1, 2)
 
 
 def test_a_game_to_its_end(person: Any) -> None:
@@ -124,12 +126,12 @@ def test_interrupting_a_game_saves_it(person: Any, tmp_path: Path) -> None:
     child.sendintr()
     child.expect("Stopped")
     assert ends(child) == 130
-    assert len(exchange.load(kept)[0].position.moves) == 2
+    assert len(exchange.load_games(kept)[0].position.moves) == 2
 
 
 def test_a_replay(person: Any, tmp_path: Path) -> None:
     path = tmp_path / "two.txt"
-    record.write_text(path, record.dumps_all([CROSS, Record(Position(Board(1, 2)))]))
+    record.write_text(path, record.records_text([CROSS, Record(Position(Board(1, 2)))]))
     child = person("--replay", str(path))
     child.expect("Game 1 of 2: Ann against B.*Move 0 of 4.*replay> ")
     say(child, "", "Move 1 of 4: A h 0 1.*replay> ")
@@ -167,7 +169,7 @@ def test_watching_a_game(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     shown = output(["--mode", "ai", "--board", "1x2", "--save-games", str(kept)], monkeypatch)
     assert shown.count("h0") == 7
     assert "drawn, 1-1" in shown  # 1x2 is a draw, and the engine is exact there
-    assert exchange.load(kept)[0].result == "1-1"
+    assert exchange.load_games(kept)[0].result == "1-1"
 
 
 def test_matches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -177,7 +179,7 @@ def test_matches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     shown = output(argv, monkeypatch)
     for row in ("Wilson", "moving first", "moving second", "mean margin", "won, drawn, lost"):
         assert row in shown
-    games = exchange.load(kept)
+    games = exchange.load_games(kept)
     assert len(games) == 8
     assert [game.first for game in games[:2]] == ["solver:edges=12", "random"]
     margins = [g.position.lead * (1 if i % 2 == 0 else -1) for i, g in enumerate(games)]
@@ -240,18 +242,18 @@ def test_what_makes_no_sense_is_refused(argv: list[str], reason: str, capsys: An
 
 
 def test_levels_of_the_command_line() -> None:
-    options = play.parser().parse(["--level", "medium", "--simulations", "8"])[0]
+    options = play._parser().parse(["--level", "medium", "--simulations", "8"])[0]
     load = play.engine_loader(options)
     assert load(Board(2, 2), None).level == LEVELS["medium"]._replace(simulations=8)
     assert load(Board(2, 2), "medium").level == LEVELS["medium"]._replace(simulations=8)
     assert load(Board(2, 2), "hard").level == LEVELS["hard"]
-    options = play.parser().parse(["--no-solver"])[0]
+    options = play._parser().parse(["--no-solver"])[0]
     assert play.engine_loader(options)(Board(2, 2), None).level.edges == 0
 
 
 def test_a_checkpoint_plays_on_its_board() -> None:
-    options = play.parser().parse(["--checkpoint", "3x3"])[0]
-    assert play.chosen_board(options) == Board(3, 3)
+    options = play._parser().parse(["--checkpoint", "3x3"])[0]
+    assert play._chosen_board(options) == Board(3, 3)
     load = play.engine_loader(options)
     assert load(Board(3, 3), "easy").name == "azdab 3x3"
     assert load(Board(2, 2), "easy").player is None
@@ -261,19 +263,19 @@ def test_without_the_extra_the_page_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    for name in ("azdab.web", "azdab.serving"):
+    for name in ("azdab.web.app", "azdab.web.guard"):
         monkeypatch.delitem(sys.modules, name, raising=False)
-    monkeypatch.delattr("azdab.web", raising=False)
+    monkeypatch.delattr("azdab.web.app", raising=False)
     assert "pip install 'azdab[web]'" in common.refused(play.main, capsys, "--web")
 
 
 def test_forecasts_in_words() -> None:
     engine = Engine.load(Board(3, 3), LEVELS["hard"]._replace(simulations=16), solver=False)
     start = Position(Board(3, 3))
-    assert "expected margin" in terminal.forecast(start, engine.analyze(start))
+    assert "expected margin" in prompt.forecast_line(start, engine.analyze(start))
     unknown = Engine(Board(2, 2), None, LEVELS["easy"])
     start = Position(Board(2, 2))
-    assert "No network" in terminal.forecast(start, unknown.analyze(start))
+    assert "No network" in prompt.forecast_line(start, unknown.analyze(start))
 
 
 @pytest.fixture(scope="module")
@@ -282,7 +284,7 @@ def analysed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("analysis")
     moves = tuple(int(edge) for edge in common.random_games(Board(3, 3), 5, 1)[0])
     game = Record(Position(Board(3, 3), moves), first="<Ann>", second="Bob & Co")
-    record.write_text(folder / "game.txt", record.dumps(game))
+    record.write_text(folder / "game.txt", record.record_text(game))
     argv = [str(folder / "game.txt")]
     for kind in ("html", "json", "text"):
         argv += [f"--{kind}", str(folder / f"out.{kind}")]
@@ -308,8 +310,8 @@ def test_a_report_in_json(analysed: Path) -> None:
 
 
 def test_a_report_in_text(analysed: Path) -> None:
-    (before,) = exchange.load(analysed / "game.txt")
-    (after,) = exchange.load(analysed / "out.text")
+    (before,) = exchange.load_games(analysed / "game.txt")
+    (after,) = exchange.load_games(analysed / "out.text")
     assert after.position == before.position
     assert set(after.evaluations) == set(range(24))
     assert any("better" in remark for remark in after.remarks.values())

@@ -11,22 +11,18 @@ import pyspiel
 import pytest
 from hypothesis import given, settings
 
-from azdab import (
-    agents,
-    baselines,
-    checkpoint,
-    config,
-    hosted,
-    matches,
-    mesh,
-    network,
-    players,
-    ratings,
-)
-from azdab.baselines import ChainPlayer
-from azdab.config import Config, ConfigError
-from azdab.game import Board, State
-from azdab.players import Player
+from azdab.common.config import Config, config_from_dict
+from azdab.common.errors import UserError
+from azdab.devices import mesh
+from azdab.exact import dense_table
+from azdab.game import rules
+from azdab.game.board import Board
+from azdab.game.rules import State
+from azdab.network import model
+from azdab.players import host_players, matches, ratings, registry
+from azdab.players.handwritten import ChainPlayer
+from azdab.players.registry import Player
+from azdab.runs import checkpoint
 from tests import common
 
 BOARD = Board(2, 3)
@@ -43,21 +39,21 @@ TRAINED = ["network", "search:simulations=2"]
 
 
 @functools.cache
-def untrained(name: str = "") -> checkpoint.Player:
+def untrained(name: str = "") -> checkpoint.TrainedNetwork:
     settings: dict[str, Any] = {
         "board": {"rows": BOARD.rows, "cols": BOARD.cols},
         "network": {"filters": 8, "blocks": 1},
     }
-    run_config: Config = config.from_dict(settings)
-    params = network.init(jax.random.key(0), BOARD, run_config.network)
-    return checkpoint.Player(BOARD, run_config, params, 0)
+    run_config: Config = config_from_dict(settings)
+    params = model.init_params(jax.random.key(0), BOARD, run_config.network)
+    return checkpoint.TrainedNetwork(BOARD, run_config, params, 0)
 
 
 @functools.cache
 def player(spec: str, board: Board = BOARD) -> Player:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hosted, "trained", untrained)
-        return players.make(spec, board, "untrained")
+        patch.setattr(host_players, "trained", untrained)
+        return registry.make_player(spec, board, "untrained")
 
 
 def positions(seed: int, count: int, num_open: int, board: Board = BOARD) -> Any:
@@ -128,7 +124,7 @@ def test_the_frugal_greedy_gives_away_as_little_as_possible(seed: int) -> None:
 
 def losses(spec: str, states: State, history: np.ndarray) -> np.ndarray:
     """Boxes lost by each move against perfect play."""
-    values = np.asarray(agents.exact_values(common.solved(BOARD), states.edges))
+    values = np.asarray(dense_table.exact_values(common.solved(BOARD), states.edges))
     chosen = values[np.arange(len(values)), moves(spec, states, history)]
     lost: np.ndarray = values.max(axis=1) - chosen
     return lost
@@ -245,7 +241,7 @@ def test_openspiel_positions_are_rebuilt_from_the_history(seed: int) -> None:
     game = pyspiel.load_game("dots_and_boxes(num_rows=2,num_cols=3,utility_margin=True)")
     states, history = positions(seed, 4, seed % 17)
     for (drawn, mover, lead), past in zip(common.each(states), history, strict=True):
-        state = hosted.openspiel_state(game, past)
+        state = host_players.openspiel_state(game, past)
         if len(drawn) == BOARD.num_edges:
             assert state.is_terminal()
             assert state.returns()[mover] == lead
@@ -267,10 +263,10 @@ def test_mcts_finds_the_win_in_short_endgames() -> None:
     assert decisive > 3
 
 
-def engine(patch: pytest.MonkeyPatch, asked: list[int], **options: int) -> hosted.Act:
+def engine(patch: pytest.MonkeyPatch, asked: list[int], **options: int) -> host_players.Act:
     """An engine whose search draws the last open edge and tells how often it is asked."""
 
-    def searched(board: Board, *, checkpoint: str, simulations: int) -> hosted.Act:
+    def searched(board: Board, *, checkpoint: str, simulations: int) -> host_players.Act:
         def act(key: jax.Array, states: State, history: np.ndarray) -> np.ndarray:
             asked.append(len(states.to_play))
             assert [set(past) for past in history.tolist()] == [
@@ -281,8 +277,8 @@ def engine(patch: pytest.MonkeyPatch, asked: list[int], **options: int) -> hoste
 
         return act
 
-    patch.setattr(hosted, "searched", searched)
-    return hosted.engine(BOARD, checkpoint="", **options)
+    patch.setattr(host_players, "search_player", searched)
+    return host_players.engine_player(BOARD, checkpoint="", **options)
 
 
 def test_the_engine_is_exact_within_its_horizon(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,7 +286,7 @@ def test_the_engine_is_exact_within_its_horizon(monkeypatch: pytest.MonkeyPatch)
     act = engine(monkeypatch, asked, edges=8)
     states, history = positions(1, 40, 8)
     actions = act(jax.random.key(0), states, history)
-    values = np.asarray(agents.exact_values(common.solved(BOARD), states.edges))
+    values = np.asarray(dense_table.exact_values(common.solved(BOARD), states.edges))
     np.testing.assert_array_equal(values[np.arange(40), actions], values.max(axis=1))
     assert not asked
 
@@ -316,7 +312,7 @@ def test_the_engine_searches_beyond_its_horizon_and_where_the_solver_gives_up(
 )
 def test_each_baseline_beats_the_one_before(better: str, worse: str) -> None:
     board = Board(4, 4)
-    pair = (players.make(better, board), players.make(worse, board))
+    pair = (registry.make_player(better, board), registry.make_player(worse, board))
     score = matches.play_match(board, pair, games=60, opening_plies=4, seed=0).score()
     low, _ = ratings.wilson(score.rate, score.games)
     assert low > 0.5
@@ -340,30 +336,30 @@ def test_each_baseline_beats_the_one_before(better: str, worse: str) -> None:
     ],
 )
 def test_mistakes_in_a_specification_are_named_in_one_line(spec: str, message: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        players.make(spec, BOARD)
+    with pytest.raises(UserError) as caught:
+        registry.make_player(spec, BOARD)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("spec", ["alphabeta", "chains"])
 def test_boards_that_are_too_large_are_refused(spec: str) -> None:
-    with pytest.raises(ConfigError, match="64 dots"):
-        players.make(spec, Board(8, 8))
-    assert players.make("chains-0", Board(8, 8)).name == "chains-0"
+    with pytest.raises(UserError, match="64 dots"):
+        registry.make_player(spec, Board(8, 8))
+    assert registry.make_player("chains-0", Board(8, 8)).name == "chains-0"
 
 
 def test_a_network_for_another_board_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hosted, "trained", untrained)
-    with pytest.raises(ConfigError, match="plays on 2x3, not on 3x3"):
-        players.make("network:checkpoint=x", Board(3, 3))
+    monkeypatch.setattr(host_players, "trained", untrained)
+    with pytest.raises(UserError, match="plays on 2x3, not on 3x3"):
+        registry.make_player("network:checkpoint=x", Board(3, 3))
 
 
 @pytest.mark.parametrize(
     ("spec", "module", "package"),
     [
-        ("alphabeta", "azdab.alphabeta", "numba"),
-        ("chains", "azdab.exact", "numba"),
+        ("alphabeta", "azdab.exact.alphabeta", "numba"),
+        ("chains", "azdab.exact.solver", "numba"),
         ("mcts", "pyspiel", "OpenSpiel"),
     ],
 )
@@ -372,19 +368,19 @@ def test_a_missing_library_is_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.delattr(f"azdab.{module.split('.')[-1]}", raising=False)
-    with pytest.raises(ConfigError, match=f"player '{spec}': needs {package}.*pip install"):
-        players.make(spec, BOARD)
+    with pytest.raises(UserError, match=f"player '{spec}': needs {package}.*pip install"):
+        registry.make_player(spec, BOARD)
 
 
 def test_every_player_is_described() -> None:
-    described = dict(line.split(": ", 1) for line in players.describe().splitlines())
-    assert list(described) == list(players.PLAYERS)
+    described = dict(line.split(": ", 1) for line in registry.describe_players().splitlines())
+    assert list(described) == list(registry.PLAYERS)
     assert "simulations=1000" in described["mcts"]
 
 
 def test_random_choices_are_among_the_choices() -> None:
     choices = np.eye(5, dtype=bool)
-    picked = baselines.random_choices(np.random.default_rng(0), choices)
+    picked = rules.random_choices(np.random.default_rng(0), choices)
     assert picked.tolist() == [0, 1, 2, 3, 4]
 
 
@@ -395,7 +391,7 @@ def test_moves_do_not_depend_on_the_number_of_devices(
     states, history = positions(3, 70, 9)
     several = moves(spec, states, history)
     assert len(jax.devices()) > 1
-    monkeypatch.setattr(mesh, "make", mesh.alone)
+    monkeypatch.setattr(mesh, "all_devices", mesh.one_device)
     player.cache_clear()
     assert moves(spec, states, history) == several
     player.cache_clear()

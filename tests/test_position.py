@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from azdab import structure
-from azdab.config import ConfigError
-from azdab.features import chains as device_chains
-from azdab.game import Board
-from azdab.position import IllegalMoveError, Position, move_name, parse_board, parse_move
+from azdab.common.errors import UserError
+from azdab.game import structure
+from azdab.game.board import Board, parse_board
+from azdab.game.position import IllegalMoveError, Position, move_name, parse_move
+from azdab.network.features import chain_features as device_chains
 from tests import common
 
 boards = st.builds(Board, st.integers(1, 4), st.integers(1, 4))
@@ -116,7 +116,7 @@ def test_positions_that_cannot_be() -> None:
 
 @pytest.mark.parametrize("text", ["", "5", "0x3", "3x0", "11x2", "\uff155x5", "axb", "-1x2"])
 def test_boards_that_are_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match="boxes"):
+    with pytest.raises(UserError, match="boxes"):
         parse_board(text)
 
 
@@ -148,7 +148,7 @@ def test_chains_agree_with_those_the_network_is_shown(position: Position) -> Non
     shown = device_chains(position.board, jnp.asarray(position.edges))
     length = np.zeros(position.board.num_boxes)
     loop = np.zeros(position.board.num_boxes, bool)
-    for chain in structure.chains(position):
+    for chain in structure.chains_of(position):
         length[list(chain.boxes)] = len(chain.boxes)
         loop[list(chain.boxes)] = chain.is_loop
     np.testing.assert_array_equal(length, np.asarray(shown.length))

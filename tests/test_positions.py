@@ -8,47 +8,52 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from azdab import batching, exactness, game, hosted, matches, positions, truth
-from azdab.arena import Match
-from azdab.config import ConfigError
-from azdab.game import Board, State
-from azdab.positions import PositionSet
-from azdab.truth import ILLEGAL, Truth
+from azdab.common.errors import UserError
+from azdab.devices import batching
+from azdab.exact import oracle
+from azdab.exact.oracle import ILLEGAL, Oracle
+from azdab.game import rules
+from azdab.game.board import Board
+from azdab.game.rules import State
+from azdab.learning.arena import MatchGames
+from azdab.measure import judging, position_sets
+from azdab.measure.position_sets import PositionSet
+from azdab.players import host_players, matches
 from tests import common
 
 BOARD = Board(2, 2)
 
 
 @functools.cache
-def table() -> Truth:
-    return truth.from_table(BOARD)
+def table() -> Oracle:
+    return oracle.table_oracle(BOARD)
 
 
 @functools.cache
-def partial() -> Truth:
+def partial() -> Oracle:
     """A truth about positions with at most 6 edges left only."""
-    return truth.from_endgames(BOARD, 6)
+    return oracle.endgame_oracle(BOARD, 6)
 
 
-def play(known: Truth, games: int, seed: int) -> Match:
+def play(known: Oracle, games: int, seed: int) -> MatchGames:
     """A random mover against strong play."""
     openings = matches.random_openings(known.board, games // 2, 2, seed)
-    acts = (hosted.random(known.board), hosted.strong(known))
+    acts = (host_players.random_player(known.board), host_players.strong(known))
     return matches.play_pairs(known.board, acts, openings, jax.random.key(seed))
 
 
-def ask(act: hosted.Act, states: State) -> np.ndarray:
+def ask(act: host_players.Act, states: State) -> np.ndarray:
     """Moves in positions without a history."""
     return act(jax.random.key(0), states, np.zeros((len(states.edges), 0), np.int32))
 
 
-def make(name: str, known: Truth, seed: int, count: int = 60) -> PositionSet:
+def make(name: str, known: Oracle, seed: int, count: int = 60) -> PositionSet:
     """One of the three sets, with a random mover as the engine."""
     if name == "random":
-        return positions.random_subsets(known, count, seed)
+        return position_sets.random_subsets(known, count, seed)
     if name == "noisy":
-        return positions.noisy_play(known, count, seed)
-    return positions.from_match(known, play(known, 40, seed), count, seed, only_a=True)
+        return position_sets.noisy_play(known, count, seed)
+    return position_sets.from_match(known, play(known, 40, seed), count, seed, only_a=True)
 
 
 @pytest.mark.parametrize("name", ["random", "play", "noisy"])
@@ -81,23 +86,23 @@ def test_sets_depend_on_their_seed_alone(name: str) -> None:
 @pytest.mark.parametrize("name", ["random", "play", "noisy"])
 def test_perfect_play_is_perfect_on_every_set(name: str) -> None:
     chosen = make(name, table(), seed=2)
-    actions = ask(hosted.strong(table()), positions.to_states(BOARD, chosen))
-    quality = exactness.quality(exactness.judge(chosen.values, chosen.margin, actions))
+    actions = ask(host_players.strong(table()), position_sets.states_of_set(BOARD, chosen))
+    quality = judging.quality(judging.judge(chosen.values, chosen.margin, actions))
     assert (quality.moves, quality.optimal, quality.loss, quality.keeps) == (60, 1, 0, 1)
     assert quality.stakes > 0
 
 
 def test_positions_become_states_with_the_mover_first() -> None:
     chosen = make("noisy", table(), seed=0)
-    states = positions.to_states(BOARD, chosen)
-    np.testing.assert_array_equal(np.asarray(game.margin(states)), chosen.margin)
+    states = position_sets.states_of_set(BOARD, chosen)
+    np.testing.assert_array_equal(np.asarray(rules.margin(states)), chosen.margin)
     for (drawn, mover, lead), margin in zip(common.each(states), chosen.margin, strict=True):
         assert (mover, lead) == (0, margin)
         closed = sum(box <= drawn for box in common.surroundings(BOARD))
         assert len(drawn) < BOARD.num_edges
         assert 0 <= closed < BOARD.num_boxes
     np.testing.assert_array_equal(
-        np.asarray(states.scores).sum(axis=1), positions.closed_boxes(BOARD, chosen.edges)
+        np.asarray(states.scores).sum(axis=1), position_sets.closed_boxes(BOARD, chosen.edges)
     )
     assert np.asarray(states.scores).any()
 
@@ -111,18 +116,18 @@ def test_play_positions_are_those_where_the_engine_was_to_move() -> None:
             mover = match.states.to_play[ply, index]
             margin = int(scores[mover]) - int(scores[1 - mover])
             seen.add((match.states.edges[ply, index].tobytes(), margin))
-    chosen = positions.from_match(table(), match, 1000, 0, only_a=True)
+    chosen = position_sets.from_match(table(), match, 1000, 0, only_a=True)
     assert 0 < len(chosen.edges) <= 60
-    both = positions.from_match(table(), match, 1000, 0, only_a=False)
+    both = position_sets.from_match(table(), match, 1000, 0, only_a=False)
     assert len(both.edges) > len(chosen.edges)
     for edges, margin in zip(chosen.edges, chosen.margin, strict=True):
         assert (edges.tobytes(), int(margin)) in seen
 
 
 def test_a_board_without_questions_has_empty_sets() -> None:
-    known = truth.from_table(Board(1, 1))
-    assert len(positions.random_subsets(known, 10, 0).edges) == 0
-    assert len(positions.noisy_play(known, 10, 0).edges) == 0
+    known = oracle.table_oracle(Board(1, 1))
+    assert len(position_sets.random_subsets(known, 10, 0).edges) == 0
+    assert len(position_sets.noisy_play(known, 10, 0).edges) == 0
 
 
 @given(seed=common.seeds)
@@ -135,13 +140,13 @@ def test_all_sources_tell_the_same_truth(seed: int) -> None:
 
 
 @functools.cache
-def truth_of(name: str, board: Board) -> Truth:
+def truth_of(name: str, board: Board) -> Oracle:
     if name == "table":
-        return truth.from_table(board)
+        return oracle.table_oracle(board)
     if name == "search":
         pytest.importorskip("numba")
-        return truth.from_search(board, 8)
-    return truth.from_endgames(board, 8)
+        return oracle.search_oracle(board, 8)
+    return oracle.endgame_oracle(board, 8)
 
 
 def test_repeated_positions_come_back_in_their_places() -> None:
@@ -152,27 +157,27 @@ def test_repeated_positions_come_back_in_their_places() -> None:
 
 
 def test_the_source_fits_the_board_and_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    small = truth.of(BOARD, 4)
+    small = oracle.best_oracle(BOARD, 4)
     assert (small.source, small.max_edges) == ("table", 12)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    large = truth.of(Board(4, 4), 20)
+    large = oracle.best_oracle(Board(4, 4), 20)
     assert (large.source, large.max_edges) == ("endgames", 20)
-    with pytest.raises(ConfigError, match="azdab\\[exact\\]"):
-        truth.of(Board(4, 4), 30)
+    with pytest.raises(UserError, match="azdab\\[exact\\]"):
+        oracle.best_oracle(Board(4, 4), 30)
     monkeypatch.undo()
-    with pytest.raises(ConfigError, match="at most 40"):
-        truth.of(Board(5, 5), 41)
-    with pytest.raises(ConfigError, match="8x8 with 30"):
-        truth.of(Board(8, 8), 30)
+    with pytest.raises(UserError, match="at most 40"):
+        oracle.best_oracle(Board(5, 5), 41)
+    with pytest.raises(UserError, match="8x8 with 30"):
+        oracle.best_oracle(Board(8, 8), 30)
 
 
 def test_strong_play_is_greedy_where_the_truth_is_not_known() -> None:
     chosen = make("random", table(), seed=5)
-    states = positions.to_states(BOARD, chosen)
-    actions = ask(hosted.strong(partial()), states)
+    states = position_sets.states_of_set(BOARD, chosen)
+    actions = ask(host_players.strong(partial()), states)
     known = partial().known(chosen.edges)
     assert 0 < known.sum() < len(known)
-    judged = exactness.judge(chosen.values, chosen.margin, actions)
+    judged = judging.judge(chosen.values, chosen.margin, actions)
     assert judged.optimal[known].all()
     for edges, action in zip(chosen.edges[~known], actions[~known], strict=True):
         drawn = set(common.indices(edges))
@@ -187,8 +192,8 @@ def test_a_noisy_player_slips_as_often_as_it_should() -> None:
     def last_edge(key: jax.Array, states: State, history: np.ndarray) -> np.ndarray:
         return np.full(len(states.edges), 11, np.int32)
 
-    states: Any = game.init_batch(BOARD, 2000)
-    kept = np.mean(ask(hosted.noisy(last_edge, 0.6), states) == 11)
+    states: Any = rules.init_states(BOARD, 2000)
+    kept = np.mean(ask(host_players.noisy(last_edge, 0.6), states) == 11)
     assert kept == pytest.approx(0.4 + 0.6 / 12, abs=0.05)
 
 

@@ -7,9 +7,9 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from azdab.engine import Engine, Level
-from azdab.game import Board
-from azdab.protocol import Protocol, converse, lines
+from azdab.engine.engine import Engine, Level
+from azdab.game.board import Board
+from azdab.terminal.protocol import Protocol, converse, lines
 
 BOARD = Board(2, 2)
 

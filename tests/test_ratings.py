@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from azdab import ratings
-from azdab.ratings import PAIR_SCORES, Sprt
+from azdab.players import ratings
+from azdab.players.ratings import PAIR_SCORES, Sprt
 
 pair_counts = st.lists(st.integers(0, 40), min_size=5, max_size=5).filter(any)
 
@@ -20,7 +20,7 @@ def simulated(rng: np.random.Generator, elo: float, size: int) -> np.ndarray:
 
 
 def test_a_score_by_hand() -> None:
-    score = ratings.score(np.array([4, 2, 0, -2, 0, 0, -4, -6, 1, -1]))
+    score = ratings.score_match(np.array([4, 2, 0, -2, 0, 0, -4, -6, 1, -1]))
     assert (score.games, score.wins, score.draws, score.losses) == (10, 3, 3, 4)
     # Pairs: won twice, drawn and lost, drawn twice, lost twice, won and lost.
     assert score.pairs == (1, 1, 2, 0, 1)
@@ -33,8 +33,8 @@ def test_a_score_by_hand() -> None:
 
 @given(st.lists(st.integers(-9, 9), min_size=2, max_size=30).filter(lambda x: len(x) % 2 == 0))
 def test_scores_of_the_two_sides_mirror_each_other(margin: list[int]) -> None:
-    mine = ratings.score(np.array(margin))
-    yours = ratings.score(-np.array(margin))
+    mine = ratings.score_match(np.array(margin))
+    yours = ratings.score_match(-np.array(margin))
     assert mine.pairs == yours.pairs[::-1]
     assert mine.rate == pytest.approx(1 - yours.rate)
     assert mine.elo == pytest.approx(-yours.elo)
@@ -65,7 +65,7 @@ def test_the_interval_over_pairs_covers_the_truth_as_often_as_it_says(elo: float
 
 def test_openings_that_decide_the_game_do_not_widen_the_interval_over_pairs() -> None:
     # Whoever moves first wins: every pair scores 1/2, and nothing is uncertain.
-    decided = ratings.score(np.tile([5, -5], 100))
+    decided = ratings.score_match(np.tile([5, -5], 100))
     assert decided.rate_pairs[1] - decided.rate_pairs[0] < 0.3 * (
         decided.rate_games[1] - decided.rate_games[0]
     )
@@ -155,7 +155,7 @@ def test_rating_intervals_cover_the_truth() -> None:
         results = {
             (i, j): simulated(rng, elo[i] - elo[j], 60) for i in range(4) for j in range(i + 1, 4)
         }
-        rated = ratings.rate(4, results, resamples=100, seed=trial)
+        rated = ratings.rate_players(4, results, resamples=100, seed=trial)
         assert np.all(rated.low <= rated.high)
         inside += int(np.sum((rated.low <= elo) & (elo <= rated.high)))
         widths.append(rated.high - rated.low)
@@ -166,7 +166,7 @@ def test_rating_intervals_cover_the_truth() -> None:
 
 def test_ratings_stay_finite_without_a_loss_or_a_game() -> None:
     results = {(0, 1): np.array([0, 0, 0, 0, 50])}
-    rated = ratings.rate(3, results, resamples=20)
+    rated = ratings.rate_players(3, results, resamples=20)
     assert np.isfinite(rated.elo).all()
     assert rated.elo[0] > rated.elo[2] > rated.elo[1]
     assert rated.elo.sum() == pytest.approx(0, abs=1e-6)

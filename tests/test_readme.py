@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from azdab import presets
+from azdab.common import presets
 
 ROOT = Path(__file__).parents[1]
 TEXTS = {
@@ -68,7 +68,7 @@ def test_the_main_job_is_a_preset() -> None:
     """The first command installs, as CI does, and starts a preset."""
     main = next(words for words in COMMANDS["README.md"] if words[0] == INSTALLING)
     assert main[-4:] == ["-m", "azdab.train", "--config", "quick"]
-    assert "quick" in presets.known()
+    assert "quick" in presets.known_presets()
 
 
 @pytest.mark.parametrize("code", blocks(TEXTS["README.md"], "python"))

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from azdab import exchange, record
-from azdab.config import ConfigError
-from azdab.game import Board
-from azdab.position import Position
-from azdab.record import Record
+from azdab.common.errors import UserError
+from azdab.game import exchange, record
+from azdab.game.board import Board
+from azdab.game.position import Position
+from azdab.game.record import Record
 from tests.test_position import positions
 
 words = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), max_size=12).map(
@@ -46,13 +46,13 @@ def records(draw: Any) -> Record:
 
 @given(records())
 def test_what_is_written_is_read_back(game: Record) -> None:
-    assert record.loads(record.dumps(game)) == game
-    assert exchange.loads(record.dumps(game)) == [game]
+    assert record.parse_record(record.record_text(game)) == game
+    assert exchange.parse_games(record.record_text(game)) == [game]
 
 
 @given(st.lists(records(), min_size=1, max_size=4))
 def test_many_games_in_one_text(games: list[Record]) -> None:
-    assert record.loads_all(record.dumps_all(games)) == games
+    assert record.parse_records(record.records_text(games)) == games
 
 
 @given(st.text(max_size=300) | st.binary(max_size=300).map(lambda b: b.decode("utf-8", "replace")))
@@ -60,8 +60,8 @@ def test_any_text_is_read_or_refused_in_one_line(text: str) -> None:
     for candidate in (text, f"{record.HEADER}\n{text}", f"{record.HEADER}\nboard: 2x2\n{text}"):
         refused = ""
         try:
-            exchange.loads(candidate)
-        except ConfigError as error:
+            exchange.parse_games(candidate)
+        except UserError as error:
             refused = str(error)
         assert "\n" not in refused
 
@@ -87,34 +87,34 @@ def test_any_text_is_read_or_refused_in_one_line(text: str) -> None:
     ],
 )
 def test_what_is_wrong_is_named(lines: list[str], reason: str) -> None:
-    with pytest.raises(ConfigError, match=reason):
-        record.loads("\n".join([record.HEADER, *lines]))
+    with pytest.raises(UserError, match=reason):
+        record.parse_record("\n".join([record.HEADER, *lines]))
 
 
 def test_other_versions_and_beginnings() -> None:
-    with pytest.raises(ConfigError, match="this azdab reads"):
-        record.loads("azdab record 2\nboard: 2x2")
-    with pytest.raises(ConfigError, match="a record begins with"):
-        record.loads("hello")
-    with pytest.raises(ConfigError, match="2 games here"):
-        record.loads(record.dumps_all([Record(Position(Board(1, 1)))] * 2))
+    with pytest.raises(UserError, match="this azdab reads"):
+        record.parse_record("azdab record 2\nboard: 2x2")
+    with pytest.raises(UserError, match="a record begins with"):
+        record.parse_record("hello")
+    with pytest.raises(UserError, match="2 games here"):
+        record.parse_record(record.records_text([Record(Position(Board(1, 1)))] * 2))
 
 
 def test_files(tmp_path: Path) -> None:
     game = Record(Position(Board(2, 2), (0, 1)), first="Ann")
     path = tmp_path / "games.txt"
-    record.write_text(path, record.dumps(game))
-    record.write_text(path, record.dumps(game), append=True)
-    assert exchange.load(path) == [game, game]
-    with pytest.raises(ConfigError, match="cannot read"):
-        exchange.load(tmp_path / "missing")
-    with pytest.raises(ConfigError, match="cannot read"):
-        exchange.load(tmp_path)
-    with pytest.raises(ConfigError, match="cannot write"):
+    record.write_text(path, record.record_text(game))
+    record.write_text(path, record.record_text(game), append=True)
+    assert exchange.load_games(path) == [game, game]
+    with pytest.raises(UserError, match="cannot read"):
+        exchange.load_games(tmp_path / "missing")
+    with pytest.raises(UserError, match="cannot read"):
+        exchange.load_games(tmp_path)
+    with pytest.raises(UserError, match="cannot write"):
         record.write_text(tmp_path, "")
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigError, match="not UTF-8"):
-        exchange.load(path)
+    with pytest.raises(UserError, match="not UTF-8"):
+        exchange.load_games(path)
 
 
 five = positions(st.just(exchange.CCGC_BOARD))
@@ -123,7 +123,7 @@ five = positions(st.just(exchange.CCGC_BOARD))
 @given(five, words, words)
 def test_the_competitions_format(position: Position, red: str, blue: str) -> None:
     game = Record(position, first=red, second=blue)
-    (back,) = exchange.loads(exchange.dumps(game, "ccgc"))
+    (back,) = exchange.parse_games(exchange.dump_game(game, "ccgc"))
     assert back == game
 
 
@@ -155,44 +155,46 @@ def test_the_competitions_edges() -> None:
     ],
 )
 def test_wrong_competition_records(values: Any, reason: str) -> None:
-    with pytest.raises(ConfigError, match=reason):
-        exchange.loads(json.dumps(values))
+    with pytest.raises(UserError, match=reason):
+        exchange.parse_games(json.dumps(values))
 
 
 @pytest.mark.parametrize("text", ["{", "{]", '{"a": ' + "1" * 5000 + "}", '{"a":' * 20_000])
 def test_broken_json(text: str) -> None:
-    with pytest.raises(ConfigError, match="broken JSON"):
-        exchange.loads(text)
+    with pytest.raises(UserError, match="broken JSON"):
+        exchange.parse_games(text)
 
 
 def test_names_that_no_file_can_hold_are_mended() -> None:
-    (game,) = exchange.loads('{"R": "a\\ud800", "game": []}')
+    (game,) = exchange.parse_games('{"R": "a\\ud800", "game": []}')
     assert game.first == "a?"
 
 
 def test_only_one_board_fits_the_competition() -> None:
-    with pytest.raises(ConfigError, match="plays on 5x5, not on 3x3"):
-        exchange.dumps(Record(Position(Board(3, 3))), "ccgc")
+    with pytest.raises(UserError, match="plays on 5x5, not on 3x3"):
+        exchange.dump_game(Record(Position(Board(3, 3))), "ccgc")
 
 
 @given(positions(st.builds(Board, st.integers(1, 4), st.integers(1, 4))))
 def test_openspiel_reads_what_we_write_and_we_read_what_it_writes(position: Position) -> None:
-    game, state = pyspiel.deserialize_game_and_state(exchange.dumps(Record(position), "openspiel"))
+    game, state = pyspiel.deserialize_game_and_state(
+        exchange.dump_game(Record(position), "openspiel")
+    )
     assert tuple(state.history()) == position.moves
     text = pyspiel.serialize_game_and_state(game, state)
-    assert exchange.loads(text) == [Record(position)]
+    assert exchange.parse_games(text) == [Record(position)]
     if position.moves:
         history = ", ".join(map(str, position.moves))
-        assert exchange.loads(history, position.board) == [Record(position)]
-        assert exchange.loads(f"[{history}]", position.board) == [Record(position)]
+        assert exchange.parse_games(history, position.board) == [Record(position)]
+        assert exchange.parse_games(f"[{history}]", position.board) == [Record(position)]
 
 
 def test_histories_without_a_board() -> None:
     moves = np.random.default_rng(0).permutation(60).tolist()
-    assert exchange.loads(str(moves))[0].board == Board(5, 5)
-    with pytest.raises(ConfigError, match="say on which board"):
-        exchange.loads("0, 1, 2")
-    with pytest.raises(ConfigError, match="drawn already"):
-        exchange.loads("[1, 1]", Board(2, 2))
-    with pytest.raises(ConfigError, match="numbers only"):
-        exchange.loads("[1, x]", Board(2, 2))
+    assert exchange.parse_games(str(moves))[0].board == Board(5, 5)
+    with pytest.raises(UserError, match="say on which board"):
+        exchange.parse_games("0, 1, 2")
+    with pytest.raises(UserError, match="drawn already"):
+        exchange.parse_games("[1, 1]", Board(2, 2))
+    with pytest.raises(UserError, match="numbers only"):
+        exchange.parse_games("[1, x]", Board(2, 2))

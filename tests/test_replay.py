@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from azdab import replay
-from azdab.config import ReplayConfig
-from azdab.game import Board
-from azdab.replay import Replay
-from azdab.selfplay import Example, zero_examples
+from azdab.common.config import ReplayConfig
+from azdab.game.board import Board
+from azdab.learning import replay
+from azdab.learning.replay import Replay
+from azdab.learning.selfplay import Example, zero_examples
 from tests import common
 
 BOARD = Board(1, 2)
@@ -47,7 +47,7 @@ def sample(config: ReplayConfig, count: int) -> Any:
 
 def filled(sizes: list[int]) -> tuple[Replay, list[int]]:
     """A buffer and the numbers of all examples it was given."""
-    buffer, given_so_far = replay.init(BOARD, CAPACITY), 0
+    buffer, given_so_far = replay.init_replay(BOARD, CAPACITY), 0
     for size in sizes:
         buffer = add()(buffer, numbered(given_so_far, size))
         given_so_far += size
@@ -117,12 +117,12 @@ def test_the_window_grows_but_never_beyond_capacity_or_what_there_is(totals: lis
 
 @pytest.mark.parametrize("board", [Board(1, 1), Board(2, 3), Board(5, 5)], ids=str)
 def test_the_announced_bytes_are_those_allocated(board: Board) -> None:
-    buffer = replay.init(board, 17)
-    assert replay.num_bytes(board, 17) == sum(x.nbytes for x in buffer.examples)
+    buffer = replay.init_replay(board, 17)
+    assert replay.replay_num_bytes(board, 17) == sum(x.nbytes for x in buffer.examples)
     assert all(len(x) == 17 for x in buffer.examples)
 
 
 def test_a_batch_larger_than_the_buffer_is_refused() -> None:
-    buffer = replay.init(BOARD, CAPACITY)
+    buffer = replay.init_replay(BOARD, CAPACITY)
     with pytest.raises(ValueError, match="cannot add 9 examples to a buffer of 8"):
         replay.add(buffer, numbered(0, 9))

@@ -10,11 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from azdab import agents, game, network, search
-from azdab.agents import SolvedBoard
-from azdab.config import NetworkConfig, SearchConfig
-from azdab.game import Board, State
-from azdab.search import Evaluation, SearchOutput
+from azdab.common.config import NetworkConfig, SearchConfig
+from azdab.exact import dense_table
+from azdab.exact.dense_table import SolvedBoard
+from azdab.game import rules
+from azdab.game.board import Board
+from azdab.game.rules import State
+from azdab.network import model
+from azdab.search import tree_search
+from azdab.search.tree_search import Evaluation, SearchOutput
 from tests import common
 
 BATCH = 32
@@ -27,9 +31,9 @@ def move_utilities(board: Board, utility: str, solved: SolvedBoard, states: Stat
     Whoever can reach a margin m wins exactly if m > 0, so optimal margins decide
     optimal results as well.
     """
-    values = agents.exact_values(solved, states.edges)
+    values = dense_table.exact_values(solved, states.edges)
     if utility == "win":
-        exact = jnp.sign(values + game.margin(states)[:, None]).astype(jnp.float32)
+        exact = jnp.sign(values + rules.margin(states)[:, None]).astype(jnp.float32)
     else:
         exact = values / board.num_boxes
     return jnp.where(states.edges, -128.0, exact)
@@ -42,7 +46,7 @@ def exact_evaluator(board: Board, utility: str) -> Any:
         solved, prior_scale = params
         utilities = move_utilities(board, utility, solved, states)
         best = utilities.max(axis=-1)
-        value = jnp.where(game.is_terminal(states), 0.0, best)
+        value = jnp.where(rules.is_terminal(states), 0.0, best)
         return Evaluation(prior_scale * utilities, value)
 
     return evaluate
@@ -54,7 +58,7 @@ def searcher(board: Board, policy: Any, utility: Any, simulations: int, explore:
     evaluate = exact_evaluator(board, utility)
 
     def run(params: Any, key: jax.Array, states: State) -> tuple[SearchOutput, jax.Array]:
-        output = search.search(board, config, evaluate, params, key, states, explore=explore)
+        output = tree_search.search(board, config, evaluate, params, key, states, explore=explore)
         return output, move_utilities(board, utility, params[0], states)
 
     return jax.jit(run)
@@ -170,13 +174,13 @@ def test_only_exploration_depends_on_the_key(policy: str) -> None:
 
 @functools.cache
 def transition(board: Board, utility: str) -> Any:
-    return jax.jit(functools.partial(search.transition, board, utility))
+    return jax.jit(functools.partial(tree_search.transition, board, utility))
 
 
 @given(st.sampled_from([Board(1, 2), Board(2, 2), Board(3, 2)]), common.seeds)
 def test_rewards_and_discounts_are_what_the_rules_say(board: Board, seed: int) -> None:
     states = common.random_states(board, seed, BATCH, range(1, board.num_edges + 1))
-    actions = game.random_actions(jax.random.key(seed), game.legal_actions(states))
+    actions = rules.random_actions(jax.random.key(seed), rules.legal_actions(states))
     margins = jax.tree.map(np.asarray, transition(board, "margin")(states, actions))
     results = jax.tree.map(np.asarray, transition(board, "win")(states, actions))
     boxes = common.surroundings(board)
@@ -214,10 +218,10 @@ def test_only_under_the_win_utility_does_the_network_see_the_score(seed: int) ->
     states = common.random_states(Board(2, 3), seed, BATCH, range(0, 9))
     leads = [lead for _, _, lead in common.each(states)]
     assert any(leads)
-    edges, shown = search.network_inputs(states, "win")
+    edges, shown = tree_search.network_inputs(states, "win")
     assert shown.tolist() == leads
     assert edges is states.edges
-    _, hidden = search.network_inputs(states, "margin")
+    _, hidden = tree_search.network_inputs(states, "margin")
     assert hidden.tolist() == [0] * BATCH
 
 
@@ -228,10 +232,10 @@ def test_the_network_evaluates_with_its_own_heads(utility: str) -> None:
 
     @jax.jit
     def both(states: State) -> Any:
-        params = network.init(jax.random.key(1), board, config)
-        evaluation = search.network_evaluator(board, config, utility)(params, states)
-        inputs = search.network_inputs(states, utility)
-        return evaluation, network.apply(board, config, params, *inputs)
+        params = model.init_params(jax.random.key(1), board, config)
+        evaluation = tree_search.network_evaluator(board, config, utility)(params, states)
+        inputs = tree_search.network_inputs(states, utility)
+        return evaluation, model.apply(board, config, params, *inputs)
 
     evaluation, output = both(states)
     chances = np.asarray(jax.nn.softmax(output.margin_logits))

@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from azdab import agents, game, selfplay
-from azdab.config import BoardConfig, Config, SearchConfig, SelfPlayConfig
-from azdab.game import Board
-from azdab.selfplay import Example, SelfPlayStats
+from azdab.common.config import BoardConfig, Config, SearchConfig, SelfPlayConfig
+from azdab.game import rules
+from azdab.game.board import Board
+from azdab.learning import agents, selfplay
+from azdab.learning.selfplay import Example, SelfPlayStats
 from tests import common
 
 GAMES = 64
@@ -234,7 +235,7 @@ def test_greedy_openings_err_each_at_its_own_rate(share: float) -> None:
     # One box of 2x2 has three edges: greedy closes it, a random move does so once in nine.
     board, games = Board(2, 2), 20_000
     three, last = np.split(board.box_edges()[0], [3])
-    start = game.init_batch(board, games)
+    start = rules.init_states(board, games)
     states = start._replace(edges=start.edges.at[:, three].set(True))
     opening = agents.opening_agent(board, share, games, jax.random.key(0))
     closes = [opening(None, jax.random.key(i), states) == last[0] for i in (1, 2)]

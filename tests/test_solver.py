@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from azdab import agents, solver
-from azdab.game import Board
+from azdab.common.limits import MAX_OPEN_EDGES
+from azdab.exact import dense_table
+from azdab.game.board import Board
 from tests import common
 
 # Board: the first player's margin, and the sum of V over all 2^E sets of drawn edges.
@@ -39,9 +40,9 @@ brute_boards = st.sampled_from([Board(1, 3), Board(2, 2), Board(3, 3), Board(4, 
 
 @functools.cache
 def solve_batch(board: Board, num_open: int, low_bits: int) -> Any:
-    def solve(edges: jax.Array) -> tuple[solver.Endgame, jax.Array]:
-        position = jax.vmap(lambda e: solver.endgame(board, e, num_open))(edges)
-        return position, solver.solve_table(position.box_masks, low_bits)
+    def solve(edges: jax.Array) -> tuple[dense_table.Endgame, jax.Array]:
+        position = jax.vmap(lambda e: dense_table.endgame(board, e, num_open))(edges)
+        return position, dense_table.solve_table(position.box_masks, low_bits)
 
     return jax.jit(solve)
 
@@ -64,7 +65,7 @@ def test_solved_boards_have_the_known_values(board: Board) -> None:
 @pytest.mark.parametrize(("board", "known"), FIRST_MOVES, ids=[str(b) for b, _ in FIRST_MOVES])
 def test_first_moves_have_the_known_values(board: Board, known: dict[str, int]) -> None:
     empty = jnp.zeros(board.num_edges, bool)
-    values = np.asarray(agents.exact_values(common.solved(board), empty))
+    values = np.asarray(dense_table.exact_values(common.solved(board), empty))
     helpers = {"h": board.horizontal, "v": board.vertical}
     found = {name: int(values[helpers[name[0]](int(name[1]), int(name[2]))]) for name in known}
     assert found == known
@@ -72,7 +73,7 @@ def test_first_moves_have_the_known_values(board: Board, known: dict[str, int]) 
 
 @pytest.mark.parametrize("board", FIRST_MOVES_ALIKE, ids=str)
 def test_all_first_moves_are_alike_where_they_are_known_to_be(board: Board) -> None:
-    value, values = solver.solve(board, jnp.zeros(board.num_edges, bool))
+    value, values = dense_table.solve(board, jnp.zeros(board.num_edges, bool))
     assert value == FIRST_MOVES_ALIKE[board]
     assert (values == value).all()
 
@@ -99,7 +100,7 @@ def test_solve_gives_the_minimax_value_of_the_position_and_of_every_move(
     board: Board, seed: int, num_open: int
 ) -> None:
     edges = with_open_edges(board, seed, 1, num_open)[0]
-    value, values = solver.solve(board, jnp.asarray(edges))
+    value, values = dense_table.solve(board, jnp.asarray(edges))
     minimax, drawn = common.Minimax(board), frozenset(common.indices(edges))
     assert value == minimax.value(drawn)
     expected = [
@@ -111,7 +112,7 @@ def test_solve_gives_the_minimax_value_of_the_position_and_of_every_move(
 
 
 def test_a_finished_board_is_worth_nothing() -> None:
-    value, values = solver.solve(Board(2, 2), jnp.ones(12, bool))
+    value, values = dense_table.solve(Board(2, 2), jnp.ones(12, bool))
     assert value == 0
     assert (values == -128).all()
 
@@ -146,10 +147,10 @@ def test_move_values_of_descendants_equal_those_of_solving_them_anew(seed: int) 
     rng = np.random.default_rng(seed)
     drawn = rng.permutation(num_open)[:2]
     subset = jnp.int32(sum(1 << int(bit) for bit in drawn))
-    values = solver.action_values(position.box_masks[0], table[:, 0], subset)
+    values = dense_table.action_values(position.box_masks[0], table[:, 0], subset)
     later = edges[0].copy()
     later[np.asarray(position.open_edges[0])[drawn]] = True
-    _, anew = solver.solve(board, jnp.asarray(later))
+    _, anew = dense_table.solve(board, jnp.asarray(later))
     np.testing.assert_array_equal(values, anew[np.asarray(position.open_edges[0])])
     assert (np.asarray(values)[drawn] == -128).all()
 
@@ -173,12 +174,12 @@ def test_values_obey_the_recursion_all_over_the_2x4_board(seed: int) -> None:
 
 def test_too_many_open_edges_are_refused_with_the_limit() -> None:
     board = Board(4, 4)
-    assert board.num_edges > solver.MAX_OPEN_EDGES == 28
+    assert board.num_edges > MAX_OPEN_EDGES == 28
     with pytest.raises(ValueError, match="40 edges are open; the solver takes at most 28"):
-        solver.solve(board, jnp.zeros(board.num_edges, bool))
-    edges = jnp.arange(board.num_edges) >= solver.MAX_OPEN_EDGES + 1
+        dense_table.solve(board, jnp.zeros(board.num_edges, bool))
+    edges = jnp.arange(board.num_edges) >= MAX_OPEN_EDGES + 1
     with pytest.raises(ValueError, match="29 edges are open"):
-        solver.solve(board, edges)
+        dense_table.solve(board, edges)
 
 
 def chains_and_loops(cols: int, chains: list[int], loops: list[int]) -> tuple[Board, np.ndarray]:
@@ -246,5 +247,5 @@ def test_simple_loony_endgames_have_the_value_of_the_closed_formula(
     degrees = [sum(edges[list(box)]) for box in common.surroundings(board)]
     assert degrees.count(2) == sum(chains) + sum(loops)
     assert degrees.count(4) == board.num_boxes - degrees.count(2)
-    value, _ = solver.solve(board, jnp.asarray(edges))
+    value, _ = dense_table.solve(board, jnp.asarray(edges))
     assert value == -controlled

@@ -11,9 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from azdab import arena, checkpoint, config, device, launch, metrics, presets, train
-from azdab.config import ConfigError
-from azdab.game import Board
+from azdab import train
+from azdab.common import presets
+from azdab.common.config import NetworkConfig, config_from_dict
+from azdab.common.errors import UserError
+from azdab.devices import device
+from azdab.game.board import Board
+from azdab.learning import arena
+from azdab.runs import checkpoint, metrics
+from azdab.training import opening
 from tests import common
 from tests.runs import iterations, lasting, saved, start
 
@@ -54,7 +60,7 @@ def test_a_run_goes_to_its_end_and_leaves_everything_on_disk(whole: Path) -> Non
     assert (whole / "config.yaml").is_file()
     assert list(whole.glob("events.out.tfevents.*"))
     assert not list(whole.rglob("*.tmp"))
-    for line in metrics.read(whole / "metrics.jsonl"):
+    for line in metrics.read_metrics(whole / "metrics.jsonl"):
         for group in ("loss/", "selfplay/", "arena/", "exact/", "speed/", "time/", "device/"):
             assert any(key.startswith(group) for key in line)
         assert all(isinstance(value, int | float) for value in line.values())
@@ -70,9 +76,9 @@ def test_a_continued_run_is_bit_for_bit_the_uninterrupted_one(whole: Path, parts
 
 
 def test_the_best_network_changes_hands_by_the_rule(whole: Path) -> None:
-    run_config = config.from_dict(presets.read(str(whole / "config.yaml")))
+    run_config = config_from_dict(presets.read_settings(str(whole / "config.yaml")))
     elo, best = 0.0, 0
-    for line in metrics.read(whole / "metrics.jsonl"):
+    for line in metrics.read_metrics(whole / "metrics.jsonl"):
         rate = line["arena/win_rate_best"]
         expected = elo + arena.elo_difference(rate, run_config.arena.num_games)
         assert line["arena/elo"] == pytest.approx(expected, abs=1e-3)
@@ -87,24 +93,24 @@ def test_the_best_network_changes_hands_by_the_rule(whole: Path) -> None:
 
 def test_players_load_from_a_run_or_a_checkpoint(whole: Path) -> None:
     state = saved(whole)
-    latest = checkpoint.load_player(whole, "latest")
-    best = checkpoint.load_player(whole)
+    latest = checkpoint.load_network(whole, "latest")
+    best = checkpoint.load_network(whole)
     assert latest.iteration == 2
     assert best.iteration == int(state.best_iteration)
     assert latest.board == best.board == Board(2, 2)
-    assert latest.config.network == config.NetworkConfig(filters=16, blocks=1)
+    assert latest.config.network == NetworkConfig(filters=16, blocks=1)
     assert common.same_trees(latest.params, state.learner.ema_params)
     assert common.same_trees(best.params, state.best_params)
     for path in (whole / "checkpoints", whole / "checkpoints" / "2"):
-        again = checkpoint.load_player(path)
+        again = checkpoint.load_network(path)
         assert again.iteration == 2
         assert common.same_trees(again.params, latest.params)
-    assert checkpoint.load_player(whole / "checkpoints" / "1").iteration == 1
+    assert checkpoint.load_network(whole / "checkpoints" / "1").iteration == 1
 
 
 def test_where_there_is_no_checkpoint_that_is_said(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no checkpoint in"):
-        checkpoint.load_player(tmp_path)
+    with pytest.raises(UserError, match="no checkpoint in"):
+        checkpoint.load_network(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -133,8 +139,8 @@ def test_what_cannot_change_is_refused_by_name(
 
 def test_what_may_change_is_taken_from_the_command_line(whole: Path) -> None:
     argv = ["--resume", "--run", "whole", "--runs", str(whole.parent)]
-    options, settings = train.parser().parse([*argv, "--learner.learning_rate", "0.5"])
-    run, run_config = launch.open_run(options, settings)
+    options, settings = train._parser().parse([*argv, "--learner.learning_rate", "0.5"])
+    run, run_config = opening.open_run(options, settings)
     assert run == whole
     assert run_config.learner.learning_rate == 0.5
     assert run_config.learner.batch_size == 16  # from the run, not the default
@@ -177,7 +183,7 @@ def test_a_run_can_begin_with_a_trained_network(whole: Path, runs: Path, tmp_pat
     still = ["--learner.learning_rate", "1e-60", "--learner.weight_decay", "0"]
     argv = ["--config", "smoke", *name, *still, "--initial", str(trained), "--iterations", "1"]
     assert train.main(argv) == 0
-    params = checkpoint.load_player(checkpoint_folder).params
+    params = checkpoint.load_network(checkpoint_folder).params
     assert common.same_trees(saved(runs / "second").learner.params, params)
     shutil.rmtree(trained)  # which is not needed any more
     assert train.main(["--resume", *name, "--iterations", "2"]) == 0
@@ -211,7 +217,7 @@ def test_a_network_of_another_shape_is_refused(
 def test_the_cores_become_devices_as_far_as_the_work_divides(tmp_path: Path) -> None:
     one = start(["azdab.train"], tmp_path, "--config", "smoke", "--dry-run", variables=AS_A_USER)
     printed = one.communicate(timeout=PATIENCE)[0]
-    expected = device.most_devices(config.from_dict(presets.read("smoke")), device.cores())
+    expected = device.most_devices(config_from_dict(presets.read_settings("smoke")), device.cores())
     assert (f"as {expected} devices" in printed) == (expected > 1)
     three = ["--device.cpu_devices", "3", "--run", "three"]
     process = start(["azdab.train"], tmp_path, "--config", "smoke", *three, variables=AS_A_USER)
@@ -245,7 +251,7 @@ def test_a_dry_run_prints_the_memory_of_each_phase_and_writes_nothing(
 def test_the_presets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert train.main(["--list-configs"]) == 0
     printed = capsys.readouterr().out
-    assert all(name in printed for name in presets.known())
+    assert all(name in printed for name in presets.known_presets())
 
 
 def test_a_line_cut_short_is_dropped_and_so_is_what_was_not_saved(tmp_path: Path) -> None:
@@ -255,7 +261,7 @@ def test_a_line_cut_short_is_dropped_and_so_is_what_was_not_saved(tmp_path: Path
     assert iterations(tmp_path) == [1, 2, 3]
     with metrics.Writer(tmp_path, 2) as writer:
         writer.write(3, {"loss": 0.5, "bad": float("nan")})
-    assert metrics.read(path) == [
+    assert metrics.read_metrics(path) == [
         {"iteration": 1, "loss": 1.0},
         {"iteration": 2, "loss": 1.0},
         {"iteration": 3, "loss": 0.5, "bad": None},

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from azdab import tree
+from azdab.search import simulation
 from tests import common
 
 BATCH, ACTIONS = 12, 7
@@ -65,7 +65,7 @@ def search(policy: str, batched: bool, simulations: int, max_depth: int, seed: j
         select_root = functools.partial(select, depth=0)
         run = mctx.muzero_policy
     if batched:
-        loop = tree.simulations(params, world, select_root, select, max_depth)
+        loop = simulation.simulation_loop(params, world, select_root, select, max_depth)
         arguments["loop_fn"] = loop
     return run(params, key, root, world, simulations, **arguments)
 

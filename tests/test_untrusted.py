@@ -11,8 +11,8 @@ import psutil
 import pytest
 import tensorstore as ts
 
-from azdab import checkpoint, vault
-from azdab.config import ConfigError
+from azdab.common.errors import UserError
+from azdab.runs import atomic, checkpoint
 
 HUGE = 10**6
 
@@ -21,7 +21,7 @@ HUGE = 10**6
 def model(tmp_path: Path) -> Path:
     """A copy of a bundled network, whose files may be forged: it has no digests."""
     shutil.copytree(checkpoint.resolve("3x3"), tmp_path / "150")
-    assert not (tmp_path / "150" / vault.SUMS).exists()
+    assert not (tmp_path / "150" / atomic.SUMS).exists()
     return tmp_path / "150"
 
 
@@ -35,12 +35,12 @@ def set_config(model: Path, section: str, name: str, value: Any) -> None:
     def edit(values: Any) -> None:
         values["custom_metadata"]["config"][section][name] = value
 
-    change(model / vault.METADATA, edit)
+    change(model / atomic.METADATA, edit)
 
 
 def names(model: Path) -> list[str]:
     """The arrays of the network, as they are stored."""
-    player = checkpoint.load_player(model)
+    player = checkpoint.load_network(model)
     paths = [path for path, _ in jax.tree.leaves_with_path(player.params)]
     return [jax.tree_util.keystr(path, simple=True, separator=".") for path in paths]
 
@@ -60,8 +60,8 @@ def refused(model: Path) -> str:
     """The line with which a checkpoint is refused, for little memory."""
     process = psutil.Process()
     before = process.memory_info().rss
-    with pytest.raises(ConfigError) as error:
-        checkpoint.load_player(model)
+    with pytest.raises(UserError) as error:
+        checkpoint.load_network(model)
     assert process.memory_info().rss - before < 1e9
     message = str(error.value)
     assert "\n" not in message
@@ -118,11 +118,11 @@ def test_descriptions_that_claim_giants_are_refused(model: Path) -> None:
         if path.is_file():
             change(path, edit)
     try:
-        checkpoint.load_player(model)  # the arrays themselves are small
-    except ConfigError:
+        checkpoint.load_network(model)  # the arrays themselves are small
+    except UserError:
         refused(model)
 
 
 def test_digests_cannot_point_elsewhere(model: Path) -> None:
-    (model / vault.SUMS).write_text(f"# sha256 of 1 files\n{'0' * 64}  ../../../etc/passwd\n")
+    (model / atomic.SUMS).write_text(f"# sha256 of 1 files\n{'0' * 64}  ../../../etc/passwd\n")
     assert "names a file elsewhere" in refused(model)

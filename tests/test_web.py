@@ -21,13 +21,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from azdab import exchange, serving, views, web
-from azdab.config import ConfigError
-from azdab.engine import LEVELS, Analysis, Candidate, Engine
-from azdab.game import Board
-from azdab.position import Position
-from azdab.record import Record
-from azdab.sessions import Engines, RefusedError, Sessions
+from azdab.common.errors import UserError
+from azdab.engine.engine import LEVELS, Analysis, Candidate, Engine
+from azdab.game import exchange
+from azdab.game.board import Board
+from azdab.game.position import Position
+from azdab.game.record import Record
+from azdab.web import app, guard, json_views
+from azdab.web.sessions import Engines, RefusedError, Sessions
 
 uvicorn = pytest.importorskip("uvicorn", reason="the extra 'web' is not installed")
 
@@ -40,11 +41,11 @@ def light(board: Board, level: str) -> Engine:
 
 
 @contextlib.contextmanager
-def served(load: Load = light, hosts: Sequence[str] = serving.LOOPBACK) -> Iterator[int]:
+def served(load: Load = light, hosts: Sequence[str] = guard.LOOPBACK) -> Iterator[int]:
     """A server on a free port of this machine."""
-    with serving.listen("127.0.0.1", 0) as listening:
-        app = web.make_app(load, Board(5, 5), hosts=hosts)
-        server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off"))
+    with guard.listen("127.0.0.1", 0) as listening:
+        made = app.make_app(load, Board(5, 5), hosts=hosts)
+        server = uvicorn.Server(uvicorn.Config(made, log_level="critical", lifespan="off"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:
@@ -288,7 +289,7 @@ def test_estimates_are_turned_to_the_first_players_view() -> None:
     ]
     found = Analysis(1.25, 0.75, None, candidates)
     position = Position(Board(2, 2), (0,))  # the second player is to move
-    told = views.explain(position, found)
+    told = json_views.analysis_view(position, found)
     assert (told["margin"], told["win"], told["is_exact"], told["best"]) == (-1.25, 0.25, False, 5)
     assert [e["margin"] for e in told["edges"]] == [-1.5, 0, None]
     assert [e["loss"] for e in told["edges"]] == [0, 1.5, None]
@@ -323,14 +324,14 @@ def test_exported_records_are_read_back(client: Client, form: str) -> None:
     status, headers, answer = client.send("GET", f"/api/games/{game}/record?format={form}")
     assert status == 200
     assert "attachment" in headers["content-disposition"]
-    (read,) = exchange.loads(answer.decode())
+    (read,) = exchange.parse_games(answer.decode())
     assert read.position == Position(Board(5, 5), (0, 40, 7))
     again = client.ask("POST", "/api/games/import", {"text": answer.decode()})
     assert (again["moves"], again["games"]) == ([0, 40, 7], 1)
 
 
 def test_an_imported_record_keeps_what_it_says(client: Client) -> None:
-    text = exchange.dumps(
+    text = exchange.dump_game(
         Record(
             Position(Board(1, 1), (0, 1)), first="Änn", second="点", event="home",
             evaluations={0: -0.5}, remarks={0: "hm", 1: "oh"},
@@ -341,7 +342,7 @@ def test_an_imported_record_keeps_what_it_says(client: Client) -> None:
     game = state["id"]
     client.post(game, "undo", ply=2)
     client.post(game, "move", edge=3, ply=1)
-    (read,) = exchange.loads(client.send("GET", f"/api/games/{game}/record")[2].decode())
+    (read,) = exchange.parse_games(client.send("GET", f"/api/games/{game}/record")[2].decode())
     assert (read.first, read.second, read.event) == ("Änn", "点", "home")
     assert (read.remarks, read.evaluations) == ({0: "hm"}, {0: -0.5})
     assert read.position.moves == (0, 3)
@@ -506,14 +507,14 @@ def test_assets_are_revalidated(client: Client) -> None:
 
 
 def test_the_page_needs_nothing_from_elsewhere() -> None:
-    for path in (Path(web.__file__).parent / "static").iterdir():
+    for path in (Path(app.__file__).parent / "static").iterdir():
         text = path.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
         assert "http" not in re.sub(r"HTTP|over https|// .*", "", text), path
         assert not re.search(r"<script(?![^>]*src=)|\sstyle=|\son\w+=", text), path
 
 
 def test_every_text_is_there_in_both_languages() -> None:
-    text = (Path(web.__file__).parent / "static" / "i18n.js").read_text(encoding="utf-8")
+    text = (Path(app.__file__).parent / "static" / "i18n.js").read_text(encoding="utf-8")
     english, chinese = (
         dict(re.findall(r'^  (\w+): "(.*)",$', part, re.MULTILINE))
         for part in re.findall(r"^const (?:en|zh) = \{$(.*?)^\};$", text, re.MULTILINE | re.DOTALL)
@@ -521,7 +522,7 @@ def test_every_text_is_there_in_both_languages() -> None:
     assert list(english) == list(chinese)
     for key, words in english.items():
         assert set(re.findall(r"\{\w+\}", words)) == set(re.findall(r"\{\w+\}", chinese[key])), key
-    page = (Path(web.__file__).parent / "static" / "index.html").read_text(encoding="utf-8")
+    page = (Path(app.__file__).parent / "static" / "index.html").read_text(encoding="utf-8")
     assert set(re.findall(r'data-(?:t|label)="(\w+)"', page)) <= set(english)
 
 
@@ -597,7 +598,7 @@ def test_engines_are_made_once_and_the_oldest_dropped() -> None:
     def load(board: Board, level: str) -> Engine:
         made.append(f"{board} {level}")
         if board.rows == 3:
-            raise ConfigError("broken")
+            raise UserError("broken")
         time.sleep(0.05)
         return light(board, "easy")
 
@@ -614,7 +615,7 @@ def test_engines_are_made_once_and_the_oldest_dropped() -> None:
     assert made == ["1x1 easy"]
     assert len({id(engine) for engine in found}) == 1
     for _ in range(2):
-        with pytest.raises(ConfigError, match="broken"):
+        with pytest.raises(UserError, match="broken"):
             engines.get(Board(3, 3), "easy")
     engines.get(Board(1, 2), "easy")
     engines.get(Board(2, 1), "easy")
@@ -624,7 +625,7 @@ def test_engines_are_made_once_and_the_oldest_dropped() -> None:
 
 def test_an_engine_that_cannot_be_made_is_one_sentence() -> None:
     def load(board: Board, level: str) -> Engine:
-        raise ConfigError(f"no engine for {board} at {level}")
+        raise UserError(f"no engine for {board} at {level}")
 
     with served(load) as port:
         client = Client(port)
@@ -634,21 +635,21 @@ def test_an_engine_that_cannot_be_made_is_one_sentence() -> None:
 
 
 def test_a_port_in_use_and_an_unknown_host_are_one_line() -> None:
-    with serving.listen("127.0.0.1", 0) as taken:
+    with guard.listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(ConfigError, match=f"^port {port} is in use: choose another"):
-            web.serve("127.0.0.1", port, Console(), light, Board(2, 2), open_browser=False)
+        with pytest.raises(UserError, match=f"^port {port} is in use: choose another"):
+            app.serve("127.0.0.1", port, Console(), light, Board(2, 2), open_browser=False)
     for host in ("no such host", "nowhere.invalid", "192.0.2.1", ""):
-        with pytest.raises(ConfigError, match=r"^(cannot (find|listen)|say on which)[^\n]*$"):
-            serving.listen(host, 0)
+        with pytest.raises(UserError, match=r"^(cannot (find|listen)|say on which)[^\n]*$"):
+            guard.listen(host, 0)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="interrupts are signals here")
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
 def test_serving_tells_the_address_and_ends_with_ctrl_c(host: str) -> None:
     code = (
-        "from azdab import web; from azdab.game import Board; from rich.console import Console; "
-        f"web.serve({host!r}, 0, Console(width=200), None, Board(2, 2), open_browser=False)"
+        "from azdab.web import app; from azdab import Board; from rich.console import Console; "
+        f"app.serve({host!r}, 0, Console(width=200), None, Board(2, 2), open_browser=False)"
     )
     with subprocess.Popen(
         [sys.executable, "-W", "error", "-c", code],

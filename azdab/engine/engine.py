@@ -1,0 +1,335 @@
+"""The engine for people and other programs: one position in, a move or an explanation out.
+
+    >>> from azdab.engine.engine import Engine
+    >>> from azdab.game.position import Position
+    >>> from azdab.game.rules import Board
+    >>> engine = Engine.load(Board(3, 3))
+    >>> start = Position(Board(3, 3))
+    >>> engine.analyze(start).exact  # 3x3 is lost by three boxes
+    -3
+    >>> start = start.play(engine.choose(start))
+
+A network with search plays and explains until few enough edges are left; from there
+on every move and every value is exact. On boards without a network an alpha-beta search
+takes its place.
+"""
+
+import importlib.util
+import threading
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from azdab.common.errors import UserError
+from azdab.common.limits import ENGINE_DOTS, SEARCH_EDGES, TABLE_EDGES
+from azdab.engine import outlook
+from azdab.engine.outlook import Seen
+from azdab.exact import oracle
+from azdab.exact.oracle import ILLEGAL, Oracle
+from azdab.game.board import Board
+from azdab.game.position import Position
+from azdab.players import handwritten, host_players
+from azdab.runs import checkpoint
+from azdab.runs.checkpoint import TrainedNetwork
+
+
+class Level(NamedTuple):
+    """How hard the engine tries.
+
+    Attributes:
+      simulations: of the search per move; 0 plays the network's first idea, -1 by simple rules.
+      edges: most edges left from which to play exactly; 0 never.
+      nodes: most positions the exact solver may look at for one move.
+    """
+
+    simulations: int
+    edges: int
+    nodes: int = 300_000
+
+
+LEVELS = {
+    "easy": Level(-1, 0),
+    "medium": Level(0, 0),
+    "hard": Level(256, 40),
+    "max": Level(2048, 44, 3_000_000),
+}
+"""Takes boxes and avoids giving them; the network's intuition; a fraction of a second of
+thought; some seconds of it."""
+
+DEFAULT_LEVEL = "hard"
+
+MAX_SIMULATIONS = 4096
+"""Most simulations per move that are accepted: a tree of so many positions in memory."""
+
+_NODES_PER_SECOND = 500_000
+_TABLE_EDGES_LEFT = 16
+
+
+class Candidate(NamedTuple):
+    """One move, as the engine sees it.
+
+    Attributes:
+      edge: the move.
+      prior: the network's share for it, in 0..1; None without a network.
+      visits: simulations spent on it.
+      margin: the mover's expected final margin in boxes after it; None if not looked at.
+      exact: the mover's final margin under perfect play of both; None where unknown.
+    """
+
+    edge: int
+    prior: float | None
+    visits: int
+    margin: float | None
+    exact: int | None
+
+
+class Analysis(NamedTuple):
+    """What the engine thinks of a position. The mover is whoever is to play.
+
+    Attributes:
+      margin: the mover's expected final margin in boxes; the exact one where it is known.
+        None on boards without a network, before the exact end.
+      win_probability: of the mover, a draw counting half; None as above.
+      exact: the final margin under perfect play, None where unknown.
+      candidates: all legal moves, the best first; none in a finished game.
+    """
+
+    margin: float | None
+    win_probability: float | None
+    exact: int | None
+    candidates: list[Candidate]
+
+    @property
+    def best(self) -> int | None:
+        """The best move, None in a finished game."""
+        return self.candidates[0].edge if self.candidates else None
+
+
+def bundled_for(board: Board) -> Path | None:
+    """The network for a board that comes with azdab, if there is one."""
+    return checkpoint.bundled_networks().get(str(board))
+
+
+class Engine:
+    """Chooses and explains moves on one board.
+
+    Calls wait for one another; several threads may share an engine.
+
+    Args:
+      board: the board.
+      player: a trained network for it; None plays by alpha-beta search.
+      level: how hard to try.
+      seed: of the choice among moves that are equally good.
+      name: shown to people.
+    """
+
+    def __init__(
+        self,
+        board: Board,
+        player: TrainedNetwork | None,
+        level: Level = LEVELS[DEFAULT_LEVEL],
+        *,
+        seed: int = 0,
+        name: str = "azdab",
+    ) -> None:
+        if player is not None and player.board != board:
+            raise UserError(f"{name} plays on {player.board}, not on {board}")
+        if level.simulations > MAX_SIMULATIONS:
+            raise UserError(
+                f"at most {MAX_SIMULATIONS} simulations a move, got {level.simulations}"
+            )
+        self.board, self.player, self.level, self.name = board, player, level, name
+        self._seed = seed
+        self._lock = threading.Lock()
+        self._truth = _truth(board, level)
+        self._rules = None if player else _rules(board, level)
+
+    @classmethod
+    def load(
+        cls,
+        where: Board | str,
+        level: Level | str = DEFAULT_LEVEL,
+        *,
+        runs: Path = Path("runs"),
+        seconds: float | None = None,
+        solver: bool = True,
+        seed: int = 0,
+    ) -> "Engine":
+        """An engine from a board or from a checkpoint.
+
+        Args:
+          where: a board, to be played with the network that comes with azdab if there is
+            one; or a checkpoint as :func:`azdab.runs.checkpoint.resolve` reads it.
+          level: a name in :data:`LEVELS` or a level of your own.
+          runs: where runs live.
+          seconds: think about so long for each move; the level's simulations and nodes are
+            set from the speed of this machine.
+          solver: whether to play exactly once few edges are left.
+          seed: of the choice among moves that are equally good.
+
+        Raises:
+          UserError: there is no such checkpoint or level.
+        """
+        if isinstance(level, str):
+            if level not in LEVELS:
+                raise UserError(f"the levels are {', '.join(LEVELS)}; got '{level}'")
+            level = LEVELS[level]
+        if not solver:
+            level = level._replace(edges=0)
+        path = bundled_for(where) if isinstance(where, Board) else None
+        if isinstance(where, str):
+            path = checkpoint.resolve(where, runs)
+        player = checkpoint.load_network(path) if path else None
+        board = where if isinstance(where, Board) else player.board if player else None
+        assert board is not None
+        name = f"azdab {path.name}" if path and isinstance(where, Board) else f"azdab {where}"
+        if seconds is not None:
+            level = paced(board, player, level, seconds)
+        return cls(board, player, level, seed=seed, name=name)
+
+    def _random(self, position: Position) -> tuple[Any, np.random.Generator]:
+        """The same randomness for the same position and seed."""
+        key = jax.random.fold_in(jax.random.key(self._seed), len(position.moves))
+        return key, np.random.default_rng([self._seed, *position.moves])
+
+    def choose(self, position: Position) -> int:
+        """The move to play.
+
+        Raises:
+          ValueError: the game is over, or the position is of another board.
+        """
+        self._check(position)
+        if position.is_over:
+            raise ValueError("the game is over")
+        key, rng = self._random(position)
+        with self._lock:
+            if self._truth and self._truth.known(position.edges):
+                exact = int(self._truth.optimal_actions(rng, position.edges[None])[0])
+                if exact >= 0:
+                    return exact
+            if self.level.simulations < 0:
+                return int(handwritten.greedy_actions(self.board, rng, position.edges[None])[0])
+            if self._rules:
+                return self._by_rules(key, position)
+            assert self.player is not None
+            return int(
+                outlook.inspect_position(self.player, position, key, self.level.simulations).action
+            )
+
+    def analyze(self, position: Position) -> Analysis:
+        """What to think of a position and of each of its moves.
+
+        Raises:
+          ValueError: the position is of another board.
+        """
+        self._check(position)
+        mover_lead = position.lead if position.to_play == 0 else -position.lead
+        if position.is_over:
+            return Analysis(float(mover_lead), 0.5 + 0.5 * np.sign(mover_lead), mover_lead, [])
+        key, _ = self._random(position)
+        with self._lock:
+            exact = self._exact_values(position, mover_lead)
+            seen = None
+            if self.player:
+                simulations = max(self.level.simulations, 16)
+                seen = outlook.inspect_position(self.player, position, key, simulations)
+                chosen = int(seen.action)
+            else:
+                chosen = -1 if exact else self._by_rules(key, position)
+        candidates = [
+            self._candidate(edge, seen, mover_lead, exact.get(edge)) for edge in position.legal
+        ]
+        candidates.sort(
+            key=lambda c: (
+                c.exact if c.exact is not None else 0,
+                c.edge == chosen,
+                c.visits,
+                c.prior or 0,
+            ),
+            reverse=True,
+        )
+        if exact:
+            best_exact = max(exact.values())
+            return Analysis(
+                float(best_exact), 0.5 + 0.5 * float(np.sign(best_exact)), best_exact, candidates
+            )
+        if seen is None or self.player is None:
+            return Analysis(None, None, None, candidates)
+        margin, probability = outlook.expected_result(self.player, seen, mover_lead)
+        return Analysis(margin, probability, None, candidates)
+
+    def _check(self, position: Position) -> None:
+        if position.board != self.board:
+            raise ValueError(f"this engine plays on {self.board}, not on {position.board}")
+
+    def _exact_values(self, position: Position, mover_lead: int) -> dict[int, int]:
+        """Final margins of the mover after each move; empty where unknown."""
+        if not self._truth or not self._truth.known(position.edges):
+            return {}
+        values = self._truth.action_values(position.edges[None])[0].astype(int)
+        legal = position.legal
+        if (values[legal] == ILLEGAL).any():
+            return {}
+        return {edge: int(values[edge]) + mover_lead for edge in legal}
+
+    def _by_rules(self, key: Any, position: Position) -> int:
+        assert self._rules is not None
+        past = np.asarray(position.moves, np.int32)[None]
+        return int(self._rules(key, position.state(), past)[0])
+
+    def _candidate(
+        self, edge: int, seen: Seen | None, mover_lead: int, exact: int | None
+    ) -> Candidate:
+        margin = None if exact is None else float(exact)
+        if seen is None or self.player is None:
+            return Candidate(edge, None, 0, margin, exact)
+        visits = int(seen.visit_counts[edge])
+        if margin is None and visits and outlook.in_boxes(self.player):
+            margin = float(seen.q_values[edge]) * self.board.num_boxes + mover_lead
+        return Candidate(edge, float(seen.prior[edge]), visits, margin, exact)
+
+
+def _searchable(board: Board) -> bool:
+    dots = (board.rows + 1) * (board.cols + 1)
+    return dots <= ENGINE_DOTS and importlib.util.find_spec("numba") is not None
+
+
+def _truth(board: Board, level: Level) -> Oracle | None:
+    """The exact solver at hand for a level; None where it plays without."""
+    if not level.edges:
+        return None
+    if board.num_edges <= TABLE_EDGES:
+        return oracle.table_oracle(board)
+    if _searchable(board):
+        return oracle.search_oracle(board, level.edges, level.nodes)
+    return oracle.endgame_oracle(board, min(level.edges, _TABLE_EDGES_LEFT))
+
+
+def _rules(board: Board, level: Level) -> host_players.Act:
+    """The player of boards without a network."""
+    if level.simulations > 0 and _searchable(board):
+        return host_players.alphabeta_player(board, nodes=300 * level.simulations)
+    return host_players.greedy_min_player(board)
+
+
+def paced(board: Board, player: TrainedNetwork | None, level: Level, seconds: float) -> Level:
+    """A level that takes about ``seconds`` for a move on this machine.
+
+    Half the time goes to the exact solver, half to the search, measured once. The number
+    of simulations is a power of two: each number is a program of its own to compile.
+    """
+    nodes = max(int(seconds / 2 * _NODES_PER_SECOND), 1000)
+    edges = min(SEARCH_EDGES + 8, board.num_edges) if level.edges else 0
+    simulations = 64
+    if player is not None:
+        look = Engine(board, player, Level(simulations, 0))
+        look.choose(Position(board))
+        start = time.perf_counter()
+        look.choose(Position(board))
+        per_second = simulations / (time.perf_counter() - start)
+        wanted = max(seconds / 2 * per_second, 1)
+        simulations = int(min(max(2 ** int(np.log2(wanted)), 16), MAX_SIMULATIONS))
+    return Level(simulations, edges, nodes)

@@ -1,0 +1,270 @@
+"""Boxes as bits: chains, forced captures, and what of a position can be set aside.
+
+Compiled by numba for :mod:`azdab.exact.solver`. A position is two 64-bit words of *open*
+edges. With ``W = cols + 1``, box ``(r, c)`` is bit ``r * W + c``; its top edge has
+the same bit in ``h`` and its left edge in ``v``, its bottom edge is bit ``+ W`` in
+``h`` and its right edge bit ``+ 1`` in ``v``. One shift thus compares all boxes with
+their neighbours.
+"""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numba
+import numpy as np
+import platformdirs
+from jaxtyping import Bool
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from azdab.common import limits
+from azdab.common.limits import ENGINE_DOTS
+from azdab.game.board import Board
+
+Word = np.uint64
+ONE, ZERO = Word(1), Word(0)
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def _cache_directory() -> Path:
+    """Where compiled code is kept: another place whenever anything compiled here has changed.
+
+    Numba itself looks only at the file of a function, not at those of its callees and constants.
+    """
+    sources = [*sorted(Path(__file__).parent.glob("*.py")), Path(limits.__file__)]
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+    return platformdirs.user_cache_path("azdab") / f"numba-{digest[:16]}"
+
+
+_CACHE = str(_cache_directory())
+
+
+def jit(function: Function) -> Function:
+    """Compile, to run without the interpreter's lock; the result is kept on disk."""
+    settings: Any = numba.config
+    before, settings.CACHE_DIR = settings.CACHE_DIR, _CACHE
+    try:
+        compiled: Any = numba.njit(cache=True, nogil=True)(function)
+    finally:
+        settings.CACHE_DIR = before
+    return cast(Function, compiled)
+
+
+@intrinsic
+def _count(typing_context: Any, x: Any) -> Any:
+    """The set bits of a word."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.ctpop(args[0])
+
+    return types.int64(types.uint64), generate
+
+
+@intrinsic
+def _lowest(typing_context: Any, x: Any) -> Any:
+    """The index of the lowest set bit of a word that has one."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.uint64), generate
+
+
+# Compiled code calls them without the context.
+count: Any = _count
+lowest: Any = _lowest
+
+# A board for compiled code: a record, which numba passes as one pointer.
+Geometry = np.dtype(
+    [
+        ("width", np.uint64),  # W
+        ("boxes", np.uint64),  # the bits of all boxes
+        ("corners", np.uint64, (4, 2)),  # the bits in h and in v of each corner's outer edges
+        # Chains (row 0) and loops (row 1) that stand alone are counted by length in bit
+        # fields of one word each: one chain of a length; 0 where its field has no room.
+        ("fields", np.uint64, (2, ENGINE_DOTS)),
+        ("lengths", np.int64, (2, 64)),  # the length whose field holds a bit
+    ]
+)
+
+LOOP_BITS = 40
+"""Bits for the counts of loops: their word is stored with 24 bits of search result."""
+
+
+def geometry(board: Board) -> np.record:
+    """Describe a board.
+
+    Raises:
+      ValueError: it has more than ``ENGINE_DOTS`` dots.
+    """
+    rows, cols, width = board.rows, board.cols, board.cols + 1
+    if (rows + 1) * width > ENGINE_DOTS:
+        raise ValueError(f"the exact engine takes boards of up to {ENGINE_DOTS} dots, got {board}")
+    g = np.rec.array(np.zeros(1, Geometry))[0]
+    g.width = width
+    g.boxes = sum(1 << (row * width + col) for row in range(rows) for col in range(cols))
+    last_h, last_v = rows * width, (rows - 1) * width
+    corners = [(0, 0), (cols - 1, cols), (last_h, last_v), (last_h + cols - 1, last_v + cols)]
+    g.corners[:] = [[1 << h, 1 << v] for h, v in corners]
+    for kind, first, step, room in ((0, 1, 1, 64), (1, 4, 2, LOOP_BITS)):
+        position = 0
+        for length in range(first, board.num_boxes + 1, step):
+            size = (board.num_boxes // length).bit_length()
+            if position + size > room:
+                break
+            g.fields[kind, length] = 1 << position
+            g.lengths[kind, position : position + size] = length
+            position += size
+    return g
+
+
+def edge_bits(board: Board) -> np.ndarray:
+    """Each edge's bit in ``h``, or 64 + its bit in ``v``, ``int64[E]``."""
+    rows, cols, width = board.rows, board.cols, board.cols + 1
+    horizontal = [row * width + col for row in range(rows + 1) for col in range(cols)]
+    vertical = [64 + row * width + col for row in range(rows) for col in range(cols + 1)]
+    return np.array(horizontal + vertical)
+
+
+def words(bits: np.ndarray, edges: Bool[np.ndarray, "E"]) -> tuple[np.uint64, np.uint64]:
+    """The open edges of a position as ``h`` and ``v``.
+
+    Args:
+      bits: from :func:`edge_bits`.
+      edges: ``bool[E]``, the drawn edges.
+    """
+    made = [0, 0]
+    for bit in bits[~np.asarray(edges, bool)].tolist():
+        made[bit // 64] |= 1 << bit % 64
+    return Word(made[0]), Word(made[1])
+
+
+@jit
+def degrees(h: Any, v: Any, g: Any) -> Any:
+    """The boxes with one, with two, and with three or four open edges."""
+    top, bottom = h & g.boxes, (h >> g.width) & g.boxes
+    left, right = v & g.boxes, (v >> ONE) & g.boxes
+    odd = top ^ bottom ^ left ^ right
+    two = (top & bottom) ^ (left & right) ^ ((top ^ bottom) & (left ^ right))
+    four = top & bottom & left & right
+    return odd & ~two, two & ~odd, (odd & two) | four
+
+
+@jit
+def open_boxes(h: Any, v: Any, g: Any) -> Any:
+    """The boxes that have an open edge."""
+    return (h | (h >> g.width) | v | (v >> ONE)) & g.boxes
+
+
+@jit
+def unfinished(h: Any, v: Any, g: Any) -> Any:
+    """How many boxes have an open edge."""
+    return count(open_boxes(h, v, g))
+
+
+@jit
+def neighbours(x: Any, h: Any, v: Any, g: Any) -> Any:
+    """The boxes across an open edge from those in ``x``."""
+    up, down = (x & h) >> g.width, (x & (h >> g.width)) << g.width
+    left, right = (x & v) >> ONE, (x & (v >> ONE)) << ONE
+    return (up | down | left | right) & g.boxes
+
+
+@jit
+def erase(x: Any, h: Any, v: Any, g: Any) -> Any:
+    """Draw all edges of the boxes in ``x``."""
+    return h & ~(x | (x << g.width)), v & ~(x | (x << ONE))
+
+
+@jit
+def grow(start: Any, within: Any, h: Any, v: Any, g: Any) -> Any:
+    """The boxes reached from ``start`` through open edges and boxes in ``within``."""
+    reached = start
+    while True:
+        grown = reached | (neighbours(reached, h, v, g) & within)
+        if grown == reached:
+            return reached
+        reached = grown
+
+
+@jit
+def forced(h: Any, v: Any, g: Any) -> Any:
+    """Close every box that can be closed, and how many could hand over the turn instead.
+
+    Whatever the order, the same boxes fall: those that lose their open edges one by
+    one from the leaves, as trees with at most one edge that leads elsewhere. To hand
+    over the turn the mover leaves two boxes of a tree with such an edge, by drawing
+    it last, or else four in a row of a tree without, by drawing the edge in their
+    middle. Once is enough, and two are better than four.
+
+    Returns:
+      The boxes that fall; of them how many to leave to hand over the turn, 0 if that
+      cannot be done; the open edges after all have fallen.
+    """
+    after_h, after_v = h, v
+    leaves, _, _ = degrees(h, v, g)
+    if not leaves:
+        return 0, 0, h, v
+    one = leaves
+    while one:
+        after_h, after_v = erase(one, after_h, after_v, g)
+        one, _, _ = degrees(after_h, after_v, g)
+    fallen = open_boxes(h, v, g) ^ open_boxes(after_h, after_v, g)
+    beside = neighbours(fallen, h, v, g) & fallen
+    above, below = h & ~(fallen << g.width), (h >> g.width) & ~(fallen >> g.width)
+    left, right = v & ~(fallen << ONE), (v >> ONE) & ~(fallen >> ONE)
+    leave = 0
+    if beside & (above | below | left | right):
+        leave = 2
+    elif beside:
+        inner = fallen & ~leaves
+        leave = 4 if neighbours(inner, h, v, g) & inner else 0
+    return count(fallen), leave, after_h, after_v
+
+
+@jit
+def in_all(rest: Any, taken: Any, leave: Any) -> Any:
+    """The margin with what :func:`forced` gives, by what the rest is worth to whoever opens it.
+
+    The mover takes all of it or, if it can, leaves some to hand over the turn.
+    """
+    return taken - leave + abs(rest + leave) if leave else taken + rest
+
+
+@jit
+def split_off(h: Any, v: Any, chains: Any, loops: Any, g: Any) -> Any:
+    """Move what is only a length out of a quiet position into the counts.
+
+    Chains with both ends at the border, and loops, can lie anywhere. The two outer
+    edges of a corner box are interchangeable too: the horizontal one stays open.
+
+    Returns:
+      The open edges of the rest, and the counts of chains and of loops.
+    """
+    for i in range(4):
+        outer_h, outer_v = g.corners[i, 0], g.corners[i, 1]
+        if v & outer_v and not h & outer_h:
+            h, v = h | outer_h, v ^ outer_v
+    _, two, more = degrees(h, v, g)
+    todo = two
+    while todo:
+        chain = grow(todo & (~todo + ONE), two, h, v, g)
+        todo &= ~chain
+        if neighbours(chain, h, v, g) & more:
+            continue
+        length = count(chain)
+        down = chain & (chain >> g.width) & (h >> g.width)
+        right = chain & (chain >> ONE) & (v >> ONE)
+        is_loop = count(down) + count(right) == length
+        field = g.fields[1, length] if is_loop else g.fields[0, length]
+        if field:
+            if is_loop:
+                loops += field
+            else:
+                chains += field
+            h, v = erase(chain, h, v, g)
+    return h, v, chains, loops

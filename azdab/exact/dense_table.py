@@ -1,0 +1,241 @@
+"""Exact play: the optimal future margin of every position with few edges left.
+
+A position with ``r`` open edges has ``2^r`` descendants, one per subset of those
+edges. A *table* holds the value of each of them, ``V(subset of drawn edges)``:
+
+    V(all drawn) = 0
+    V(m) = max over open e of   c + V(m + e)   if drawing e closes c > 0 boxes
+                                   -V(m + e)   otherwise
+
+which is retrograde analysis over the subset lattice (Barker and Korf, "Solving
+Dots-And-Boxes", AAAI 2012, solve the same recursion top-down). The value does
+not depend on the score, so one table serves every way of reaching the position.
+
+The table is computed one layer of the lattice at a time, so every entry is
+computed once and every layer is one wide vector operation. Its index is split
+into high and low bits: whole rows of ``2^low`` entries are gathered over the
+high bits, and the few low bits are finished inside the rows.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Int
+
+from azdab.common.limits import MAX_OPEN_EDGES
+from azdab.game.board import Board
+
+_NEVER = np.int32(-1)  # a box mask no subset can complete: every table has fewer than 31 bits
+
+
+class Endgame(NamedTuple):
+    """An endgame ready to be solved.
+
+    Attributes:
+      open_edges: ``int32[r]``, the undrawn edges in increasing order; bit ``i`` of
+        a subset says that ``open_edges[i]`` has been drawn.
+      box_masks: ``int32[r, 2]``, for each open edge the bits that its (up to two)
+        boxes need to be complete.
+    """
+
+    open_edges: Int[Array, "*b r"]
+    box_masks: Int[Array, "*b r 2"]
+
+
+@functools.cache
+def _edge_boxes(board: Board) -> np.ndarray:
+    """The boxes beside each edge, ``int32[E, 2]``; ``num_boxes`` where there is only one."""
+    sides: list[list[int]] = [[] for _ in range(board.num_edges)]
+    for box, edges in enumerate(board.box_edges()):
+        for edge in edges:
+            sides[edge].append(box)
+    return np.array([[*boxes, board.num_boxes][:2] for boxes in sides], np.int32)
+
+
+def endgame(board: Board, edges: Bool[Array, "E"], num_open: int) -> Endgame:
+    """Index the open edges of a position.
+
+    Args:
+      board: the board.
+      edges: ``bool[E]``, the drawn edges; exactly ``num_open`` must be undrawn.
+      num_open: static number of open edges ``r``, at most ``MAX_OPEN_EDGES``.
+    """
+    (open_edges,) = jnp.nonzero(~edges, size=num_open, fill_value=0)
+    bits = jnp.zeros(board.num_edges, jnp.int32).at[open_edges].add(1 << jnp.arange(num_open))
+    box_masks = jnp.append(bits[board.box_edges()].sum(axis=-1), _NEVER)
+    return Endgame(
+        open_edges.astype(jnp.int32), box_masks[jnp.asarray(_edge_boxes(board))[open_edges]]
+    )
+
+
+def _closed(box_masks: Array, child: Array) -> Array:
+    """Boxes completed by the edge with ``box_masks`` (``[..., 2]``) when it leads to ``child``."""
+    masks = jnp.expand_dims(box_masks, range(child.ndim + 1 - box_masks.ndim))
+    complete = (child[..., None] & masks) == masks
+    return complete.sum(axis=-1, dtype=jnp.int8)
+
+
+def _move_value(closed: Array, child_value: Array) -> Array:
+    """The mover's value of a move: the turn passes unless it closed a box."""
+    return jnp.where(closed > 0, closed + child_value, -child_value)
+
+
+@functools.cache
+def _layers(num_bits: int) -> list[np.ndarray]:
+    """The subsets of ``num_bits`` bits grouped by size, ``num_bits`` first."""
+    subsets = np.arange(1 << num_bits, dtype=np.int32)
+    sizes = np.bitwise_count(subsets)
+    order = np.argsort(sizes, kind="stable").astype(np.int32)
+    return np.split(order, np.cumsum(np.bincount(sizes, minlength=num_bits + 1))[:-1])[::-1]
+
+
+def _high_edge(
+    box_masks: Array, table: Array, rows: Array, subset: Array, i: Array, best: Array
+) -> Array:
+    """Improve a layer's values, ``[rows, width, batch]``, by drawing the ``i``-th high edge."""
+    low_bits = subset.shape[-1].bit_length() - 1
+    closed = _closed(box_masks[:, i], (subset | (1 << (i + low_bits)))[..., None])
+    value = _move_value(closed, table[rows | (1 << i)])
+    drawn = (rows & (1 << i)) != 0
+    return jnp.where(drawn[:, None, None], best, jnp.maximum(best, value))
+
+
+def _low_entry(box_masks: Array, subset: Array, step: Array, values: Array) -> Array:
+    """Finish one column of a layer's values with the low edges, fullest subset first."""
+    width = subset.shape[-1]
+    entry = width - 1 - step
+
+    def column(array: Array, index: Array) -> Array:
+        return jax.lax.dynamic_index_in_dim(array, index, axis=1, keepdims=False)
+
+    def low_edge(j: Array, value: Array) -> Array:
+        child = entry | (1 << j)
+        closed = _closed(box_masks[:, j], column(subset, child)[:, None])
+        move = _move_value(closed, column(values, child))
+        return jnp.where(child == entry, value, jnp.maximum(value, move))
+
+    value = jax.lax.fori_loop(0, width.bit_length() - 1, low_edge, column(values, entry))
+    return jax.lax.dynamic_update_index_in_dim(values, value, entry, axis=1)
+
+
+def solve_table(box_masks: Int[Array, "batch r 2"], low_bits: int = 0) -> Int[Array, "N batch"]:
+    """Values of all descendants of a batch of endgames.
+
+    Args:
+      box_masks: ``int32[batch, r, 2]`` from :func:`endgame`.
+      low_bits: how many index bits are finished inside the rows. 0 suits batches;
+        a single large endgame is faster with about 5.
+
+    Returns:
+      ``int8[2^r, batch]``: the future margin, in boxes, of the player to move.
+      Memory is ``batch * 2^r`` bytes and about as much again for the widest layer.
+    """
+    batch, num_open, _ = box_masks.shape
+    low_bits = min(low_bits, num_open)
+    high_bits = num_open - low_bits
+    width = 1 << low_bits
+    low = jnp.arange(width, dtype=jnp.int32)
+    table = jnp.full((1 << high_bits, width, batch), -128, jnp.int8)
+
+    for layer in _layers(high_bits):
+        rows = jnp.asarray(layer)
+        subset = (rows[:, None] << low_bits) | low[None]
+        best = jnp.full((len(layer), width, batch), -128, jnp.int8)
+        if len(layer) == 1 and layer[0] == (1 << high_bits) - 1:
+            best = best.at[:, -1].set(0)  # the finished game
+        if high_bits:
+            high_edge = functools.partial(_high_edge, box_masks[:, low_bits:], table, rows, subset)
+            best = jax.lax.fori_loop(0, high_bits, high_edge, best)
+        if low_bits:
+            low_entry = functools.partial(_low_entry, box_masks[:, :low_bits], subset)
+            best = jax.lax.fori_loop(0, width, low_entry, best)
+        table = table.at[rows].set(best)
+    return table.reshape(1 << num_open, batch)
+
+
+def action_values(
+    box_masks: Int[Array, "*b r 2"], table: Int[Array, "N"], subset: Int[Array, "*b"]
+) -> Int[Array, "*b r"]:
+    """The mover's optimal future margin after each open edge, ``int8[..., r]``.
+
+    Args:
+      box_masks: ``int32[r, 2]`` of the endgame.
+      table: ``int8[2^r]``, its values.
+      subset: ``int32[...]``, the drawn edges as a subset; any batch shape.
+
+    Returns:
+      Values in boxes; -128 for edges drawn already.
+    """
+    bits = 1 << jnp.arange(box_masks.shape[-2], dtype=jnp.int32)
+    child = subset[..., None] | jnp.expand_dims(bits, range(subset.ndim))
+    values = _move_value(_closed(box_masks, child), table[child])
+    return jnp.where(child == subset[..., None], -128, values).astype(jnp.int8)
+
+
+@functools.partial(jax.jit, static_argnames=("board", "num_open"))
+def _solve_position(board: Board, num_open: int, edges: Array) -> tuple[Array, Array]:
+    position = endgame(board, edges, num_open)
+    table = solve_table(position.box_masks[None], low_bits=6)[:, 0]
+    values = action_values(position.box_masks, table, jnp.int32(0))
+    scattered = jnp.full(board.num_edges, -128, jnp.int8).at[position.open_edges].set(values)
+    return table[0], scattered
+
+
+def solve(board: Board, edges: Bool[Array, "E"]) -> tuple[int, np.ndarray]:
+    """Solve one position.
+
+    Args:
+      board: the board.
+      edges: ``bool[E]``, the drawn edges.
+
+    Returns:
+      The optimal future margin of the player to move, in boxes, and the value of
+      every move, ``int8[E]``, -128 where illegal. The optimal moves are those whose
+      value equals the margin.
+
+    Raises:
+      ValueError: more than ``MAX_OPEN_EDGES`` edges are open.
+    """
+    num_open = int(board.num_edges - np.sum(np.asarray(edges)))
+    if num_open > MAX_OPEN_EDGES:
+        raise ValueError(f"{num_open} edges are open; the solver takes at most {MAX_OPEN_EDGES}")
+    value, values = _solve_position(board, num_open, jnp.asarray(edges))
+    return int(value), np.asarray(values)
+
+
+def board_values(board: Board) -> np.ndarray:
+    """The whole game: the value of every subset of edges, ``int8[2^E]``, for E <= 28.
+
+    Bit ``i`` of the index says that edge ``i`` is drawn.
+    """
+    position = endgame(board, jnp.zeros(board.num_edges, bool), board.num_edges)
+    return np.asarray(jax.jit(solve_table, static_argnums=1)(position.box_masks[None], 6)[:, 0])
+
+
+class SolvedBoard(NamedTuple):
+    """The parameters of the perfect player: a whole board solved.
+
+    Attributes:
+      box_masks: ``int32[E, 2]``, see :class:`azdab.exact.Endgame`.
+      table: ``int8[2^E]``.
+    """
+
+    box_masks: Int[Array, "E 2"]
+    table: Int[Array, "N"]
+
+
+def solve_board(board: Board) -> SolvedBoard:
+    """Solve a board of at most ``MAX_OPEN_EDGES`` edges for :func:`perfect_agent`."""
+    empty = jnp.zeros(board.num_edges, bool)
+    masks = endgame(board, empty, board.num_edges).box_masks
+    return SolvedBoard(masks, jnp.asarray(board_values(board)))
+
+
+def exact_values(solved: SolvedBoard, edges: Bool[Array, "*b E"]) -> Int[Array, "*b E"]:
+    """The mover's optimal future margin after each move, ``int32``; -128 where illegal."""
+    bits = jnp.broadcast_to(1 << jnp.arange(edges.shape[-1], dtype=jnp.int32), edges.shape)
+    subset = jnp.sum(jnp.where(edges, bits, 0), axis=-1, dtype=jnp.int32)
+    return action_values(solved.box_masks, solved.table, subset).astype(jnp.int32)

@@ -1,0 +1,153 @@
+"""The truth about positions with few edges left, from whichever solver fits the board.
+
+Three sources give the same values, and the tests hold them against each other:
+
+* *table*: a board of at most 24 edges is solved whole, every position of it;
+* *search*: :mod:`azdab.exact.solver` (the extra ``exact``) on larger boards;
+* *endgames*: :mod:`azdab.exact.dense_table`, one position after another, where that extra is
+  missing.
+"""
+
+import dataclasses
+import importlib.util
+from collections.abc import Callable
+
+import jax
+import numpy as np
+
+from azdab.common.errors import UserError
+from azdab.common.limits import ENDGAME_EDGES, ENGINE_DOTS, SEARCH_EDGES, TABLE_EDGES
+from azdab.devices import batching
+from azdab.exact import dense_table
+from azdab.game import rules
+from azdab.game.board import Board
+
+ILLEGAL = -128
+"""What an action value is where the edge is drawn already."""
+
+
+def has_choice(values: np.ndarray) -> np.ndarray:
+    """Where the moves differ in value, ``bool[...]`` from action values ``[..., E]``."""
+    best = values.max(axis=-1)
+    return ((values != ILLEGAL) & (values != best[..., None])).any(axis=-1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Oracle:
+    """Exact action values of one board's positions.
+
+    Attributes:
+      board: the board.
+      max_edges: positions with at most this many edges left are known.
+      source: where the values come from, in words.
+      solve: ``bool[N, E] -> int8[N, E]`` for known positions, N > 0.
+      choose: a cheaper way to one optimal move: a random generator and a position
+        ``bool[E]`` to the move, -1 where a limit was too low. None: there is none.
+    """
+
+    board: Board
+    max_edges: int
+    source: str
+    solve: Callable[[np.ndarray], np.ndarray]
+    choose: Callable[[np.random.Generator, np.ndarray], int] | None = None
+
+    def known(self, edges: np.ndarray) -> np.ndarray:
+        """Which positions have few enough edges left, ``bool[...]``."""
+        return np.sum(~edges, axis=-1) <= self.max_edges
+
+    def action_values(self, edges: np.ndarray) -> np.ndarray:
+        """The mover's optimal future margin after each move.
+
+        Args:
+          edges: ``bool[N, E]``, drawn edges of known positions, in any order and
+            with repetitions, which are solved once.
+
+        Returns:
+          ``int8[N, E]`` in boxes, ``ILLEGAL`` where the edge is drawn.
+        """
+        if not len(edges):
+            return np.zeros(edges.shape, np.int8)
+        packed, which = np.unique(np.packbits(edges, axis=-1), axis=0, return_inverse=True)
+        distinct = np.unpackbits(packed, axis=-1, count=self.board.num_edges).astype(bool)
+        return self.solve(distinct)[which.reshape(-1)]
+
+    def optimal_actions(self, rng: np.random.Generator, edges: np.ndarray) -> np.ndarray:
+        """A random optimal move, ``int32[N]``, in known positions; -1 over a limit.
+
+        Args:
+          rng: chooses among the optimal moves.
+          edges: ``bool[N, E]``, drawn edges of unfinished positions.
+        """
+        if self.choose is not None:
+            return np.array([self.choose(rng, position) for position in edges], np.int32)
+        values = self.action_values(edges)
+        return rules.random_choices(rng, values == values.max(axis=-1, keepdims=True))
+
+
+def table_oracle(board: Board) -> Oracle:
+    """Everything about a board of at most ``TABLE_EDGES`` edges."""
+    solved = dense_table.solve_board(board)
+    look_up = batching.in_chunks(
+        jax.jit(lambda edges: dense_table.exact_values(solved, edges)), 1024
+    )
+    return Oracle(board, board.num_edges, "table", lambda edges: look_up(edges).astype(np.int8))
+
+
+def search_oracle(board: Board, max_edges: int, limit: int | None = None) -> Oracle:
+    """Values by alpha-beta search; needs numba.
+
+    Nothing is known of a position that takes looking at more than ``limit``: its values
+    are all ``ILLEGAL``. As the search remembers positions, which those are can depend on
+    earlier ones.
+    """
+    from azdab.exact import solver
+
+    engine = solver.Solver(board)
+
+    def solve(edges: np.ndarray) -> np.ndarray:
+        nothing = np.full(board.num_edges, ILLEGAL, np.int8)
+        found = [engine.action_values(position, limit) for position in edges]
+        return np.stack([nothing if values is None else values for values in found])
+
+    def choose(rng: np.random.Generator, edges: np.ndarray) -> int:
+        found = engine.best_action(edges, rng.permutation(np.flatnonzero(~edges)), limit)
+        return -1 if found is None else found[0]
+
+    return Oracle(board, max_edges, "search", solve, choose)
+
+
+def endgame_oracle(board: Board, max_edges: int) -> Oracle:
+    """Values by retrograde analysis of each position."""
+
+    def solve(edges: np.ndarray) -> np.ndarray:
+        return np.stack([dense_table.solve(board, position)[1] for position in edges])
+
+    return Oracle(board, max_edges, "endgames", solve)
+
+
+def best_oracle(board: Board, max_edges: int) -> Oracle:
+    """The best source at hand for positions with at most ``max_edges`` edges left.
+
+    A small board's table knows every position, whatever ``max_edges`` is.
+
+    Raises:
+      UserError: ``max_edges`` needs a package that is not installed.
+    """
+    max_edges = min(max_edges, board.num_edges)
+    if board.num_edges <= TABLE_EDGES:
+        return table_oracle(board)
+    dots = (board.rows + 1) * (board.cols + 1)
+    searchable = dots <= ENGINE_DOTS and max_edges <= SEARCH_EDGES
+    if searchable and importlib.util.find_spec("numba"):
+        return search_oracle(board, max_edges)
+    if max_edges <= ENDGAME_EDGES:
+        return endgame_oracle(board, max_edges)
+    raise UserError(
+        f"no exact values on {board} with {max_edges} edges left: at most {SEARCH_EDGES} on boards "
+        f"of {ENGINE_DOTS} dots with pip install 'azdab[exact]', otherwise {ENDGAME_EDGES}"
+    )
+
+
+def can_solve(board: Board) -> bool:
+    """Whether the whole board can be solved for :func:`regret`."""
+    return board.num_edges <= TABLE_EDGES

@@ -1,0 +1,182 @@
+"""One game as people see it: moves, whose boxes, whose turn. Plain Python and numpy.
+
+:class:`azdab.game.rules.State` is what programs on the device step through by the hundred; a
+:class:`Position` is what a person, a record or a page looks at.
+
+    >>> from azdab.game.rules import Board
+    >>> position = Position(Board(1, 2)).play("h 0 0").play("v 0 0").play("h 1 0")
+    >>> position.play("v 0 1").scores
+    (0, 1)
+    >>> [move_name(position.board, edge) for edge in position.legal]
+    ['h 0 1', 'h 1 1', 'v 0 1', 'v 0 2']
+"""
+
+import dataclasses
+import functools
+import re
+from typing import Any
+
+import numpy as np
+from rich.text import Text
+
+from azdab.game import drawing
+from azdab.game.board import Board, boxes_beside
+from azdab.game.rules import State
+
+
+class IllegalMoveError(ValueError):
+    """A move that cannot be played; the message is one line for the player."""
+
+
+def move_name(board: Board, edge: int) -> str:
+    """An edge as people write it: ``h 1 0`` or ``v 2 1``, row before column, from 0."""
+    return "{} {} {}".format(*board.place(edge))
+
+
+def parse_move(board: Board, text: str) -> int:
+    """The edge meant by ``h 1 0``, ``v 2 1`` or an edge's number.
+
+    Raises:
+      IllegalMoveError: there is no such edge.
+    """
+    named = re.fullmatch(r"([hv])\s*(\d{1,3})[\s,]+(\d{1,3})", text.strip().lower(), re.ASCII)
+    if named:
+        edge_of = board.horizontal if named[1] == "h" else board.vertical
+        try:
+            return edge_of(int(named[2]), int(named[3]))
+        except ValueError as error:
+            raise IllegalMoveError(str(error)) from None
+    if re.fullmatch(r"\d{1,4}", text.strip(), re.ASCII):
+        edge = int(text)
+        if edge < board.num_edges:
+            return edge
+        raise IllegalMoveError(f"the edges of a {board} board are 0 to {board.num_edges - 1}")
+    shown = text.strip()[:40]
+    raise IllegalMoveError(f"write a move as 'h 1 0', 'v 2 1' or an edge's number, not {shown!r}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Position:
+    """A board and the moves played on it. Immutable; playing a move gives another.
+
+    Attributes:
+      board: the board.
+      moves: edges in the order they were drawn, numbered as in :mod:`azdab.game.rules`.
+
+    Raises:
+      IllegalMoveError: an edge does not exist, or is drawn twice.
+    """
+
+    board: Board
+    moves: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        for edge in self.moves:
+            if not 0 <= edge < self.board.num_edges:
+                raise IllegalMoveError(f"there is no edge {edge} on a {self.board} board")
+        if len(set(self.moves)) < len(self.moves):
+            twice = next(edge for i, edge in enumerate(self.moves) if edge in self.moves[:i])
+            raise IllegalMoveError(f"{move_name(self.board, twice)} is drawn already")
+
+    @functools.cached_property
+    def _played(self) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
+        """Drawn edges, owners of boxes, and the mover before each move and after the last."""
+        missing = [4] * self.board.num_boxes
+        edges = np.zeros(self.board.num_edges, bool)
+        owners = np.full(self.board.num_boxes, -1, np.int8)
+        movers = [0]
+        for edge in self.moves:
+            edges[edge] = True
+            closed = False
+            for box in boxes_beside(self.board)[edge]:
+                missing[box] -= 1
+                if not missing[box]:
+                    owners[box], closed = movers[-1], True
+            movers.append(movers[-1] if closed else 1 - movers[-1])
+        edges.flags.writeable = owners.flags.writeable = False
+        return edges, owners, tuple(movers)
+
+    @property
+    def edges(self) -> np.ndarray:
+        """The drawn edges, ``bool[E]``."""
+        return self._played[0]
+
+    @property
+    def owners(self) -> np.ndarray:
+        """Who closed each box, ``int8[boxes]``: 0 the first player, 1 the second, -1 nobody."""
+        return self._played[1]
+
+    @property
+    def movers(self) -> tuple[int, ...]:
+        """Who made each move, and at the end who is to move."""
+        return self._played[2]
+
+    @property
+    def to_play(self) -> int:
+        """0 if the first player is to move, else 1."""
+        return self.movers[-1]
+
+    @property
+    def scores(self) -> tuple[int, int]:
+        """Boxes of the first and the second player."""
+        return int(np.sum(self.owners == 0)), int(np.sum(self.owners == 1))
+
+    @property
+    def lead(self) -> int:
+        """The first player's boxes minus the second's."""
+        first, second = self.scores
+        return first - second
+
+    @property
+    def legal(self) -> list[int]:
+        """The edges that can be drawn, in ascending order."""
+        return [int(edge) for edge in np.flatnonzero(~self.edges)]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every edge is drawn."""
+        return len(self.moves) == self.board.num_edges
+
+    def play(self, move: int | str) -> "Position":
+        """The position after one more move.
+
+        Args:
+          move: an edge's number, or anything :func:`parse_move` reads.
+
+        Raises:
+          IllegalMoveError: it cannot be played.
+        """
+        edge = parse_move(self.board, move) if isinstance(move, str) else int(move)
+        return Position(self.board, (*self.moves, edge))
+
+    def at(self, ply: int) -> "Position":
+        """The position after the first ``ply`` moves."""
+        return Position(self.board, self.moves[:ply])
+
+    def undo(self, plies: int = 1) -> "Position":
+        """The position some moves earlier; the empty board at most."""
+        return self.at(max(len(self.moves) - plies, 0))
+
+    def state(self) -> State:
+        """The same for programs: a batch of one, in numpy."""
+        arrays: Any = (
+            self.edges[None],
+            np.array([self.scores], np.int16),
+            np.array([self.to_play], np.int8),
+        )
+        return State(*arrays)
+
+    def _repr_svg_(self) -> str:
+        return self.svg()
+
+    def svg(self, heat: np.ndarray | None = None) -> str:
+        """A picture, see :func:`azdab.game.drawing.to_svg`, with the last move highlighted."""
+        return drawing.to_svg(self.board, self.edges, self.owners, self._last, heat)
+
+    def text(self, numbers: bool = True) -> Text:
+        """For the terminal, see :func:`azdab.game.drawing.to_text`."""
+        return drawing.to_text(self.board, self.edges, self.owners, self._last, numbers=numbers)
+
+    @property
+    def _last(self) -> int | None:
+        return self.moves[-1] if self.moves else None

@@ -1,0 +1,151 @@
+"""The rules of Dots and Boxes as pure functions over one position.
+
+Callers batch with ``jax.vmap``. A board of ``rows x cols`` *boxes* has
+``E = rows * (cols + 1) + cols * (rows + 1)`` edges, and a game lasts exactly
+``E`` plies: every move draws one edge, and closing a box only changes who moves
+next. Edges are numbered as in OpenSpiel's ``dots_and_boxes``, horizontal ones
+first, row by row:
+
+    horizontal (r, c), r in 0..rows, c in 0..cols-1  ->  r * cols + c
+    vertical   (r, c), r in 0..rows-1, c in 0..cols  ->  H + r * (cols + 1) + c
+
+with ``H = (rows + 1) * cols``. Boxes are numbered row by row.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from azdab.game.board import Board
+
+
+class State(NamedTuple):
+    """One position.
+
+    Who owns which box is not part of it: owners matter for display only, and the
+    search tree stores one state per node.
+
+    Attributes:
+      edges: ``bool[E]``, True where an edge is drawn.
+      scores: ``int16[2]``, boxes closed by the first and the second player.
+      to_play: ``int8[]``, 0 if the first player is to move, else 1.
+    """
+
+    edges: Bool[Array, "*b E"]
+    scores: Int[Array, "*b 2"]
+    to_play: Int[Array, "*b"]
+
+
+def init_state(board: Board) -> State:
+    """The empty board with the first player to move."""
+    return State(
+        edges=jnp.zeros(board.num_edges, bool),
+        scores=jnp.zeros(2, jnp.int16),
+        to_play=jnp.zeros((), jnp.int8),
+    )
+
+
+def init_states(board: Board, count: int) -> State:
+    """``count`` empty boards."""
+    return jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *x.shape)), init_state(board))
+
+
+def grid(board: Board, values: Array) -> tuple[Array, Array]:
+    """Split per-edge values ``[..., E]`` into horizontal and vertical grids.
+
+    Returns:
+      ``[..., rows + 1, cols]`` and ``[..., rows, cols + 1]``.
+    """
+    lead = values.shape[:-1]
+    horizontal = values[..., : board.num_horizontal].reshape(*lead, board.rows + 1, board.cols)
+    vertical = values[..., board.num_horizontal :].reshape(*lead, board.rows, board.cols + 1)
+    return horizontal, vertical
+
+
+def box_degrees(board: Board, edges: Bool[Array, "*b E"]) -> Int[Array, "*b rows cols"]:
+    """How many of each box's four edges are drawn, ``int8[..., rows, cols]``."""
+    h, v = (x.astype(jnp.int8) for x in grid(board, edges))
+    return h[..., :-1, :] + h[..., 1:, :] + v[..., :, :-1] + v[..., :, 1:]
+
+
+def edges_around(board: Board, boxes: Bool[Array, "*b rows cols"]) -> Bool[Array, "*b E"]:
+    """The edges beside any of the marked boxes, ``bool[..., E]``."""
+    lead = boxes.shape[:-2]
+    still = [(0, 0)] * len(lead)
+    tall = jnp.pad(boxes, [*still, (1, 1), (0, 0)])
+    wide = jnp.pad(boxes, [*still, (0, 0), (1, 1)])
+    horizontal = tall[..., :-1, :] | tall[..., 1:, :]
+    vertical = wide[..., :, :-1] | wide[..., :, 1:]
+    return jnp.concatenate([horizontal.reshape(*lead, -1), vertical.reshape(*lead, -1)], axis=-1)
+
+
+def legal_actions(state: State) -> Bool[Array, "*b E"]:
+    """The edges not yet drawn, ``bool[E]``; all False when the game is over."""
+    return ~state.edges
+
+
+def is_terminal(state: State) -> Bool[Array, "*b"]:
+    """Whether every edge is drawn, ``bool[]``."""
+    return state.edges.all(axis=-1)
+
+
+def margin(state: State) -> Int[Array, "*b"]:
+    """The mover's boxes minus the opponent's, ``int32[]``."""
+    scores = state.scores.astype(jnp.int32)
+    difference = scores[..., 0] - scores[..., 1]
+    return jnp.where(state.to_play == 0, difference, -difference)
+
+
+def returns(state: State) -> Float[Array, "*b 2"]:
+    """+1 for a won, -1 for a lost and 0 for a drawn or unfinished game, ``float32[2]``."""
+    difference = state.scores[..., 0] - state.scores[..., 1]
+    first = jnp.where(is_terminal(state), jnp.sign(difference), 0).astype(jnp.float32)
+    return jnp.stack([first, -first], axis=-1)
+
+
+def step(board: Board, state: State, action: Int[Array, ""]) -> State:
+    """Draw one edge.
+
+    Drawing an edge that is drawn already leaves the state as it is, so terminal
+    states absorb and ``step`` is total.
+
+    Args:
+      board: the board.
+      state: the position, unbatched.
+      action: ``int32[]``, the edge to draw.
+
+    Returns:
+      The next position; the same player is to move if a box was closed.
+    """
+    edge = jnp.arange(board.num_edges) == action
+    legal = jnp.any(edge & ~state.edges)
+    edges = state.edges | edge
+    before = box_degrees(board, state.edges) == 4
+    after = box_degrees(board, edges) == 4
+    closed = jnp.sum(after & ~before).astype(jnp.int16)
+    mover = jnp.arange(2) == state.to_play
+    passes = legal & (closed == 0)
+    return State(
+        edges=edges,
+        scores=state.scores + jnp.where(mover, closed, 0).astype(jnp.int16),
+        to_play=jnp.where(passes, 1 - state.to_play, state.to_play).astype(jnp.int8),
+    )
+
+
+def step_batch(board: Board, states: State, actions: Int[Array, "B"]) -> State:
+    """:func:`step` for a batch of positions."""
+    return jax.vmap(functools.partial(step, board))(states, actions)
+
+
+def random_actions(key: Array, legal: Bool[Array, "*b E"]) -> Int[Array, "*b"]:
+    """A uniformly random legal action for each row of ``legal``, ``int32[...]``."""
+    return jax.random.categorical(key, jnp.where(legal, 0.0, -jnp.inf), axis=-1)
+
+
+def random_choices(rng: np.random.Generator, choices: np.ndarray) -> np.ndarray:
+    """A uniformly random True entry of each row, ``int32[B]``."""
+    return np.where(choices, rng.random(choices.shape), -1.0).argmax(axis=1).astype(np.int32)

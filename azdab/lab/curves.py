@@ -1,0 +1,193 @@
+"""The metrics of runs as curves, and what they say about a run's health."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from azdab.common import presets
+from azdab.common.config import Config, config_from_dict
+from azdab.common.errors import UserError
+from azdab.runs import metrics
+
+
+class Curves(NamedTuple):
+    """The metrics of one run.
+
+    Attributes:
+      name: of the run.
+      iterations: ``float[N]``.
+      series: by metric, ``float[N]``; NaN in iterations that did not measure it.
+    """
+
+    name: str
+    iterations: np.ndarray
+    series: dict[str, np.ndarray]
+
+    def of(self, metric: str) -> tuple[np.ndarray, np.ndarray]:
+        """The iterations in which a metric was measured, and its values."""
+        values = self.series.get(metric, np.full(len(self.iterations), np.nan))
+        measured = np.isfinite(values)
+        return self.iterations[measured], values[measured]
+
+
+def load_curves(run: Path | str, name: str = "") -> Curves:
+    """Read the metrics of a run.
+
+    Args:
+      run: its directory.
+      name: how to call it; the directory's name unless given.
+
+    Raises:
+      UserError: it has no metrics.
+    """
+    lines = metrics.read_metrics(Path(run) / "metrics.jsonl")
+    if not lines:
+        raise UserError(f"no metrics in {run}: give the directory of a run, such as runs/quick")
+    names = {key: None for line in lines for key in line if key != "iteration"}
+    series = {
+        key: np.array([np.nan if line.get(key) is None else line[key] for line in lines], float)
+        for key in names
+    }
+    iterations = np.array([line["iteration"] for line in lines], float)
+    return Curves(name or Path(run).name, iterations, series)
+
+
+def load_config(run: Path | str) -> Config:
+    """The config of a run."""
+    return config_from_dict(presets.read_settings(str(Path(run) / "config.yaml")))
+
+
+def newest(*places: Path | str) -> Path | None:
+    """The run in one of the folders ``places`` that wrote metrics last, if there is one."""
+    written = [path for place in places for path in Path(place).glob("*/metrics.jsonl")]
+    return max(written, key=lambda path: path.stat().st_mtime).parent if written else None
+
+
+def train_run(runs: Path | str, name: str, preset: str, *settings: str) -> Path:
+    """Train a run in a process of its own, unless it is there already.
+
+    Args:
+      runs: where runs live.
+      name: of the run.
+      preset: a preset or a YAML file.
+      settings: as on the command line, such as ``"--learner.learning_rate", "0.01"``.
+
+    Returns:
+      The run's directory.
+
+    Raises:
+      UserError: the training failed.
+    """
+    run = Path(runs) / name
+    if not (run / "metrics.jsonl").exists():
+        command = [sys.executable, "-m", "azdab.train", "--config", preset]
+        command += ["--runs", str(runs), "--run", name, *settings]
+        done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
+        if done.returncode:
+            raise UserError(f"training {name} failed: {(done.stderr or done.stdout)[-500:]}")
+    return run
+
+
+class Finding(NamedTuple):
+    """One check of a run.
+
+    Attributes:
+      check: what is looked at.
+      measured: in words.
+      healthy: whether it looks as it should; None where it cannot be told, or not yet.
+      advice: what to look at, naming settings, where it does not; else empty.
+    """
+
+    check: str
+    measured: str
+    healthy: bool | None
+    advice: str
+
+
+_ENOUGH = 5  # iterations from which a trend is one
+_ENOUGH_ARENAS = 3  # the same of arenas, which each sum up many games
+_RECENT = 4  # the last quarter of what was measured stands for now
+
+
+def _recent(values: np.ndarray) -> float:
+    return float(values[-max(1, len(values) // _RECENT) :].mean())
+
+
+def diagnose(run: Curves, settings: Config) -> list[Finding]:
+    """Check a run for the usual troubles.
+
+    The limits are rules of thumb, set from runs that learnt and runs that did not: the last
+    quarter of the values is held against the median of the first three.
+
+    Args:
+      run: its metrics.
+      settings: its config.
+    """
+    found = []
+
+    def check(name: str, metric: str, least: int, words: str, healthy: Any, advice: str) -> None:
+        values = run.of(metric)[1]
+        if not len(values):
+            found.append(Finding(name, "not measured", None, ""))
+            return
+        first, now = float(values[0]), _recent(values)
+        good = healthy(float(np.median(values[:3])), now) if len(values) >= least else None
+        shown = "" if good is not False else advice
+        found.append(Finding(name, words.format(first=first, now=now), good, shown))
+
+    both, many, few = "{first:.2f} to {now:.2f}", _ENOUGH, _ENOUGH_ARENAS
+    check(
+        "loss falls", "loss/total", many, both, lambda first, now: now < 0.85 * first,
+        "far too large or small a learner.learning_rate; too few learner.steps_per_iteration; "
+        "a target that is noise: more search.num_simulations, exact endings with "
+        "selfplay.solver_horizon",
+    )  # fmt: skip
+    check(
+        "value error falls", "selfplay/value_error", many, both + " boxes",
+        lambda first, now: now < 0.9 * first,
+        "selfplay.solver_horizon: exact endings reach the early game through the margin head; "
+        "learner.search_value_weight; network.features",
+    )  # fmt: skip
+    check(
+        "search keeps some entropy", "selfplay/policy_entropy", many, both + " nats",
+        lambda first, now: now > 0.5,
+        "one move gets everything, so nothing else is learnt about: lower search.value_scale, "
+        "raise search.maxvisit_init, selfplay.max_opening_plies",
+    )  # fmt: skip
+    check(
+        "policy keeps some entropy", "loss/entropy", many, both + " nats",
+        lambda first, now: now > 0.25 * first,
+        "lower search.value_scale; selfplay.max_opening_plies and replay.min_window for variety",
+    )  # fmt: skip
+    horizon = settings.solver_horizon
+    searched = settings.board.num_edges - horizon
+    check(
+        "games are decided earlier or later", "selfplay/decided_ply", many,
+        "ply {first:.1f} to {now:.1f}" + (f", only plies to {searched} count" if horizon else ""),
+        lambda first, now: None if horizon else abs(now - first) > 0.01 * searched,
+        "play does not change: is the network promoted (arena.gating, arena.threshold)?",
+    )  # fmt: skip
+    check(
+        "the latest holds its own against the best", "arena/win_rate_best", few, "{now:.0%}",
+        lambda first, now: now >= 0.45,
+        "learner.learning_rate or learner.ema_decay too high; arena.num_games too few to tell",
+    )  # fmt: skip
+    check(
+        "beats greedy", "arena/win_rate_greedy", few, "{first:.0%} to {now:.0%}",
+        lambda first, now: now > 0.5,
+        "longer; selfplay.solver_horizon; more arena.num_simulations if it is play that lacks",
+    )  # fmt: skip
+    check(
+        "loses less to perfect play", "exact/regret", few, "{first:.3f} to {now:.3f} boxes a move",
+        lambda first, now: now < 0.9 * first or now < 0.05,
+        "at a plateau: network.filters, network.blocks, learner.schedule_steps, more iterations",
+    )  # fmt: skip
+    check(
+        "memory stays", "device/memory_peak_gb", many, "{first:.2f} to {now:.2f} GB",
+        lambda first, now: now < 1.5 * first,
+        "selfplay.parallel_games, learner.batch_size, replay.capacity; device.memory_gb is a cap",
+    )  # fmt: skip
+    return found

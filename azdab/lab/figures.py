@@ -1,0 +1,363 @@
+"""What the notebooks show of runs, strength and theory: figures and tables.
+
+Figures are matplotlib's (``pip install 'azdab[notebooks]'``), made without pyplot, so that
+nothing is left open. Tables are rich's, which Jupyter shows too. What they show is computed
+elsewhere: runs in :mod:`azdab.lab.curves`, strength in :mod:`azdab.measure.evaluation` and
+:mod:`azdab.players.matches`, theory in :mod:`azdab.lab.theory`. :mod:`azdab.lab.heatmaps`
+draws boards.
+"""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar, cast
+
+import numpy as np
+from rich.table import Table
+
+from azdab.common.errors import UserError
+from azdab.game.drawing import PLAYER_FILLS
+from azdab.lab.curves import Curves, Finding
+from azdab.measure import evaluation, judging
+from azdab.measure.evaluation import Report
+from azdab.players import ratings
+from azdab.players.matches import Tournament
+
+COLOURS = (*PLAYER_FILLS, "#1a9850", "#8e5bd0", "#b58900", "#4d4d4d", "#d0559a", "#17a2b8")
+"""Of runs, settings and players in figures; the first two are the players' on the board."""
+
+_STYLE: Any = {
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.titlesize": 10,
+    "axes.labelsize": 9,
+    "font.size": 9,
+    "grid.alpha": 0.3,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+}
+
+
+Plot = TypeVar("Plot", bound=Callable[..., Any])
+
+
+class Panel(NamedTuple):
+    """One pair of axes.
+
+    Attributes:
+      title: what is shown.
+      unit: of the vertical axis.
+      metrics: names in ``metrics.jsonl`` and how to call them.
+    """
+
+    title: str
+    unit: str
+    metrics: dict[str, str]
+
+
+LEARNING = (
+    Panel(
+        "losses", "nats",
+        {
+            "loss/total": "total",
+            "loss/policy": "policy",
+            "loss/margin": "margin",
+            "loss/ownership": "ownership",
+        },
+    ),
+    Panel(
+        "entropy of the policy", "nats",
+        {"loss/entropy": "network", "selfplay/policy_entropy": "search"},
+    ),
+    Panel("value error in self-play", "boxes", {"selfplay/value_error": "search"}),
+    Panel("gradient norm", "", {"loss/grad_norm": "before clipping"}),
+    Panel(
+        "arena: score rate", "share",
+        {
+            "arena/win_rate_best": "best so far",
+            "arena/win_rate_greedy": "greedy",
+            "arena/win_rate_perfect": "perfect",
+        },
+    ),
+    Panel("Elo against past selves", "points", {"arena/elo": "latest"}),
+    Panel("lost to perfect play", "boxes per move", {"exact/regret": "latest"}),
+    Panel("self-play: game decided at", "ply", {"selfplay/decided_ply": "mean"}),
+)  # fmt: skip
+"""Whether a run learns."""
+
+COMPARING = (
+    Panel("loss, total", "nats", {"loss/total": ""}),
+    Panel("entropy of the search's policy", "nats", {"selfplay/policy_entropy": ""}),
+    *LEARNING[2:4],
+    Panel("score against greedy", "share", {"arena/win_rate_greedy": ""}),
+    *LEARNING[5:],
+)
+"""The same with one metric a panel, for several runs in one figure."""
+
+MACHINE = (
+    Panel("self-play", "simulations per second", {"speed/simulations_per_second": "self-play"}),
+    Panel("learner", "samples per second", {"speed/samples_per_second": "learner"}),
+    Panel(
+        "time per iteration", "seconds",
+        {"time/self_play": "self-play", "time/learning": "learning", "time/arena": "arena"},
+    ),
+    Panel(
+        "memory", "GB", {"device/memory_gb": "after the iteration", "device/memory_peak_gb": "peak"}
+    ),
+)  # fmt: skip
+"""What a run costs."""
+
+
+def load_figure() -> Any:
+    """The figures of matplotlib.
+
+    Raises:
+      UserError: it is not installed.
+    """
+    try:
+        from matplotlib import figure
+    except ImportError:
+        raise UserError("figures need: pip install 'azdab[notebooks]'") from None
+    return figure.Figure
+
+
+def styled(plot: Plot) -> Plot:
+    """Let a function draw in the style of all figures here."""
+
+    @functools.wraps(plot)
+    def drawn(*arguments: Any, **options: Any) -> Any:
+        load_figure()
+        import matplotlib
+
+        with matplotlib.rc_context(_STYLE):
+            return plot(*arguments, **options)
+
+    return cast(Plot, drawn)
+
+
+def axes_grid(rows: int, columns: int, width: float = 3.3, height: float = 2.7) -> tuple[Any, Any]:
+    """A figure and its axes, ``[rows, columns]``, of so many inches each."""
+    figure = load_figure()(figsize=(width * columns, height * rows), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+@styled
+def plot_curves(runs: Sequence[Curves], panels: Sequence[Panel] = LEARNING) -> Any:
+    """Metrics over iterations, four panels a row.
+
+    With one run, colours tell metrics apart; with several, colours are runs and kinds of
+    line are metrics. Panels of which nothing was measured say so.
+    """
+    columns = min(4, len(panels))
+    figure, grid = axes_grid(-(-len(panels) // columns), columns)
+    for axis, panel in zip(grid.flat, panels, strict=False):
+        for i, run in enumerate(runs):
+            for j, (metric, label) in enumerate(panel.metrics.items()):
+                x, y = run.of(metric)
+                axis.plot(
+                    x, y,
+                    color=COLOURS[(i if len(runs) > 1 else j) % len(COLOURS)],
+                    linestyle=("-", "--", ":", "-.")[j % 4 if len(runs) > 1 else 0],
+                    marker="o" if len(x) < 12 else "", markersize=3,
+                    label=label if i == 0 and len(panel.metrics) > 1 else None,
+                )  # fmt: skip
+        axis.set(title=panel.title, ylabel=panel.unit, xlabel="iteration")
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        if panel.unit == "share":
+            axis.set_ylim(0, 1.02)
+        if not any(len(run.of(metric)[0]) for run in runs for metric in panel.metrics):
+            axis.text(0.5, 0.5, "not measured", ha="center", transform=axis.transAxes)
+        elif len(panel.metrics) > 1:
+            axis.legend()
+    for axis in grid.flat[len(panels) :]:
+        axis.set_axis_off()
+    if len(runs) > 1:
+        lines = [
+            grid.flat[0].plot([], [], color=COLOURS[i % len(COLOURS)])[0] for i in range(len(runs))
+        ]
+        figure.legend(lines, [run.name for run in runs], loc="outside upper left", ncols=len(runs))
+    return figure
+
+
+def findings_table(name: str, findings: Sequence[Finding]) -> Table:
+    """The checks of a run."""
+    table = Table(title=name, title_justify="left")
+    for column in ("check", "measured", "", "look at"):
+        table.add_column(column)
+    marks = {True: "ok", False: "[bold red]look", None: "[dim]cannot tell"}
+    for one in findings:
+        table.add_row(one.check, one.measured, marks[one.healthy], one.advice)
+    return table
+
+
+def wilson_errors(rates: Sequence[float], counts: Sequence[int]) -> np.ndarray:
+    """Lengths of error bars below and above, ``float[2, N]``; NaN where nothing was counted."""
+    errors = np.full((2, len(rates)), np.nan)
+    for i, (rate, count) in enumerate(zip(rates, counts, strict=True)):
+        if count:
+            low, high = ratings.wilson(rate, count)
+            errors[:, i] = rate - low, high - rate
+    return errors
+
+
+def _beside(number: int, total: int) -> float:
+    """Where a bar stands in its group."""
+    return (number - (total - 1) / 2) * 0.8 / total
+
+
+@styled
+def plot_phases(result: Report) -> Any:
+    """Boxes lost per move by phase of the game, for each position set."""
+    figure, (axes,) = axes_grid(1, len(result.sets), 4.2, 3.2)
+    for axis, (set_name, settings) in zip(axes, result.sets.items(), strict=True):
+        shown = {name: row for name, row in settings.items() if name != evaluation.RANDOM}
+        for i, (name, row) in enumerate(shown.items()):
+            places = np.arange(len(judging.PHASES)) + (i - (len(shown) - 1) / 2) * 0.8 / len(shown)
+            losses = [quality.loss for quality in row.by_phase.values()]
+            axis.bar(places, losses, 0.75 / len(shown), color=COLOURS[i % len(COLOURS)], label=name)
+        counts = [q.moves for q in next(iter(shown.values())).by_phase.values()]
+        labels = [f"{p}\n{n:,}" for p, n in zip(judging.PHASES, counts, strict=True)]
+        axis.set(xticks=range(len(labels)), xticklabels=labels, ylabel="boxes lost per move")
+        axis.set_ylim(bottom=0)
+        axis.set_title(f"positions: {set_name}")
+        axis.grid(axis="x", visible=False)
+    axes[0].legend()
+    return figure
+
+
+@styled
+def plot_scaling(result: Report, simulations: Sequence[int]) -> Any:
+    """What more simulations buy: on position sets, and in whole games.
+
+    Args:
+      result: measured with these settings.
+      simulations: the settings, ascending; 0 is the raw policy.
+    """
+    figure, (axes,) = axes_grid(1, 3, 4.2, 3.2)
+    names = [evaluation.setting_name(count) for count in simulations]
+    places = range(len(names))
+    for i, (set_name, settings) in enumerate(result.sets.items()):
+        rows = [settings[name].all for name in names]
+        rates = [row.optimal for row in rows]
+        errors = wilson_errors(rates, [row.moves for row in rows])
+        style = {"color": COLOURS[i], "marker": "o", "markersize": 4, "label": set_name}
+        axes[0].errorbar(places, rates, errors, capsize=2, **style)
+        axes[1].plot(places, [row.loss for row in rows], **style)
+    flawless = [result.games[name].flawless for name in names]
+    errors = wilson_errors(flawless, [result.games[name].games for name in names])
+    axes[2].errorbar(places, flawless, errors, capsize=2, color=COLOURS[3], marker="o")
+    axes[0].set(title="optimal moves", ylabel="share, 95%")
+    axes[1].set(title="cost of a move", ylabel="boxes lost per move", ylim=(0, None))
+    axes[2].set(title="games in which nothing is lost", ylabel="share, 95%")
+    for axis in axes:
+        labels = [str(count) if count else "raw" for count in simulations]
+        axis.set(xlabel="simulations", xticks=places, xticklabels=labels)
+    axes[0].legend(title="positions")
+    return figure
+
+
+@styled
+def plot_reliability(result: Report) -> Any:
+    """The raw network's win probability against what perfect play makes of it."""
+    figure, ((axis,),) = axes_grid(1, 1, 3.6, 3.4)
+    axis.plot([0, 1], [0, 1], ":", color="#888888")
+    for i, (set_name, found) in enumerate(result.calibration.items()):
+        axis.plot(
+            found.bin_forecasts, found.bin_results, "o-", color=COLOURS[i], label=set_name, ms=4
+        )
+    axis.set(title="win probability", xlabel="forecast", ylabel="result of perfect play")
+    axis.legend(title="positions")
+    return figure
+
+
+@styled
+def plot_ladder(result: Tournament) -> Any:
+    """Elo ratings with their 95% intervals, the best on top."""
+    order = np.argsort(result.ratings.elo, kind="stable")
+    elo, low, high = (values[order] for values in result.ratings)
+    figure, ((axis,),) = axes_grid(1, 1, 7, 0.8 + 0.4 * len(order))
+    # The bootstrap's percentiles need not enclose the estimate.
+    errors = np.maximum([elo - low, high - elo], 0)
+    places = np.arange(len(order))
+    axis.errorbar(elo, places, xerr=errors, fmt="o", capsize=3, color=COLOURS[0])
+    axis.set(yticks=places, yticklabels=[result.names[i] for i in order], xlabel="Elo, 95%")
+    return figure
+
+
+@styled
+def plot_dealings(worth: np.ndarray, deals: Mapping[str, np.ndarray]) -> Any:
+    """How often two boxes are handed back, by what control of the rest is worth.
+
+    Args:
+      worth: ``int[N]``, boxes.
+      deals: by player, ``float[N]``, the probability of handing them back.
+    """
+    figure, axes = axes_grid(1, len(deals), 4.4, 3.2)
+    levels = np.unique(worth)
+    for i, (axis, (name, shares)) in enumerate(zip(axes[0], deals.items(), strict=True)):
+        jitter = np.random.default_rng(0).uniform(-0.25, 0.25, len(worth))
+        axis.plot(worth + jitter, shares, "o", ms=3, alpha=0.25, color=COLOURS[i], mew=0)
+        means = [shares[worth == level].mean() for level in levels]
+        axis.plot(levels, means, "o-", color=COLOURS[i], label="mean")
+        axis.step(
+            [levels[0], 2, 2, levels[-1]], [0, 0, 1, 1], color="#888888", ls=":", label="right"
+        )
+        axis.set(title=name, xlabel="control of the rest is worth, boxes")
+        axis.set(ylabel="share that hands back two boxes")
+        axis.legend()
+    return figure
+
+
+@styled
+def plot_shares(
+    groups: Sequence[str], hits: Mapping[str, Sequence[np.ndarray]], *, lines: bool, label: str
+) -> Any:
+    """Shares with 95% intervals, by group and player.
+
+    Args:
+      groups: names of the groups.
+      hits: by player, of each group ``float[n]`` in 0..1, what was right.
+      lines: joined, for groups in an order; else bars.
+      label: of the groups.
+    """
+    figure, ((axis,),) = axes_grid(1, 1, 7, 3.4)
+    for i, (name, per_group) in enumerate(hits.items()):
+        rates = [float(np.mean(hit)) if len(hit) else np.nan for hit in per_group]
+        errors = wilson_errors(rates, [len(hit) for hit in per_group])
+        places = np.arange(len(groups)) + (0.05 * i if lines else _beside(i, len(hits)))
+        if lines:
+            axis.errorbar(
+                places, rates, errors, fmt="o-", ms=4, capsize=2, color=COLOURS[i], label=name
+            )
+        else:
+            axis.bar(
+                places,
+                rates,
+                0.75 / len(hits),
+                yerr=errors,
+                capsize=2,
+                color=COLOURS[i],
+                label=name,
+            )
+    counts = [len(hit) for hit in next(iter(hits.values()))]
+    names = [f"{group}\n{count:,}" for group, count in zip(groups, counts, strict=True)]
+    axis.set(xticks=range(len(groups)), xticklabels=names, xlabel=label, ylabel="share, 95%")
+    axis.legend(ncols=len(hits), loc="lower left", bbox_to_anchor=(0, 1))
+    return figure
+
+
+@styled
+def plot_estimates(estimates: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Any:
+    """Estimates of openings against what is compared with, one panel per name."""
+    figure, (axes,) = axes_grid(1, len(estimates), 3.6, 3.4)
+    for i, (axis, (name, (exact, estimate))) in enumerate(
+        zip(axes, estimates.items(), strict=True)
+    ):
+        low, high = min(exact.min(), estimate.min()), max(exact.max(), estimate.max())
+        axis.plot([low - 1, high + 1], [low - 1, high + 1], ":", color="#888888")
+        jitter = np.random.default_rng(0).uniform(-0.3, 0.3, len(exact))
+        axis.plot(exact + jitter, estimate, "o", ms=4, alpha=0.5, mew=0, color=COLOURS[i])
+        error = np.sqrt(np.mean((estimate - exact) ** 2))
+        axis.set(title=f"{name}: off by {error:.2f} boxes", xlabel="perfect play, boxes")
+        axis.set(ylabel="network, boxes", xlim=(low - 1, high + 1), ylim=(low - 1, high + 1))
+    return figure

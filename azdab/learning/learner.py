@@ -1,0 +1,267 @@
+"""The learner: losses, one optimiser step, and a phase of steps in one ``lax.scan``."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+import optax.contrib
+from jax.sharding import Mesh
+from jaxtyping import Array, Float, Int
+
+from azdab.common.config import Config, LearnerConfig
+from azdab.devices.device import device_share
+from azdab.devices.mesh import SPLIT, WHOLE, divided, own_key
+from azdab.game import symmetry
+from azdab.game.board import Board
+from azdab.learning import replay
+from azdab.learning.replay import Replay
+from azdab.learning.selfplay import Example
+from azdab.network import model
+from azdab.network.model import Params
+from azdab.search import tree_search
+
+
+class LearnerState(NamedTuple):
+    """What the optimiser carries from step to step.
+
+    Attributes:
+      params: the network's parameters.
+      ema_params: their exponential moving average, which plays.
+      opt_state: the optimiser's state.
+      step: ``int32[]``, steps taken.
+    """
+
+    params: Params
+    ema_params: Params
+    opt_state: optax.OptState
+    step: Int[Array, ""]
+
+
+class Losses(NamedTuple):
+    """Batch means, ``float32[]`` each.
+
+    Attributes:
+      total: the weighted sum that is minimised, without weight decay.
+      policy: KL divergence from target to predicted policy, in nats.
+      margin: cross-entropy of the margin distribution, in nats.
+      ownership: binary cross-entropy per open box, in nats.
+      entropy: of the predicted policies, in nats.
+      grad_norm: before clipping.
+      grad_norm_max: of a phase, the largest.
+    """
+
+    total: Array
+    policy: Array
+    margin: Array
+    ownership: Array
+    entropy: Array
+    grad_norm: Array
+    grad_norm_max: Array
+
+
+def optimizer(config: LearnerConfig) -> optax.GradientTransformation:
+    """Clipping, then Muon, AdamW or SGD, on a warm-up and cosine schedule.
+
+    Muon (Jordan et al., 2024) orthogonalises the updates of matrices. Scaled as in
+    "Muon is Scalable for LLM Training" (Liu et al., 2025) they are as large as
+    AdamW's, so one learning rate serves both and everything that is not a matrix.
+    """
+    schedule = optax.warmup_cosine_decay_schedule(
+        init_value=0.0 if config.warmup_steps else config.learning_rate,
+        peak_value=config.learning_rate,
+        warmup_steps=config.warmup_steps,
+        decay_steps=max(config.schedule_steps, config.warmup_steps + 1),
+        end_value=config.learning_rate / 10,
+    )
+    if config.optimizer == "adamw":
+        update = optax.adamw(schedule, weight_decay=config.weight_decay, mask=_decayed)
+    elif config.optimizer == "muon":
+        update = optax.contrib.muon(
+            schedule,
+            weight_decay=config.weight_decay,
+            consistent_rms=0.2,
+            muon_weight_dimension_numbers=_matrices,
+        )
+    else:
+        update = optax.chain(
+            optax.add_decayed_weights(config.weight_decay, mask=_decayed),
+            optax.sgd(schedule, momentum=0.9, nesterov=True),
+        )
+    return optax.chain(optax.clip_by_global_norm(config.max_grad_norm), update)
+
+
+def _decayed(params: Params) -> Params:
+    """Weight decay applies to kernels, not to biases and norm scales."""
+    return jax.tree.map(lambda x: x.ndim > 1, params)
+
+
+def _matrices(params: Params) -> Params:
+    """Which axes of the kernels are inputs and which outputs; None: not a matrix."""
+
+    def matrix(path: Any, x: Array) -> optax.contrib.MuonDimensionNumbers | None:
+        module, name = (key.key for key in path[-2:])
+        if name != "kernel":
+            return None
+        inputs = 1 if module in ("query", "key", "value") else x.ndim - 1
+        axes = tuple(range(x.ndim))
+        return optax.contrib.MuonDimensionNumbers(axes[:inputs], axes[inputs:])
+
+    return jax.tree_util.tree_map_with_path(matrix, params)
+
+
+def init_learner(
+    key: Array, board: Board, config: Config, params: Params | None = None
+) -> LearnerState:
+    """A fresh learner, with random parameters if none are given."""
+    if params is None:
+        params = model.init_params(key, board, config.network)
+    opt_state = optimizer(config.learner).init(params)
+    copy = jax.tree.map(jnp.copy, params)  # a donated state must not hold one buffer twice
+    return LearnerState(params, copy, opt_state, jnp.zeros((), jnp.int32))
+
+
+def augment(board: Board, examples: Example, key: Array) -> Example:
+    """Apply a random symmetry of the board to every example."""
+    index = jax.random.randint(key, (len(examples.margin),), 0, board.num_symmetries)
+    edge_index = jnp.asarray(symmetry.edge_permutations(board))[index]
+    box_index = jnp.asarray(symmetry.box_permutations(board))[index]
+    return examples._replace(
+        edges=jnp.take_along_axis(examples.edges, edge_index, axis=1),
+        policy=jnp.take_along_axis(examples.policy, edge_index, axis=1),
+        ownership=jnp.take_along_axis(examples.ownership, box_index, axis=1),
+    )
+
+
+def two_hot(board: Board, margin: Float[Array, "N"], parity: Int[Array, "N"]) -> Array:
+    """Distributions with mean ``margin`` on the two nearest possible margins.
+
+    Args:
+      board: the board.
+      margin: ``float32[N]`` in boxes.
+      parity: ``int32[N]``; possible margins are those of the same parity, so
+        neighbours are two boxes apart.
+
+    Returns:
+      ``float32[N, 2 * num_boxes + 1]``.
+    """
+    distance = jnp.abs(model.margins(board)[None] - margin[:, None])
+    same_parity = (model.margins(board)[None] - parity[:, None]) % 2 == 0
+    return jnp.where(same_parity, jnp.maximum(1 - distance / 2, 0), 0)
+
+
+def margin_target(board: Board, config: LearnerConfig, examples: Example) -> tuple[Array, Array]:
+    """Target distributions of the future margin, and whether each example has one.
+
+    A mixture of the game's outcome and the search's root value; the latter alone
+    where the outcome is spoilt by a random move.
+
+    Returns:
+      ``float32[N, 2 * num_boxes + 1]`` and ``float32[N]`` weights in {0, 1}.
+    """
+    support = jnp.asarray(model.margins(board))[None]
+    outcome = (support == examples.outcome[:, None]).astype(jnp.float32)
+    possible = model.possible_margins(board, examples.edges)
+    reach = jnp.max(jnp.where(possible, support, 0), axis=-1)
+    has_value = jnp.isfinite(examples.search_margin)
+    value = jnp.where(has_value, examples.search_margin.astype(jnp.float32), 0)
+    searched = two_hot(board, jnp.clip(value, -reach, reach), reach.astype(jnp.int32))
+    mix = jnp.where(examples.outcome_valid, config.search_value_weight, 1.0) * has_value
+    target = (1 - mix)[:, None] * outcome + mix[:, None] * searched
+    return target, (examples.outcome_valid | has_value).astype(jnp.float32)
+
+
+def loss(params: Params, board: Board, config: Config, examples: Example) -> tuple[Array, Losses]:
+    """The training loss on a batch.
+
+    Returns:
+      The scalar to minimise, and its parts (those of the gradient still 0).
+    """
+    shown = tree_search.shown_margin(examples.margin.astype(jnp.int32), config.search.utility)
+    output = model.apply(board, config.network, params, examples.edges, shown)
+
+    illegal = jnp.finfo(jnp.float32).min
+    log_policy = jax.nn.log_softmax(jnp.where(examples.edges, illegal, output.prior_logits))
+    target_policy = examples.policy.astype(jnp.float32)
+    cross_entropy = -jnp.sum(jnp.where(examples.edges, 0, target_policy * log_policy), axis=-1)
+    target_entropy = jax.scipy.special.entr(target_policy).sum(axis=-1)
+    policy_loss = jnp.mean(cross_entropy - target_entropy)
+
+    target_margin, weight = margin_target(board, config.learner, examples)
+    log_margin = jax.nn.log_softmax(output.margin_logits)
+    margin_loss = -jnp.mean(weight * jnp.sum(target_margin * log_margin, axis=-1))
+
+    known = examples.ownership != 0
+    owner_loss = optax.sigmoid_binary_cross_entropy(
+        output.ownership_logits, (examples.ownership > 0).astype(jnp.float32)
+    )
+    ownership_loss = jnp.sum(owner_loss * known) / jnp.maximum(jnp.sum(known), 1)
+
+    total = (
+        policy_loss
+        + config.learner.margin_weight * margin_loss
+        + config.learner.ownership_weight * ownership_loss
+    )
+    policy = jnp.exp(log_policy)
+    entropy = -jnp.mean(jnp.sum(jnp.where(examples.edges, 0, policy * log_policy), axis=-1))
+    zero = jnp.zeros(())
+    parts = Losses(total, policy_loss, margin_loss, ownership_loss, entropy, zero, zero)
+    return total, parts
+
+
+def update(
+    state: LearnerState, board: Board, config: Config, examples: Example
+) -> tuple[LearnerState, Losses]:
+    """One optimiser step on a batch."""
+    grads, losses = jax.grad(loss, has_aux=True)(state.params, board, config, examples)
+    updates, opt_state = optimizer(config.learner).update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    # Follow closely at first, when the parameters move fast.
+    decay = jnp.minimum(config.learner.ema_decay, (1 + state.step) / (10 + state.step))
+    decay = jnp.where(config.learner.ema_decay > 0, decay, 0.0)
+    ema_params = optax.incremental_update(params, state.ema_params, 1 - decay)
+    next_state = LearnerState(params, ema_params, opt_state, state.step + 1)
+    norm = optax.tree.norm(grads)
+    return next_state, losses._replace(grad_norm=norm, grad_norm_max=norm)
+
+
+def batch(buffer: Replay, board: Board, config: Config, mesh: Mesh, key: Array) -> Example:
+    """What one step learns from: each device's share from its own part of the replay."""
+    share = device_share(config, mesh.size)
+
+    def draw(buffer: Replay, key: Array) -> Example:
+        sample_key, augment_key = jax.random.split(own_key(key))
+        own = replay.own(buffer)
+        examples = replay.sample(own, share.replay, sample_key, share.learner.batch_size)
+        return augment(board, examples, augment_key)
+
+    examples: Example = divided(mesh, draw, (SPLIT, WHOLE), SPLIT)(buffer, key)
+    return examples
+
+
+def learn(
+    state: LearnerState, buffer: Replay, board: Board, config: Config, mesh: Mesh, key: Array
+) -> tuple[LearnerState, Losses]:
+    """One learning phase: ``steps_per_iteration`` steps on samples from the replay.
+
+    The means over a batch, and so the gradients, are taken over all devices.
+
+    Args:
+      state: the same on all devices.
+      buffer: divided among the devices.
+      board: the board.
+      config: the whole run's.
+      mesh: the devices.
+      key: random key.
+
+    Returns:
+      The new state and the losses' means over the phase.
+    """
+
+    def body(state: LearnerState, key: Array) -> tuple[LearnerState, Losses]:
+        return update(state, board, config, batch(buffer, board, config, mesh, key))
+
+    keys = jax.random.split(key, config.learner.steps_per_iteration)
+    state, losses = jax.lax.scan(body, state, keys)
+    means = jax.tree.map(jnp.mean, losses)
+    return state, means._replace(grad_norm_max=jnp.max(losses.grad_norm))

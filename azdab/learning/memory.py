@@ -1,0 +1,164 @@
+"""How much device memory a run takes, from its config and the compiler's plan.
+
+What lives through the run (replay, learner, best network) and the search trees follow
+from the config alone. Activations are the compiler's affair: :func:`largest_batch` asks
+it for two small batches, between which memory grows linearly.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+from rich.table import Table
+
+from azdab.common.config import Config
+from azdab.common.errors import UserError
+from azdab.devices.device import device_share
+from azdab.game import rules
+from azdab.game.board import Board
+from azdab.learning import learner, programs, replay
+from azdab.learning.programs import ProgramMemory
+
+_PROBES = 16, 32
+"""Games of the batches that are compiled to learn what one game takes."""
+
+
+def tree_num_bytes(tree: Any) -> int:
+    """Of all arrays, or shapes, in a tree."""
+    return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(tree))
+
+
+def tree_bytes(board: Board, games: int, simulations: int) -> int:
+    """The search trees of ``games`` searches at once.
+
+    ``mctx.Tree`` has five numbers for every node, six for every action of every node, and
+    the position; there is a root, and a node per simulation.
+    """
+    position = tree_num_bytes(jax.eval_shape(lambda: rules.init_states(board, 1)))
+    node = 20 + 24 * board.num_edges + position
+    root = 5 * board.num_edges  # which actions are legal, and their Gumbel noise
+    return games * ((simulations + 1) * node + root)
+
+
+def resident(board: Board, config: Config, devices: int = 1) -> dict[str, int]:
+    """Bytes on each device that live through the whole run, by part."""
+    share = device_share(config, devices)
+    state = jax.eval_shape(lambda: learner.init_learner(jax.random.key(0), board, config))
+    return {
+        "replay": replay.replay_num_bytes(board, share.replay.capacity),
+        "learner": tree_num_bytes(state),
+        "best network": tree_num_bytes(state.ema_params),
+    }
+
+
+def peak(plan: dict[str, ProgramMemory], parts: dict[str, int]) -> dict[str, int]:
+    """Bytes at the height of each phase: what is resident, its results and its scratch space."""
+    lasting = sum(parts.values())
+    # Arguments are resident already, apart from the examples passed to the replay.
+    return {
+        name: max(lasting, needed.arguments) + needed.outputs + needed.temporary
+        for name, needed in plan.items()
+    }
+
+
+def memory_table(board: Board, config: Config, mesh: Mesh, plan: dict[str, ProgramMemory]) -> Table:
+    """What every part and phase takes on each device, in MB."""
+    parts = resident(board, config, mesh.size)
+    games = device_share(config, mesh.size).selfplay.parallel_games
+    trees = tree_bytes(board, games, config.search.num_simulations)
+    made = Table(title="Memory of each device (MB)", title_justify="left")
+    for column in ("", "arguments", "results", "scratch", "with all that is resident"):
+        made.add_column(column, justify="right" if column else "left")
+    for name, size in parts.items():
+        made.add_row(f"{name}, throughout", "", "", "", f"{size / 1e6:,.1f}")
+    for (name, needed), size in zip(plan.items(), peak(plan, parts).values(), strict=True):
+        row = (*needed, size)
+        made.add_row(name, *(f"{x / 1e6:,.1f}" for x in row))
+        if name == "self-play":
+            made.add_row("  of that, trees", "", "", f"{trees / 1e6:,.1f}", "")
+    return made
+
+
+def memory_summary(board: Board, config: Config, mesh: Mesh, plan: dict[str, ProgramMemory]) -> str:
+    """The same in one line."""
+    parts = resident(board, config, mesh.size)
+    highest = peak(plan, parts)
+    phase = max(highest, key=lambda name: highest[name])
+    shares = ", ".join(f"{name} {size / 1e6:,.1f}" for name, size in parts.items())
+    each = f" on each of {mesh.size} devices" if mesh.size > 1 else ""
+    return (
+        f"Memory planned{each}: {highest[phase] / 1e6:,.0f} MB at most, in {phase}; {shares} MB "
+        "throughout."
+    )
+
+
+def largest_batch(
+    board: Board, config: Config, mesh: Mesh, limit: int, report: Callable[[str], None]
+) -> Config:
+    """The config with as many parallel games as fit, at most ``games_per_iteration``.
+
+    Args:
+      board: the board.
+      config: the run's config.
+      mesh: the devices.
+      limit: bytes that each device may use.
+      report: told what is compiled.
+
+    Raises:
+      UserError: not even the smallest batch fits.
+    """
+    total = config.selfplay.games_per_iteration
+    room_for = config.replay.capacity // config.examples_per_game
+    most = min(total, room_for)
+    sizes = [n for n in range(mesh.size, most + 1, mesh.size) if total % n == 0]
+    parts = resident(board, config, mesh.size)
+    params = jax.eval_shape(lambda: learner.init_learner(jax.random.key(0), board, config)).params
+
+    def playing(games: int) -> int:
+        plan: dict[str, ProgramMemory] = {}
+        compile = programs.compiler(mesh, report, plan)
+        everywhere = games * mesh.size
+        enough = dataclasses.replace(config.replay, capacity=everywhere * config.examples_per_game)
+        at = with_batch(dataclasses.replace(config, replay=enough), everywhere, everywhere)
+        programs.self_play_program(board, at, mesh, params, compile)
+        return max(peak(plan, parts).values())
+
+    few, more = (playing(games) for games in _PROBES)
+    each = (more - few) / (_PROBES[1] - _PROBES[0])
+    room = limit - few + _PROBES[0] * each
+    fitting = [n for n in sizes if n / mesh.size * each <= room]
+    if not fitting:
+        raise UserError(
+            f"--max-memory: {few / 1e9:,.2f} GB are needed for {_PROBES[0]} games at once, of "
+            f"which {parts['replay'] / 1e9:,.2f} GB for replay.capacity {config.replay.capacity:,}"
+        )
+    return with_batch(config, fitting[-1], total)
+
+
+def with_batch(config: Config, parallel_games: int, games_per_iteration: int) -> Config:
+    """The config with other numbers of games."""
+    changed = dataclasses.replace(
+        config.selfplay, parallel_games=parallel_games, games_per_iteration=games_per_iteration
+    )
+    return dataclasses.replace(config, selfplay=changed)
+
+
+def parse_memory(text: str) -> int:
+    """Bytes from ``4GB``, ``500 MB`` or a bare number of GB.
+
+    Raises:
+      UserError: it is none of these.
+    """
+    number, unit = text.strip().upper(), 1e9
+    for name, size in (("GB", 1e9), ("MB", 1e6)):
+        if number.endswith(name):
+            number, unit = number.removesuffix(name), size
+    try:
+        found = float(number) * unit
+    except ValueError:
+        found = 0.0
+    if not 0 < found < 1e15:
+        raise UserError(f"--max-memory takes an amount such as 4GB or 500MB, got {text!r}")
+    return int(found)

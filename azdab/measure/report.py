@@ -1,0 +1,167 @@
+"""How exact figures are shown: tables on the terminal, JSON, a picture."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from azdab.common.errors import UserError
+from azdab.measure import judging
+from azdab.measure.calibration import Calibration
+from azdab.measure.evaluation import Figures, GameFigures, Report
+from azdab.measure.judging import Quality
+
+_SETS = {
+    "random": "random edge subsets",
+    "play": "engine against strong play",
+    "noisy": "strong against noisy play",
+}
+
+
+def percent(share: float) -> str:
+    """A share as ``98.7%``; nothing for NaN."""
+    return "" if math.isnan(share) else f"{share:.1%}"
+
+
+def _number(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.3f}"
+
+
+def _table(title: str, columns: list[str]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="right" if i else "left")
+    return table
+
+
+def _add_heading(table: Table, set_name: str, settings: dict[str, Figures]) -> None:
+    positions = next(iter(settings.values())).all.moves
+    table.add_section()
+    table.add_row(f"[bold]{_SETS[set_name]}, {positions:,}")
+
+
+def games_table(games: dict[str, GameFigures], opponent: str) -> Table:
+    """What each setting gave away in whole games."""
+    columns = ["", "games", "nothing lost", "boxes/game", "boxes/move", "optimal", "W-D-L"]
+    table = _table(f"Games against {opponent}", [*columns, "margin"])
+    for name, row in games.items():
+        score = row.score
+        table.add_row(
+            name,
+            f"{row.games:,}",
+            percent(row.flawless),
+            _number(row.loss),
+            _number(row.moves.all.loss),
+            percent(row.moves.all.optimal),
+            f"{score.wins}-{score.draws}-{score.losses}",
+            f"{score.mean_margin:+.2f}",
+        )
+    return table
+
+
+def moves_table(sets: dict[str, dict[str, Figures]]) -> Table:
+    """Quality of moves on the position sets, with optimal moves by phase."""
+    columns = ["", "optimal", "boxes/move", "outcome kept"]
+    table = _table("Moves on fixed positions", [*columns, *judging.PHASES])
+    for set_name, settings in sets.items():
+        _add_heading(table, set_name, settings)
+        for name, row in settings.items():
+            table.add_row(
+                name,
+                percent(row.all.optimal),
+                _number(row.all.loss),
+                f"{percent(row.all.keeps)} of {row.all.stakes:,}",
+                *(percent(quality.optimal) for quality in row.by_phase.values()),
+            )
+    return table
+
+
+def edges_table(sets: dict[str, dict[str, Figures]]) -> Table:
+    """Optimal moves by the number of edges left."""
+    labels = list(next(iter(next(iter(sets.values())).values())).by_edges)
+    table = _table("Optimal moves by edges left", ["", *labels])
+    for set_name, settings in sets.items():
+        _add_heading(table, set_name, settings)
+        for name, row in settings.items():
+            table.add_row(name, *(percent(quality.optimal) for quality in row.by_edges.values()))
+    return table
+
+
+def calibration_table(calibrations: dict[str, Calibration]) -> Table:
+    """How far the network's forecasts are from the truth."""
+    columns = ["", "positions", "win: calibration error", "Brier", "margin: bias", "RMSE"]
+    table = _table("The network's forecasts (margins in boxes)", columns)
+    for set_name, row in calibrations.items():
+        table.add_row(
+            _SETS[set_name],
+            f"{row.positions:,}",
+            _number(row.win_error),
+            _number(row.win_brier),
+            f"{row.margin_bias:+.3f}",
+            _number(row.margin_rmse),
+        )
+    return table
+
+
+def tables(report: Report, opponent: str) -> list[Table]:
+    """Everything, in the order of interest."""
+    shown = [games_table(report.games, opponent)]
+    if report.sets:
+        shown += [moves_table(report.sets), edges_table(report.sets)]
+        shown.append(calibration_table(report.calibration))
+    return shown
+
+
+def plain(value: Any) -> Any:
+    """Named tuples and arrays as JSON has them; NaN becomes null."""
+    if hasattr(value, "_asdict"):
+        return plain(value._asdict())
+    if isinstance(value, dict):
+        return {key: plain(entry) for key, entry in value.items()}
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def load_pyplot() -> Any:
+    """matplotlib, drawing to files.
+
+    Raises:
+      UserError: it is not installed.
+    """
+    try:
+        import matplotlib
+    except ImportError:
+        raise UserError("pictures need: pip install 'azdab[evaluate]'") from None
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    return pyplot
+
+
+def plot_report(report: Report, path: Path) -> None:
+    """Draw boxes lost by edges left, per set, and the reliability of the win probability."""
+    pyplot = load_pyplot()
+    count = len(report.sets) + 1
+    figure, grid = pyplot.subplots(
+        1, count, figsize=(4 * count, 4), layout="constrained", squeeze=False
+    )
+    axes = grid[0]
+    for axis, (set_name, settings) in zip(axes[:-1], report.sets.items(), strict=True):
+        for name, row in settings.items():
+            groups: dict[str, Quality] = row.by_edges
+            axis.plot(list(groups), [group.loss for group in groups.values()], "o-", label=name)
+        axis.set(title=_SETS[set_name], xlabel="edges left", ylabel="boxes lost per move")
+        axis.tick_params("x", rotation=60)
+        axis.legend()
+    axes[-1].plot([0, 1], [0, 1], "k:")
+    for set_name, found in report.calibration.items():
+        axes[-1].plot(found.bin_forecasts, found.bin_results, "o-", label=_SETS[set_name])
+    axes[-1].set(title="win probability", xlabel="forecast", ylabel="result of perfect play")
+    axes[-1].legend()
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)

@@ -1,0 +1,262 @@
+"""Matches and tournaments on the command line: options, progress, tables, JSON, a picture.
+
+``azdab.evaluate`` offers them as ``--match A B`` and ``--tournament A B C ...``.
+"""
+
+import argparse
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import TextColumn
+from rich.table import Table
+
+from azdab import __version__
+from azdab.common import progress
+from azdab.common.errors import UserError
+from azdab.game.board import Board, parse_board
+from azdab.measure import report
+from azdab.players import host_players, matches, ratings, registry
+from azdab.players.matches import Advance, Match, Tournament
+from azdab.players.ratings import Interval, Sprt
+
+GAMES_PER_MATCH = 200
+"""Games per match unless the options say otherwise."""
+
+
+def add_match_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that only matches have.
+
+    :func:`run_from_options` also reads ``games``, ``opening_plies``, ``seed``, ``json``
+    and ``plot``, which the command shares with its other forms.
+    """
+    group = parser.add_argument_group(
+        "matches",
+        "Players are written 'name' or 'name:option=value,option=value'. "
+        + registry.describe_players().replace("\n", " ").replace("``", "").replace("%", "%%"),
+    )
+    which = group.add_mutually_exclusive_group()
+    which.add_argument("--match", metavar=("A", "B"), nargs=2, help="play a match of two players")
+    which.add_argument(
+        "--tournament", metavar="PLAYER", nargs="+", help="everyone against everyone, with ratings"
+    )
+    group.add_argument(
+        "--sprt",
+        metavar=("ELO0", "ELO1"),
+        nargs=2,
+        type=float,
+        help="stop a match when it has decided between A leading by ELO0 and by ELO1 points",
+    )
+    group.add_argument(
+        "--board", metavar="RxC", help="the board, such as 5x5; otherwise the network's"
+    )
+    group.add_argument(
+        "--batch", metavar="N", type=int, default=64, help="games of a match played at once; even"
+    )
+
+
+def run_from_options(
+    options: argparse.Namespace, checkpoint: Path | str | None, console: Console
+) -> None:
+    """Play what the options ask for, print the results and write the files asked for.
+
+    Args:
+      options: of a parser with :func:`add_match_options`.
+      checkpoint: the network of players that need one and name none.
+      console: where to print.
+
+    Raises:
+      UserError: an option cannot be used.
+    """
+    specs = options.match or options.tournament
+    games = options.games or GAMES_PER_MATCH
+    for name, value in (("games", games), ("batch", options.batch)):
+        if value < 2 or value % 2:
+            raise UserError(f"--{name} must be even and at least 2, got {value}")
+    if len(specs) < 2:
+        raise UserError("--tournament needs at least two players")
+    if options.sprt and options.sprt[0] >= options.sprt[1]:
+        raise UserError("--sprt needs ELO0 below ELO1, got {:g} {:g}".format(*options.sprt))
+    board = board_of_match(options.board, specs, checkpoint)
+    if not 0 <= options.opening_plies < board.num_edges:
+        raise UserError(f"--opening-plies must be less than the {board.num_edges} edges")
+    if len(specs) > 2:
+        ratings.load_choix()  # before the games, not after
+    contestants = [registry.make_player(spec, board, checkpoint) for spec in specs]
+    pairings = len(specs) * (len(specs) - 1) // 2
+    with _watching(console, games, pairings) as (advance, finished):
+        result = matches.round_robin(
+            board,
+            contestants,
+            games=games,
+            opening_plies=options.opening_plies,
+            seed=options.seed,
+            batch=options.batch,
+            sprt=Sprt(*options.sprt) if options.sprt else None,
+            advance=advance,
+            report=finished,
+        )
+    if result.interrupted:
+        console.print("Interrupted: these are the results of the finished games.")
+    console.print(match_table(result.matches[0, 1]) if options.match else standings(result))
+    if options.json:
+        values = tournament_values(result, board, options.seed)
+        Path(options.json).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    if options.plot:
+        plot_tournament(result, Path(options.plot))
+
+
+def board_of_match(text: str | None, specs: list[str], checkpoint: Path | str | None) -> Board:
+    """The board asked for, else that of the first network."""
+    if text is not None:
+        return parse_board(text)
+    named = [name for spec in specs for name in re.findall(r"[:,]checkpoint=([^,]+)", spec)]
+    if checkpoint is None and not named:
+        raise UserError("no player has a network: say on which --board to play")
+    return host_players.trained(str(checkpoint) if checkpoint is not None else named[0]).board
+
+
+@contextmanager
+def _watching(
+    console: Console, games: int, pairings: int
+) -> Iterator[tuple[Advance, Callable[[Match], None]]]:
+    """A progress bar over all games, with a line above it for each finished match."""
+    done_of = TextColumn("{task.completed:.0f}/{task.total:.0f}")
+    shown = progress.bar(console, "games", done_of, transient=True)
+    bar = shown.add_task("", total=games * pairings)
+    done = 0
+
+    def finished(match: Match) -> None:
+        # A sequential test may have ended the match early.
+        nonlocal done
+        done += games
+        shown.update(bar, completed=done)
+        console.print(match_line(match), highlight=False, soft_wrap=True)
+
+    with shown:
+        yield lambda more: shown.advance(bar, more), finished
+
+
+def _interval(interval: Interval, form: str) -> str:
+    return " to ".join(format(bound, form) for bound in interval)
+
+
+def match_line(match: Match) -> str:
+    """A match in one line."""
+    score = match.score()
+    parts = [
+        f"{match.names[0]} - {match.names[1]}:",
+        f"+{score.wins} ={score.draws} -{score.losses}",
+        f"({score.rate:.1%}),",
+        f"Elo {score.elo:+.0f} [{_interval(score.elo_interval, '+.0f')}]",
+    ]
+    return " ".join(parts)
+
+
+def match_table(match: Match) -> Table:
+    """Everything about one match."""
+    score = match.score()
+    a, b = match.names
+    table = Table(title=f"{a} against {b}", title_justify="left", show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    rows = {
+        "games": f"{score.games}",
+        "won, drawn, lost": f"{score.wins}, {score.draws}, {score.losses}",
+        "score rate": f"{score.rate:.1%}",
+        "  95%, over pairs of games": _interval(score.rate_pairs, ".1%"),
+        "  95%, Wilson, over games": _interval(score.rate_games, ".1%"),
+        "Elo difference": f"{score.elo:+.0f}",
+        "  95%": _interval(score.elo_interval, "+.0f"),
+        "mean margin in boxes": f"{score.mean_margin:+.2f}",
+        "score rate moving first": f"{score.rate_first:.1%}",
+        "score rate moving second": f"{score.rate_second:.1%}",
+        "pairs that scored 0, ½, 1, 1½, 2": ", ".join(map(str, score.pairs)),
+    }
+    if match.decision:
+        rows["sequential test accepts"] = match.decision
+    for row in rows.items():
+        table.add_row(*row)
+    return table
+
+
+def rates(result: Tournament) -> np.ndarray:
+    """The score rate of the row's player against the column's, NaN where they did not meet."""
+    found = np.full((len(result.names), len(result.names)), np.nan)
+    for (i, j), match in result.matches.items():
+        found[i, j] = ratings.points(match.margin).mean()
+        found[j, i] = 1 - found[i, j]
+    return found
+
+
+def standings(result: Tournament) -> Table:
+    """The players by Elo, with the score rates of everyone against everyone."""
+    table = Table(title="Standings (score rates in %)", title_justify="left")
+    table.add_column("player", overflow="fold")
+    for column in ("Elo", "95%"):
+        table.add_column(column, justify="right", no_wrap=True)
+    order = np.argsort(-result.ratings.elo, kind="stable")
+    for place in range(len(order)):
+        table.add_column(str(place + 1), justify="right", no_wrap=True)
+    crosstable = rates(result)[order][:, order]
+    for place, (index, row) in enumerate(zip(order, crosstable, strict=True), start=1):
+        elo, low, high = (values[index] for values in result.ratings)
+        cells = ["" if np.isnan(rate) else f"{100 * rate:.1f}" for rate in row]
+        name = f"{place}. {result.names[index]}"
+        table.add_row(name, f"{elo:+.0f}", _interval((low, high), "+.0f"), *cells)
+    return table
+
+
+def tournament_values(result: Tournament, board: Board, seed: int) -> dict[str, Any]:
+    """The results as plain values for JSON."""
+    values: dict[str, Any] = report.plain(
+        {
+            "azdab": __version__,
+            "board": [board.rows, board.cols],
+            "seed": seed,
+            "players": result.names,
+            "ratings": result.ratings,
+            "matches": [
+                {
+                    "players": match.names,
+                    "opening_plies": match.opening_plies,
+                    "decision": match.decision,
+                    **match.score()._asdict(),
+                }
+                for match in result.matches.values()
+            ],
+            "interrupted": result.interrupted,
+        }
+    )
+    return values
+
+
+def plot_tournament(result: Tournament, path: Path) -> None:
+    """Draw Elo ratings with their intervals, and the crosstable."""
+    pyplot = report.load_pyplot()
+    order = np.argsort(result.ratings.elo, kind="stable")
+    names = [result.names[index] for index in order]
+    elo, low, high = (values[order] for values in result.ratings)
+    size = 1.5 + 0.5 * len(names)
+    figure, (left, right) = pyplot.subplots(
+        1, 2, figsize=(6 + 2 * size, 1 + size), layout="constrained"
+    )
+    places = np.arange(len(names))
+    # The bootstrap's percentiles need not enclose the estimate.
+    errors = np.maximum([elo - low, high - elo], 0)
+    left.errorbar(elo, places, xerr=errors, fmt="o", capsize=3)
+    left.set(yticks=places, yticklabels=names, xlabel="Elo, 95% interval")
+    crosstable = rates(result)[order][:, order]
+    right.imshow(crosstable, vmin=0, vmax=1, cmap="RdYlGn", origin="lower")
+    for (row, column), rate in np.ndenumerate(crosstable):
+        if not np.isnan(rate):
+            right.text(column, row, f"{100 * rate:.0f}", ha="center", va="center")
+    right.set(xticks=places, yticks=places, yticklabels=names, title="score rate in %")
+    right.set_xticklabels(names, rotation=60, ha="right")
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)

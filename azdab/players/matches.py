@@ -1,0 +1,223 @@
+"""Matches and tournaments between players on the host."""
+
+import functools
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from azdab.game import rules
+from azdab.game.board import Board
+from azdab.game.rules import State
+from azdab.learning import arena
+from azdab.players import host_players, ratings
+from azdab.players.host_players import Act
+from azdab.players.ratings import Ratings, Score, Sprt
+from azdab.players.registry import Player
+
+Advance = Callable[[float], None]
+"""Told how many more games are done; a part of a game counts."""
+
+
+class Match(NamedTuple):
+    """Finished games of A against B.
+
+    Games ``2 i`` and ``2 i + 1`` share an opening; A moves first in games 0, 2, 4, ...
+
+    Attributes:
+      names: A's and B's.
+      actions: ``int32[G, E]``.
+      opening_plies: how many of a game's first moves were random.
+      margin: ``int32[G]``, A's final margin in boxes.
+      decision: the hypothesis that a sequential test accepted.
+      interrupted: whether games are missing because of Ctrl-C.
+    """
+
+    names: tuple[str, str]
+    actions: np.ndarray
+    opening_plies: int
+    margin: np.ndarray
+    decision: str | None = None
+    interrupted: bool = False
+
+    def score(self) -> Score:
+        return ratings.score_match(self.margin)
+
+
+class Tournament(NamedTuple):
+    """A round robin.
+
+    Attributes:
+      names: of the players.
+      matches: between players ``(i, j)``, ``i < j``.
+      ratings: one per player.
+    """
+
+    names: list[str]
+    matches: dict[tuple[int, int], Match]
+    ratings: Ratings
+
+    @property
+    def interrupted(self) -> bool:
+        return any(match.interrupted for match in self.matches.values())
+
+
+def random_openings(board: Board, count: int, plies: int, seed: int) -> np.ndarray:
+    """Random first moves, ``int32[count, plies]``; a longer list starts like a shorter one."""
+    ranks = np.random.default_rng(seed).random((count, board.num_edges))
+    return ranks.argsort(axis=1)[:, :plies].astype(np.int32)
+
+
+@functools.cache
+def _step(board: Board) -> Callable[[State, np.ndarray], State]:
+    return jax.jit(functools.partial(rules.step_batch, board))
+
+
+def play_pairs(
+    board: Board,
+    acts: tuple[Act, Act],
+    openings: np.ndarray,
+    key: jax.Array,
+    advance: Advance = lambda games: None,
+) -> arena.MatchGames:
+    """Play each opening twice, with the sides swapped, all games in step.
+
+    Args:
+      board: the board.
+      acts: how A and B move; each is asked only for its own moves.
+      openings: ``int32[P, plies]``.
+      key: random key of the players.
+      advance: told of progress.
+
+    Returns:
+      The ``2 P`` games in the order of :class:`Match`, in numpy.
+    """
+    given = np.repeat(openings, 2, axis=0).T
+    plies, count = given.shape
+    a_seat: Any = np.arange(count, dtype=np.int8) % 2
+    actions: Any = np.zeros((board.num_edges, count), np.int32)
+    actions[:plies] = given
+    here: Any = jax.tree.map(np.asarray, rules.init_states(board, count))
+    history = []
+    for ply in range(board.num_edges):
+        if ply >= plies:
+            keys = jax.random.split(jax.random.fold_in(key, ply))
+            for act, act_key, seat in zip(acts, keys, (a_seat, 1 - a_seat), strict=True):
+                (rows,) = np.nonzero(here.to_play == seat)
+                if len(rows):
+                    past = actions[:ply, rows].T
+                    actions[ply, rows] = act(act_key, host_players.take(here, rows), past)
+        history.append(here)
+        here = jax.tree.map(np.asarray, _step(board)(here, actions[ply]))
+        advance(count / board.num_edges)
+    lead = here.scores[:, 0].astype(np.int32) - here.scores[:, 1]
+    states = jax.tree.map(lambda *x: np.stack(x), *history)
+    random: Any = np.repeat(np.arange(board.num_edges)[:, None] < plies, count, axis=1)
+    return arena.MatchGames(states, actions, random, a_seat, np.where(a_seat == 0, lead, -lead))
+
+
+def play_match(
+    board: Board,
+    players: tuple[Player, Player],
+    *,
+    games: int,
+    opening_plies: int,
+    seed: int,
+    batch: int = 64,
+    sprt: Sprt | None = None,
+    advance: Advance = lambda games: None,
+) -> Match:
+    """Play a match. The same arguments give the same games, on the same machine.
+
+    Ctrl-C ends it with the batches that are finished; if there is none, it goes on up.
+
+    Args:
+      board: the board.
+      players: A and B.
+      games: how many, at most if there is a test; even.
+      opening_plies: random moves at the start of each pair of games.
+      seed: of the openings and the players.
+      batch: games played at once; even. Results come after each batch.
+      sprt: stop as soon as this test has decided.
+      advance: told of progress.
+    """
+    openings = random_openings(board, games // 2, opening_plies, seed)
+    actions = np.zeros((0, board.num_edges), np.int32)
+    margin = np.zeros(0, np.int32)
+    decision, interrupted = None, False
+    for number, start in enumerate(range(0, games // 2, batch // 2)):
+        key = jax.random.fold_in(jax.random.key(seed), number)
+        chosen = openings[start : start + batch // 2]
+        try:
+            acts = (players[0].act, players[1].act)
+            played = play_pairs(board, acts, chosen, key, advance)
+        except KeyboardInterrupt:
+            if not len(margin):
+                raise
+            interrupted = True
+            break
+        actions = np.concatenate([actions, np.transpose(played.actions)])
+        margin = np.concatenate([margin, played.margin])
+        decision = sprt.decide(ratings.pair_counts(margin)) if sprt else None
+        if decision:
+            break
+    names = (players[0].name, players[1].name)
+    return Match(names, actions, opening_plies, margin, decision, interrupted)
+
+
+def round_robin(
+    board: Board,
+    players: Sequence[Player],
+    *,
+    games: int,
+    opening_plies: int,
+    seed: int,
+    batch: int = 64,
+    sprt: Sprt | None = None,
+    advance: Advance = lambda games: None,
+    report: Callable[[Match], None] = lambda match: None,
+) -> Tournament:
+    """Everyone against everyone; see :func:`play_match` for the arguments.
+
+    After Ctrl-C the ratings are those of the games that are finished; if there is
+    none, it goes on up.
+
+    Args:
+      board: the board.
+      players: at least two.
+      games: per pairing.
+      opening_plies: random moves at the start of each pair of games.
+      seed: of everything random; each pairing has openings of its own.
+      batch: games played at once.
+      sprt: ends single matches early.
+      advance: told of progress in the match that is played.
+      report: told of each match when it is finished.
+    """
+    matches: dict[tuple[int, int], Match] = {}
+    for i, j in itertools.combinations(range(len(players)), 2):
+        try:
+            match = play_match(
+                board,
+                (players[i], players[j]),
+                games=games,
+                opening_plies=opening_plies,
+                seed=int(np.random.SeedSequence([seed, i, j]).generate_state(1)[0] >> 1),
+                batch=batch,
+                sprt=sprt,
+                advance=advance,
+            )
+        except KeyboardInterrupt:
+            if not matches:
+                raise
+            last = next(reversed(matches))
+            matches[last] = matches[last]._replace(interrupted=True)
+            break
+        matches[i, j] = match
+        report(match)
+        if match.interrupted:
+            break
+    counts = {pair: ratings.pair_counts(match.margin) for pair, match in matches.items()}
+    rated = ratings.rate_players(len(players), counts, seed=seed)
+    return Tournament([player.name for player in players], matches, rated)

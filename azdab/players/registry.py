@@ -1,0 +1,166 @@
+"""Players by name, for matches: ``greedy-min``, ``chains-24``, ``mcts:simulations=1000``.
+
+The baseline that training reports as ``greedy`` is ``greedy-min`` here; ``greedy`` is
+the textbook player, who does not count chains.
+"""
+
+import inspect
+import pkgutil
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from jaxtyping import Array
+
+from azdab.common.errors import UserError, suggest
+from azdab.game.board import Board
+from azdab.game.position import IllegalMoveError, Position
+from azdab.game.rules import State
+from azdab.players import host_players
+from azdab.players.host_players import Act
+
+
+class Player(NamedTuple):
+    """Someone to play against.
+
+    Attributes:
+      name: the specification it was made from.
+      act: how it moves.
+    """
+
+    name: str
+    act: Act
+
+
+class Chooser(Protocol):
+    """Anyone who can play: an :class:`azdab.engine.engine.Engine`, or an agent of your own."""
+
+    def choose(self, position: Position) -> int:
+        """A legal move in an unfinished position."""
+        ...
+
+
+def custom_player(board: Board, *, agent: str) -> Act:
+    """An agent of your own: a class or function of the board, ``agent=package.module.Name``.
+
+    It is imported, called with the board, and must return an object with a method
+    ``choose(position)``, as :class:`azdab.engine.engine.Engine` has.
+    """
+    try:
+        made = pkgutil.resolve_name(agent)(board)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(f"cannot import {agent}: {error}") from None
+    return from_chooser(board, made)
+
+
+def from_chooser(board: Board, chooser: Chooser) -> Act:
+    """Let someone who chooses moves in positions play matches.
+
+    A move that cannot be played ends the match with a :class:`UserError`.
+    """
+
+    def act(key: Array, states: State, history: np.ndarray) -> np.ndarray:
+        del key, states
+        moves = []
+        for past in history.tolist():
+            here = Position(board, tuple(past))
+            move = int(chooser.choose(here))
+            try:
+                here.play(move)
+            except IllegalMoveError as error:
+                raise UserError(f"an agent chose a move that cannot be played: {error}") from None
+            moves.append(move)
+        return np.array(moves, np.int32)
+
+    return act
+
+
+PLAYERS: dict[str, Callable[..., Act]] = {
+    "random": host_players.random_player,
+    "greedy": host_players.greedy_player,
+    "greedy-min": host_players.greedy_min_player,
+    "chains": host_players.chains_player,
+    "alphabeta": host_players.alphabeta_player,
+    "mcts": host_players.mcts_player,
+    "network": host_players.network_player,
+    "search": host_players.search_player,
+    "engine": host_players.engine_player,
+    "solver": host_players.solver_player,
+    "custom": custom_player,
+}
+"""The players by name; their keyword arguments are the options of a specification."""
+
+
+def make_player(spec: str, board: Board, checkpoint: Path | str | None = None) -> Player:
+    """Make a player from its specification.
+
+    Args:
+      spec: ``name`` or ``name:option=value,option=value``; ``chains-24`` is short for
+        ``chains:exact=24``.
+      board: the board to play on.
+      checkpoint: the network of players that need one and name none, in any form that
+        :func:`azdab.runs.checkpoint.resolve` takes.
+
+    Raises:
+      UserError: the specification is wrong, or something it needs is missing.
+    """
+    name, _, text = spec.partition(":")
+    given = dict(_option(spec, part) for part in text.split(",") if text)
+    if short := re.fullmatch(r"chains-(\d+)", name):
+        name, given = "chains", {"exact": short[1]} | given
+    if name not in PLAYERS:
+        raise UserError(
+            f"unknown player '{name}'{suggest(name, list(PLAYERS))}; "
+            f"the players are: {', '.join(PLAYERS)}"
+        )
+    options = options_of(name)
+    if "checkpoint" in options and checkpoint is not None:
+        given.setdefault("checkpoint", str(checkpoint))
+    values = {}
+    for option, value in given.items():
+        if option not in options:
+            accepted = ", ".join(options) or "none"
+            raise UserError(
+                f"player '{spec}' has no option '{option}'"
+                f"{suggest(option, list(options))}; its options are: {accepted}"
+            )
+        kind = options[option].annotation
+        try:
+            values[option] = kind(value)
+        except ValueError:
+            word = "an integer" if kind is int else "a number"
+            raise UserError(f"player '{spec}': {option} must be {word}, got '{value}'") from None
+    if "checkpoint" in options and "checkpoint" not in values:
+        raise UserError(f"player '{spec}' needs a network: add checkpoint=PATH")
+    try:
+        return Player(spec, PLAYERS[name](board, **values))
+    except UserError as error:
+        raise UserError(f"player '{spec}': {error}") from None
+
+
+def options_of(name: str) -> dict[str, inspect.Parameter]:
+    """The options of a player with their types and defaults."""
+    parameters = inspect.signature(PLAYERS[name]).parameters
+    return {k: p for k, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
+
+
+def describe_players() -> str:
+    """All players in words, one a line."""
+    lines = []
+    for name, build in PLAYERS.items():
+        options = ", ".join(
+            option if p.default is p.empty else f"{option}={p.default}"
+            for option, p in options_of(name).items()
+        )
+        summary = str(inspect.getdoc(build)).split("\n")[0]
+        lines.append(f"{name}: {summary}" + (f" Options: {options}." if options else ""))
+    return "\n".join(lines)
+
+
+def _option(spec: str, part: str) -> tuple[str, str]:
+    option, equals, value = part.partition("=")
+    if not (option and equals and value):
+        raise UserError(f"player '{spec}': write options as 'option=value', not '{part}'")
+    return option, value

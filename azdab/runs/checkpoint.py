@@ -1,0 +1,392 @@
+"""Runs and checkpoints on disk, through orbax.
+
+    runs/<name>/
+        config.yaml             the run's config
+        metrics.jsonl           one line per iteration
+        events.out.tfevents.*   the same for TensorBoard
+        checkpoints/<n>/        everything after iteration n: ``params`` and ``training``
+        best/<n>/               ``params`` of the best network, from iteration n
+
+A network that is only to play is a run reduced to ``config.yaml``, ``README.md`` and
+``best/<n>/``; those that come with azdab are such directories in ``azdab/models/``.
+
+How a checkpoint is written so that a kill at any moment leaves the one before, and how
+damage is noticed, is in :mod:`azdab.runs.atomic`; what else is in a run in
+:mod:`azdab.runs.run_directory`.
+"""
+
+import json
+import logging
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import orbax.checkpoint.experimental.v1 as ocp
+from jax.sharding import Mesh
+from jaxtyping import Array, Float, Int
+
+from azdab import __version__
+from azdab.common import presets
+from azdab.common.config import Config, config_from_dict, config_to_dict
+from azdab.common.errors import UserError, one_line, suggest
+from azdab.devices.device import device_share
+from azdab.devices.mesh import SPLIT, WHOLE, barrier, is_first, placed, shardings
+from azdab.game.board import Board
+from azdab.learning import learner, replay
+from azdab.learning.learner import LearnerState
+from azdab.learning.replay import Replay
+from azdab.network import model
+from azdab.network.model import Params
+from azdab.runs import atomic
+
+FORMAT = 2
+"""Version of the layout above, stored in every checkpoint."""
+
+_PATIENCE = 10 * 365 * 86400
+"""Seconds that orbax may take: a machine may sleep for days while it saves."""
+
+_ATTEMPTS = 3
+"""To save: some of orbax's timeouts are fixed, and a machine that slept exceeds them."""
+
+PASSED_ON = (UserError, PermissionError, MemoryError, jax.errors.JaxRuntimeError)
+"""What, while a checkpoint is read, does not mean that it is damaged."""
+
+
+class TrainState(NamedTuple):
+    """Everything a run needs to go on. Random keys derive from seed and iteration.
+
+    Attributes:
+      learner: parameters, their average and the optimiser.
+      best_params: the network that plays when gating is on.
+      replay: past positions.
+      iteration: ``int32[]``, iterations finished.
+      best_iteration: ``int32[]``, the iteration ``best_params`` come from.
+      best_elo: ``float32[]``, Elo of ``best_params``; the untrained network has 0.
+    """
+
+    learner: LearnerState
+    best_params: Params
+    replay: Replay
+    iteration: Int[Array, ""]
+    best_iteration: Int[Array, ""]
+    best_elo: Float[Array, ""]
+
+
+class TrainedNetwork(NamedTuple):
+    """A trained network with what is needed to use it."""
+
+    board: Board
+    config: Config
+    params: Params
+    iteration: int
+
+
+PLACES: Any = TrainState(WHOLE, WHOLE, SPLIT, WHOLE, WHOLE, WHOLE)  # type: ignore[arg-type]
+"""How a state is divided among the devices: the replay is, the rest is on all."""
+
+
+def metadata_of(
+    run_config: Config, iteration: int, metrics: str | None = None, devices: int = 1
+) -> dict[str, Any]:
+    """What stands in a checkpoint beside the arrays.
+
+    Args:
+      run_config: the run's.
+      iteration: after which it is written.
+      metrics: their digest.
+      devices: among which the replay is divided.
+    """
+    return {
+        "format": FORMAT,
+        "azdab": __version__,
+        "iteration": iteration,
+        "config": config_to_dict(run_config),
+        "metrics": metrics,
+        "devices": devices,
+    }
+
+
+def read_metadata(checkpoint: Path) -> dict[str, Any]:
+    """What :func:`metadata_of` wrote.
+
+    JAX is not touched yet: how much memory it may take, on how many devices, stands here.
+
+    Raises:
+      UserError: the checkpoint is of another format.
+      ValueError: there is none.
+    """
+    # Orbax's own reader asks JAX for its devices.
+    text = (checkpoint / "_CHECKPOINT_METADATA").read_bytes()
+    try:
+        metadata: dict[str, Any] = json.loads(text)["custom_metadata"]
+        written = metadata["format"]
+    except (ValueError, KeyError, TypeError):
+        raise ValueError("its metadata does not say what it is") from None
+    if written != FORMAT:
+        raise UserError(f"{checkpoint} has format {written}, this azdab reads {FORMAT}")
+    return metadata
+
+
+def abstract(tree: Any, places: Any) -> Any:
+    """Shapes and dtypes with a place, or places for its parts, from which orbax restores."""
+    return jax.tree.map(
+        lambda place, part: jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), part
+        ),
+        places,
+        tree,
+    )
+
+
+def _hush() -> None:
+    """Keep orbax from logging what it raises, and Python from printing what becomes of the rest.
+
+    Reads and writes that orbax gave up still end, in other threads, with errors nobody awaits.
+    """
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
+    usual = sys.unraisablehook
+    if getattr(usual, "__module__", None) == __name__:
+        return
+
+    def hook(found: Any) -> None:
+        trace, files = found.exc_traceback, set()
+        while trace is not None:
+            files |= set(Path(trace.tb_frame.f_code.co_filename).parts)
+            trace = trace.tb_next
+        if "orbax" not in files and str(found.exc_value) != "Event loop is closed":
+            usual(found)
+
+    sys.unraisablehook = hook
+
+
+def _same_shapes(checkpoint: Path, name: str, like: Any) -> None:
+    """Compare what a checkpoint claims to hold with what is expected, before any of it is read.
+
+    Raises:
+      ValueError: they differ.
+    """
+    claimed = ocp.checkpointables_metadata(checkpoint).metadata[name]
+    paths = {jax.tree_util.keystr(path): x.shape for path, x in jax.tree.leaves_with_path(claimed)}
+    for path, x in jax.tree.leaves_with_path(like):
+        key = jax.tree_util.keystr(path)
+        if paths.get(key) != x.shape:
+            raise ValueError(f"{name}{key} has shape {paths.get(key)}, not {x.shape}")
+
+
+def load_parts(checkpoint: Path, like: dict[str, Any]) -> dict[str, Any]:
+    """Read parts of a checkpoint.
+
+    Args:
+      checkpoint: its directory, absolute.
+      like: the parts' shapes, dtypes and placement.
+
+    Raises:
+      ValueError: it cannot be read; the message says why in a few words.
+    """
+    _hush()
+    try:
+        _same_shapes(checkpoint, "params", like["params"])
+        loaded: dict[str, Any] = ocp.load_checkpointables(checkpoint, like)
+    except PASSED_ON:
+        raise
+    except KeyError:  # orbax's answer to what lacks files, and to what has others
+        raise ValueError("arrays are missing, cut short or of other shapes") from None
+    except Exception as error:  # orbax meets damage with nearly anything
+        raise ValueError(one_line(str(error) or type(error).__name__, 200)) from None
+    return loaded
+
+
+def write_checkpoint(
+    folder: Path, step: int, parts: dict[str, Any], metadata: dict[str, Any]
+) -> None:
+    """Write ``folder/<step>``, whole or not at all.
+
+    Raises:
+      OSError: the disk is full, or whatever else stands in the way.
+    """
+    _hush()
+    new = folder.absolute() / f"{step}.new"
+    patient = ocp.options.AsyncOptions(timeout_secs=_PATIENCE)
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with ocp.Context(async_options=patient):
+                ocp.save_checkpointables(new, parts, custom_metadata=metadata)
+            if is_first():
+                atomic.commit(new)
+            barrier(f"{new} is written")
+            return
+        except (OSError, ValueError) as error:
+            if is_first():
+                atomic.remove_unfinished(folder)
+            if isinstance(error, TimeoutError) and attempt < _ATTEMPTS:
+                continue
+            # TensorStore's errors are ValueErrors that name the system's.
+            if found := re.search(r"os_error_code='(\d+)'", str(error)):
+                number = int(found[1])
+                raise OSError(number, os.strerror(number), str(folder)) from None
+            raise
+
+
+def find(path: Path, which: str = "best") -> Path:
+    """The checkpoint meant by a run directory or a checkpoint directory.
+
+    Args:
+      path: a run, its ``checkpoints`` or ``best`` folder, or one checkpoint.
+      which: ``best`` or ``latest``, for a run.
+
+    Raises:
+      UserError: there is none.
+    """
+    if (path / atomic.METADATA).is_file():
+        return path
+    folder = {"best": "best", "latest": "checkpoints"}[which]
+    inside = path / folder if (path / folder).is_dir() else path
+    steps = atomic.steps(inside)
+    if not steps:
+        raise UserError(f"no checkpoint in {path}: give a run directory or a checkpoint")
+    return inside / str(steps[0])
+
+
+def bundled_networks() -> dict[str, Path]:
+    """The networks that come with azdab, by name."""
+    models = Path(__file__).parents[1] / "models"
+    return {path.parent.name: path.parent for path in sorted(models.glob("*/config.yaml"))}
+
+
+def newest_run(runs: Path, which: str) -> Path:
+    """The run whose ``best`` or ``latest`` checkpoint was written last.
+
+    Raises:
+      UserError: there is no run with one.
+    """
+    folder = {"best": "best", "latest": "checkpoints"}[which]
+    written = [
+        path
+        for path in runs.glob(f"*/{folder}/[0-9]*/{atomic.METADATA}")
+        if path.parent.name.isdigit()
+    ]
+    if not written:
+        raise UserError(f"no run with a checkpoint in {runs}: train one, or give a path")
+    return max(written, key=lambda path: path.stat().st_mtime).parents[2]
+
+
+def resolve(name: str, runs: Path = Path("runs")) -> Path:
+    """The checkpoint that a word on the command line means.
+
+    Args:
+      name: ``best`` or ``latest`` of the newest run, a path (see :func:`find`), or the
+        name of a run in ``runs`` or of a bundled network.
+      runs: where runs live.
+
+    Raises:
+      UserError: it means none.
+    """
+    if name in ("best", "latest"):
+        return find(newest_run(runs, name), name)
+    models = bundled_networks()
+    for path in (Path(name), runs / name):
+        try:
+            found = path.exists()
+        except OSError:  # a name too long
+            found = False
+        if found:
+            return find(path)
+    if name in models:
+        return find(models[name])
+    known = ["best", "latest", *models]
+    raise UserError(
+        f"no checkpoint '{name}'{suggest(name, known)}; "
+        f"give a run, a checkpoint or one of: {', '.join(known)}"
+    )
+
+
+def load_network(path: Path, which: str = "best") -> TrainedNetwork:
+    """Load a network for play or analysis.
+
+    Args:
+      path: see :func:`find`.
+      which: ``best`` or ``latest``.
+
+    Raises:
+      UserError: there is no checkpoint, or it is of another format.
+    """
+    checkpoint = find(path, which).absolute()
+    _hush()
+    if problem := atomic.damage(checkpoint, "params"):
+        raise UserError(f"{checkpoint} is damaged: {problem}")
+    try:
+        metadata = read_metadata(checkpoint)
+        iteration = int(metadata["iteration"])
+        try:
+            run_config = config_from_dict(metadata["config"])
+        except UserError as error:
+            raise UserError(f"{checkpoint} cannot be used: {error}") from None
+        board = Board(run_config.board.rows, run_config.board.cols)
+        like = jax.eval_shape(
+            lambda: model.init_params(jax.random.key(0), board, run_config.network)
+        )
+        device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+        params = load_parts(checkpoint, {"params": abstract(like, device)})["params"]
+    except PASSED_ON:
+        raise
+    except Exception as error:
+        reason = one_line(str(error) or type(error).__name__, 200)
+        raise UserError(f"{checkpoint} is damaged: {reason}") from None
+    return TrainedNetwork(board, run_config, params, iteration)
+
+
+def export_network(player: TrainedNetwork, directory: Path, card: str) -> None:
+    """Write a network for play only, where :func:`load_network` finds it.
+
+    Args:
+      player: the network.
+      directory: must not exist; becomes ``config.yaml``, ``README.md`` and ``best/<n>/``.
+      card: what to know about the network, in Markdown; becomes the ``README.md``.
+
+    Raises:
+      UserError: the directory exists.
+    """
+    if directory.exists():
+        raise UserError(f"{directory} exists: remove it first")
+    directory.mkdir(parents=True)
+    presets.write_settings(player.config, directory / "config.yaml")
+    (directory / "README.md").write_text(card, encoding="utf-8")
+    written = directory.absolute() / "best" / str(player.iteration)
+    ocp.save_checkpointables(
+        written,
+        {"params": player.params},
+        custom_metadata=metadata_of(player.config, player.iteration),
+    )
+    (written / "commit_success.txt").unlink(missing_ok=True)  # only says where it was written
+
+
+def initial_state(
+    board: Board, config: Config, mesh: Mesh, params: Params | None = None
+) -> TrainState:
+    """The state of a run before its first iteration, on the devices.
+
+    The network that nobody has trained yet is the best so far.
+
+    Args:
+      board: the config's board.
+      config: the run's config.
+      mesh: the devices.
+      params: what the network begins with; None: random parameters.
+    """
+    capacity = device_share(config, mesh.size).replay.capacity
+
+    def make(params: Params | None) -> TrainState:
+        key = jax.random.fold_in(jax.random.key(config.seed), 0)
+        begun = learner.init_learner(key, board, config, params)
+        empty = jax.vmap(lambda _: replay.init_replay(board, capacity))(jnp.arange(mesh.size))
+        best = jax.tree.map(jnp.copy, begun.ema_params)
+        zero = jnp.zeros((), jnp.int32)
+        return TrainState(begun, best, empty, zero, zero, jnp.zeros(()))
+
+    state: TrainState = jax.jit(make, out_shardings=shardings(mesh, PLACES))(placed(mesh, params))
+    return state

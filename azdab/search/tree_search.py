@@ -1,0 +1,214 @@
+"""Tree search with the real rules: mctx's Gumbel MuZero or PUCT over ``rules.step``.
+
+A player who closes a box moves again, so the sign of the value does not flip at
+every ply. For the edge from a node to its child, with ``c`` boxes closed:
+
+    discount = 0 at the end of the game, +1 if c > 0, -1 otherwise
+    reward   = c / num_boxes       and value = expected future margin / num_boxes   (margin)
+    reward   = result at the end   and value = P(win) - P(loss)                     (win)
+
+so that ``Q = reward + discount * value(child)`` is always the mover's.
+"""
+
+import functools
+from typing import Any, NamedTuple, Protocol
+
+import jax.numpy as jnp
+import mctx
+from jaxtyping import Array, Bool, Float, Int
+
+from azdab.common.config import NetworkConfig, SearchConfig
+from azdab.game import rules
+from azdab.game.board import Board
+from azdab.game.rules import State
+from azdab.network import model
+from azdab.network.model import Params
+from azdab.search import simulation
+
+
+class Evaluation(NamedTuple):
+    """What the search asks of a batch of positions.
+
+    Attributes:
+      prior_logits: ``float32[B, E]``; need not be masked.
+      value: ``float32[B]``, the mover's future utility.
+    """
+
+    prior_logits: Float[Array, "B E"]
+    value: Float[Array, "B"]
+
+
+class Evaluator(Protocol):
+    """A pure function from positions to evaluations, such as a network."""
+
+    def __call__(self, params: Params, states: State) -> Evaluation: ...
+
+
+class SearchOutput(NamedTuple):
+    """The result of searching a batch of positions.
+
+    Attributes:
+      action: ``int32[B]``, the move to play.
+      action_weights: ``float32[B, E]``, the improved policy to learn from.
+      value: ``float32[B]``, the utility that the improved policy expects: its mean
+        over the visited actions' Q-values. The root's own mean counts every visit, and
+        so the bad actions that were only tried.
+      q_values: ``float32[B, E]``, of the visited root actions.
+      visit_counts: ``int32[B, E]``.
+    """
+
+    action: Int[Array, "B"]
+    action_weights: Float[Array, "B E"]
+    value: Float[Array, "B"]
+    q_values: Float[Array, "B E"]
+    visit_counts: Int[Array, "B E"]
+
+
+def shown_margin(margin: Int[Array, "B"], utility: str) -> Int[Array, "B"]:
+    """The score margin as the network may see it, in play and in learning.
+
+    Under the margin utility the best move does not depend on the score, so the
+    network is not shown it.
+    """
+    return margin if utility == "win" else jnp.zeros_like(margin)
+
+
+def network_inputs(states: State, utility: str) -> tuple[Array, Array]:
+    """The drawn edges, ``bool[B, E]``, and the margin shown, ``int32[B]``."""
+    return states.edges, shown_margin(rules.margin(states), utility)
+
+
+def network_evaluator(board: Board, config: NetworkConfig, utility: str) -> Evaluator:
+    """The network as the search's evaluator."""
+
+    def evaluate(params: Params, states: State) -> Evaluation:
+        output = model.apply(board, config, params, *network_inputs(states, utility))
+        if utility == "win":
+            value = model.win_value(board, output.margin_logits, rules.margin(states))
+        else:
+            value = model.expected_margin(board, output.margin_logits) / board.num_boxes
+        return Evaluation(output.prior_logits, value)
+
+    return evaluate
+
+
+def _mask(prior_logits: Array, legal: Bool[Array, "B E"]) -> Array:
+    return jnp.where(legal, prior_logits, jnp.finfo(prior_logits.dtype).min)
+
+
+def transition(
+    board: Board, utility: str, states: State, actions: Int[Array, "B"]
+) -> tuple[State, Float[Array, "B"], Float[Array, "B"]]:
+    """The next states with the movers' rewards and discounts, ``float32[B]`` each."""
+    next_states = rules.step_batch(board, states, actions)
+    again = next_states.to_play == states.to_play
+    over = rules.is_terminal(next_states)
+    if utility == "win":
+        final = jnp.sign(rules.margin(next_states) * jnp.where(again, 1, -1))
+        reward = jnp.where(over & ~rules.is_terminal(states), final, 0).astype(jnp.float32)
+    else:
+        closed = jnp.sum(next_states.scores - states.scores, axis=-1)
+        reward = closed / board.num_boxes
+    discount = jnp.where(over, 0.0, jnp.where(again, 1.0, -1.0))
+    return next_states, reward, discount
+
+
+def search(
+    board: Board,
+    config: SearchConfig,
+    evaluate: Evaluator,
+    params: Params,
+    key: Array,
+    states: State,
+    *,
+    num_simulations: int | None = None,
+    explore: bool = True,
+) -> SearchOutput:
+    """Search a batch of positions.
+
+    Args:
+      board: the board.
+      config: the search settings.
+      evaluate: leaf and prior evaluation.
+      params: passed on to ``evaluate``.
+      key: random key.
+      states: batch of positions.
+      num_simulations: overrides the config's.
+      explore: sample with Gumbel or Dirichlet noise, as in self-play; otherwise
+        play the best move found.
+    """
+    root_evaluation = evaluate(params, states)
+    legal = rules.legal_actions(states)
+    root = mctx.RootFnOutput(
+        prior_logits=_mask(root_evaluation.prior_logits, legal),
+        value=root_evaluation.value,
+        embedding=states,
+    )
+
+    def recurrent_fn(
+        params: Params, key: Array, actions: Array, states: State
+    ) -> tuple[mctx.RecurrentFnOutput, State]:
+        del key
+        next_states, reward, discount = transition(board, config.utility, states, actions)
+        evaluation = evaluate(params, next_states)
+        output = mctx.RecurrentFnOutput(
+            reward=reward,
+            discount=discount,
+            prior_logits=_mask(evaluation.prior_logits, rules.legal_actions(next_states)),
+            value=evaluation.value * jnp.abs(discount),
+        )
+        return output, next_states
+
+    num_simulations = num_simulations or config.num_simulations
+    loop = functools.partial(
+        simulation.simulation_loop, params, recurrent_fn, max_depth=board.num_edges
+    )
+    arguments: dict[str, Any] = {
+        "params": params,
+        "rng_key": key,
+        "root": root,
+        "recurrent_fn": recurrent_fn,
+        "num_simulations": num_simulations,
+        "invalid_actions": ~legal,
+        "max_depth": board.num_edges,
+    }
+    if config.policy == "gumbel":
+        qtransform = functools.partial(
+            mctx.qtransform_completed_by_mix_value,
+            value_scale=config.value_scale,
+            maxvisit_init=config.maxvisit_init,
+            rescale_values=config.rescale_values,
+        )
+        select_root = functools.partial(
+            mctx.gumbel_muzero_root_action_selection,
+            num_simulations=num_simulations,
+            max_num_considered_actions=config.max_num_considered_actions,
+            qtransform=qtransform,
+        )
+        select = functools.partial(
+            mctx.gumbel_muzero_interior_action_selection, qtransform=qtransform
+        )
+        output = mctx.gumbel_muzero_policy(
+            **arguments,
+            loop_fn=loop(select_root, select),
+            qtransform=qtransform,
+            max_num_considered_actions=config.max_num_considered_actions,
+            gumbel_scale=config.gumbel_scale if explore else 0.0,
+        )
+    else:
+        select = mctx.muzero_action_selection
+        output = mctx.muzero_policy(
+            **arguments,
+            loop_fn=loop(functools.partial(select, depth=0), select),
+            dirichlet_fraction=0.25 if explore else 0.0,
+            temperature=1.0 if explore else 0.0,
+        )
+    summary = output.search_tree.summary()
+    weights = jnp.where(summary.visit_counts > 0, output.action_weights, 0)
+    return SearchOutput(
+        action=output.action,
+        action_weights=output.action_weights,
+        value=jnp.sum(weights * summary.qvalues, axis=-1) / jnp.sum(weights, axis=-1),
+        q_values=summary.qvalues,
+        visit_counts=summary.visit_counts,
+    )

@@ -1,0 +1,350 @@
+"""A game in the terminal: a person against the engine, or a record stepped through."""
+
+import cmd
+import datetime
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from azdab.common.errors import UserError
+from azdab.engine.engine import DEFAULT_LEVEL, LEVELS, Analysis, Engine
+from azdab.game import exchange, record
+from azdab.game.board import Board, parse_board
+from azdab.game.drawing import PLAYER_LETTERS, PLAYER_STYLES
+from azdab.game.position import IllegalMoveError, Position, move_name
+from azdab.game.record import Record
+
+LoadEngine = Callable[[Board, str | None], Engine]
+"""The engine for a board at a level's name; None stands for what the command line said."""
+
+
+def player_tag(player: int) -> str:
+    """A player's letter in the player's colour."""
+    return f"[{PLAYER_STYLES[player]}]{PLAYER_LETTERS[player]}[/]"
+
+
+def forecast_line(here: Position, found: Analysis) -> str:
+    """What an analysis expects, in one line for both players."""
+    if found.margin is None or found.win_probability is None:
+        return "No network for this board: nothing is known before the exact end."
+    sign = 1 if here.to_play == 0 else -1
+    lead, chance = sign * found.margin, found.win_probability
+    chance = chance if here.to_play == 0 else 1 - chance
+    ahead = 0 if lead >= 0 else 1
+    if found.exact is not None:
+        if not found.exact:
+            return "Exact: a draw under perfect play."
+        return f"Exact: {player_tag(ahead)} wins by {abs(found.exact)} under perfect play."
+    return (
+        f"{player_tag(0)} wins with {chance:.0%}, {player_tag(1)} with {1 - chance:.0%}; "
+        f"expected margin {abs(lead):.1f} boxes for {player_tag(ahead)}."
+    )
+
+
+def candidates_table(here: Position, found: Analysis, count: int) -> Table:
+    """The best moves; margins from the mover's side."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("move", "edge", "visits", "prior", "margin", "exact"):
+        table.add_column(name, justify="left" if name == "move" else "right")
+    for move in found.candidates[:count]:
+        table.add_row(
+            move_name(here.board, move.edge),
+            str(move.edge),
+            str(move.visits),
+            "" if move.prior is None else f"{move.prior:.1%}",
+            "" if move.margin is None else f"{move.margin:+.2f}",
+            "" if move.exact is None else f"{move.exact:+d}",
+        )
+    return table
+
+
+def result_line(here: Position) -> str:
+    """The result of a finished game."""
+    first, second = here.scores
+    if first == second:
+        return f"The game is drawn, {first}-{second}."
+    return f"{player_tag(0 if first > second else 1)} wins, {first}-{second}."
+
+
+class _Prompt(cmd.Cmd):
+    """What both loops share: one-line errors, the end of input, a quiet empty line."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self.console = console
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        self.console.print(text, highlight=False, soft_wrap=True)
+
+    def complain(self, text: str) -> None:
+        """Print a line about what cannot be done."""
+        self.console.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
+
+    def draw(self, here: Position, *, numbers: bool = True) -> None:
+        """Print the board and the scores."""
+        first, second = here.scores
+        self.console.print(here.text(numbers), highlight=False)
+        self.say(f"{player_tag(0)} {first}   {player_tag(1)} {second}")
+
+    def onecmd(self, line: str) -> bool:
+        word, space, rest = line.strip().partition(" ")
+        if word != "EOF":
+            word = word.lower()
+        try:
+            return bool(super().onecmd(word + space + rest))
+        except (UserError, IllegalMoveError) as error:
+            self.complain(str(error))
+            return False
+
+    def emptyline(self) -> bool:
+        return False
+
+    def default(self, line: str) -> None:
+        word = line.split()[0][:40]
+        self.complain(f"Unknown command '{word}'; try 'help'.")
+
+    def do_EOF(self, argument: str) -> bool:  # noqa: N802  the name that cmd gives the end of input
+        self.console.print()
+        return True
+
+    def do_quit(self, argument: str) -> bool:
+        """quit: leave."""
+        return True
+
+    do_exit = do_quit
+
+    def do_help(self, argument: str) -> None:
+        """help: this list."""
+        for name in sorted({name for name in self.get_names() if name.startswith("do_")}):
+            text = getattr(self, name).__doc__
+            if text and name != "do_exit":
+                self.console.print(text, markup=False, highlight=False)
+
+
+class GamePrompt(_Prompt):
+    """A person against the engine.
+
+    Args:
+      console: where to print.
+      engine: plays ``seat``.
+      seat: the engine's, 0 if it moves first.
+      load: makes engines for other boards and levels.
+      start: the position to begin with.
+    """
+
+    def __init__(
+        self, console: Console, engine: Engine, seat: int, load: LoadEngine, start: Position
+    ) -> None:
+        super().__init__(console)
+        self.position = start
+        self._engine, self._seat, self._load = engine, seat, load
+        self._level: str | None = None
+        self._adviser: Engine | None = None
+        self._advance()
+
+    def record(self) -> Record:
+        """The game so far."""
+        names = ["human", "human"]
+        names[self._seat] = self._engine.name
+        today = datetime.date.today().isoformat()
+        return Record(self.position, first=names[0], second=names[1], date=today)
+
+    def _advance(self) -> None:
+        """Let the engine move while it is its turn, then show the board."""
+        while not self.position.is_over and self.position.to_play == self._seat:
+            with self.console.status("thinking"):
+                edge = self._engine.choose(self.position)
+            self.position = self.position.play(edge)
+            self.say(f"azdab plays {move_name(self.position.board, edge)} ({edge}).")
+        self.draw(self.position)
+        if self.position.is_over:
+            self.say(result_line(self.position) + " 'new' plays again, 'undo' takes back.")
+        turn = "game over" if self.position.is_over else f"{PLAYER_LETTERS[self.position.to_play]}"
+        self.prompt = f"{turn}> "
+
+    def _play(self, text: str) -> None:
+        if self.position.is_over:
+            raise IllegalMoveError("the game is over: 'new' begins another, 'undo' takes back")
+        self.position = self.position.play(text)
+        self._advance()
+
+    def _analysis(self) -> Analysis:
+        """Advice is good whatever the level of the opponent."""
+        with self.console.status("thinking"):
+            if self._engine.level.simulations > 0:
+                return self._engine.analyze(self.position)
+            if self._adviser is None or self._adviser.board != self.position.board:
+                self._adviser = self._load(self.position.board, DEFAULT_LEVEL)
+            return self._adviser.analyze(self.position)
+
+    def default(self, line: str) -> None:
+        if line[:1].isdigit():
+            self._play(line)
+        else:
+            super().default(line)
+
+    def do_h(self, argument: str) -> None:
+        """h ROW COL: draw a horizontal edge. An edge's number alone works too."""
+        self._play(f"h {argument}")
+
+    def do_v(self, argument: str) -> None:
+        """v ROW COL: draw a vertical edge."""
+        self._play(f"v {argument}")
+
+    def do_board(self, argument: str) -> None:
+        """board: show the board again."""
+        self._advance()
+
+    def do_moves(self, argument: str) -> None:
+        """moves: list the legal moves."""
+        names = [f"{move_name(self.position.board, e)} ({e})" for e in self.position.legal]
+        self.console.print(", ".join(names) or "none", highlight=False)
+
+    def do_hint(self, argument: str) -> None:
+        """hint: the move the engine would play."""
+        best = self._analysis().best
+        if best is None:
+            raise IllegalMoveError("the game is over")
+        self.say(f"{move_name(self.position.board, best)} ({best})")
+
+    def do_top5(self, argument: str) -> None:
+        """top5: the five best moves: visits, prior, expected and exact final margin."""
+        self.console.print(candidates_table(self.position, self._analysis(), 5))
+
+    def do_eval(self, argument: str) -> None:
+        """eval: win probability, expected margin, exact value where it is known."""
+        self.say(forecast_line(self.position, self._analysis()))
+
+    def do_undo(self, argument: str) -> None:
+        """undo: take back your last move and what followed."""
+        mine = [ply for ply, m in enumerate(self.position.movers[:-1]) if m != self._seat]
+        if not mine:
+            raise IllegalMoveError("there is no move of yours to take back")
+        self.position = self.position.at(mine[-1])
+        self._advance()
+
+    def do_new(self, argument: str) -> None:
+        """new [RxC]: begin another game, perhaps on another board."""
+        if argument:
+            self._use(parse_board(argument))
+        self.position = Position(self._engine.board)
+        self._advance()
+
+    def do_swap(self, argument: str) -> None:
+        """swap: change sides with the engine."""
+        self._seat = 1 - self._seat
+        self._advance()
+
+    def do_level(self, argument: str) -> None:
+        """level easy|medium|hard|max: how hard the engine tries."""
+        if argument not in LEVELS:
+            raise UserError(f"the levels are {', '.join(LEVELS)}")
+        self._level = argument
+        self._engine = self._load(self.position.board, argument)
+        self.say(f"azdab now plays at level {argument}.")
+
+    def _use(self, board: Board) -> None:
+        if board != self._engine.board:
+            with self.console.status(f"loading the engine for {board}"):
+                self._engine = self._load(board, self._level)
+
+    def do_save(self, argument: str) -> None:
+        """save FILE: write the game as a record."""
+        path = _named(argument)
+        if path.exists():
+            raise UserError(f"{path} exists: choose another name")
+        record.write_text(path, record.record_text(self.record()))
+        self.say(f"Saved in {path}.")
+
+    def do_load(self, argument: str) -> None:
+        """load FILE: go on with a recorded game, the first in the file."""
+        games = exchange.load_games(_named(argument), self.position.board)
+        self._use(games[0].board)
+        self.position = games[0].position
+        self._advance()
+
+
+class ReplayPrompt(_Prompt):
+    """Records stepped through, one after the other.
+
+    Args:
+      console: where to print.
+      games: at least one.
+    """
+
+    prompt = "replay> "
+
+    def __init__(self, console: Console, games: list[Record]) -> None:
+        super().__init__(console)
+        self._games, self._number, self._ply = games, 0, 0
+        self._show()
+
+    def _show(self) -> None:
+        game = self._games[self._number]
+        here = game.position.at(self._ply)
+        names = f"{game.first or 'A'} against {game.second or 'B'}"
+        about = [names, game.event, game.date, f"result {game.result}"]
+        title = f"Game {self._number + 1} of {len(self._games)}: " if len(self._games) > 1 else ""
+        self.console.print(title + ", ".join(filter(None, about)), markup=False, highlight=False)
+        self.draw(here, numbers=False)
+        line = f"Move {self._ply} of {len(game.position.moves)}"
+        if self._ply:
+            ply, edge = self._ply - 1, here.moves[-1]
+            line += f": {PLAYER_LETTERS[here.movers[ply]]} {move_name(here.board, edge)}"
+            if ply in game.evaluations:
+                line += f", {game.evaluations[ply]:+.2f} boxes for A"
+            if ply in game.remarks:
+                line += f" - {game.remarks[ply]}"
+        elif game.remark:
+            line += f" - {game.remark}"
+        self.console.print(line, markup=False, highlight=False)
+
+    def _go(self, ply: int) -> None:
+        last = len(self._games[self._number].position.moves)
+        if not 0 <= ply <= last:
+            raise UserError(f"this game has moves 0 to {last}")
+        self._ply = ply
+        self._show()
+
+    def emptyline(self) -> bool:
+        self._go(self._ply + 1)
+        return False
+
+    def do_next(self, argument: str) -> None:
+        """next, or Enter: one move on."""
+        self._go(self._ply + 1)
+
+    def do_back(self, argument: str) -> None:
+        """back: one move back."""
+        self._go(self._ply - 1)
+
+    def do_goto(self, argument: str) -> None:
+        """goto N: the position after N moves."""
+        self._go(_number(argument))
+
+    def do_end(self, argument: str) -> None:
+        """end: the last position."""
+        self._go(len(self._games[self._number].position.moves))
+
+    def do_game(self, argument: str) -> None:
+        """game N: another game of the file, counted from 1."""
+        number = _number(argument)
+        if not 1 <= number <= len(self._games):
+            raise UserError(f"there are games 1 to {len(self._games)}")
+        self._number, self._ply = number - 1, 0
+        self._show()
+
+
+def _named(argument: str) -> Path:
+    if not argument:
+        raise UserError("say which file")
+    return Path(argument).expanduser()
+
+
+def _number(argument: str) -> int:
+    if not (argument.isascii() and argument.isdigit() and len(argument) < 6):
+        raise UserError(f"write a number, not '{argument[:40]}'")
+    return int(argument)

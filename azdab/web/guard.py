@@ -1,0 +1,157 @@
+"""What stands between the page's host and the outside: sockets, requests, other pages."""
+
+import errno
+import ipaddress
+import json
+import os
+import re
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from azdab.common.errors import UserError
+from azdab.web.sessions import RefusedError
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+"""Names of this machine that a page may use."""
+
+MAX_BODY = 1_000_000
+"""Bytes of a request that are read."""
+
+_DISCARDED = 16 * MAX_BODY  # read and thrown away, so that the browser gets to see the refusal
+HEADERS = {
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
+
+
+def answer_json(value: Any, status: int = 200) -> Response:
+    """A value as JSON, in ASCII only: a name may hold what UTF-8 cannot."""
+    return Response(
+        json.dumps(value, allow_nan=False),
+        status,
+        {"cache-control": "no-store"},
+        media_type="application/json",
+    )
+
+
+class Guard:
+    """Lets through what comes from our own page only, and adds headers to every answer.
+
+    A page elsewhere can send requests here, and can give this machine a name of its own;
+    the headers Host and Origin tell such requests apart.
+
+    Args:
+      app: what is guarded.
+      hosts: names under which the page may be opened.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: Sequence[str]) -> None:
+        self._app = app
+        self._hosts = {host.lower() for host in hosts} | set(LOOPBACK)
+        # Bound to everything: any address, but no other name, which a page elsewhere could own.
+        self._any_address = bool(self._hosts & {"0.0.0.0", "::"})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                added = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+                message = {**message, "headers": [*message["headers"], *added]}
+            await send(message)
+
+        headers = Request(scope).headers
+        host, origin = headers.get("host", ""), headers.get("origin")
+        if not self._is_ours(host):
+            refusal = answer_json({"error": "this page is not served under that name"}, 400)
+            await refusal(scope, receive, answer)
+        elif origin is not None and origin not in (f"http://{host}", f"https://{host}"):
+            refusal = answer_json({"error": "another page may not play here"}, 403)
+            await refusal(scope, receive, answer)
+        else:
+            await self._app(scope, receive, answer)
+
+    def _is_ours(self, host: str) -> bool:
+        named = re.fullmatch(r"(\[[0-9a-f:.]+\]|[^\[\]:]+)(:\d{1,5})?", host.lower(), re.ASCII)
+        if not named:
+            return False
+        name = named[1].strip("[]")
+        if name in self._hosts:
+            return True
+        try:
+            return self._any_address and bool(ipaddress.ip_address(name))
+        except ValueError:
+            return False
+
+
+async def read_body(request: Request) -> dict[str, Any]:
+    """The JSON object that was sent."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise RefusedError(415, "send application/json")
+    body, size = bytearray(), 0
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size <= MAX_BODY:
+                body += chunk
+            elif size > _DISCARDED:
+                break
+    except ClientDisconnect:
+        raise RefusedError(400, "the request ended early") from None
+    if size > MAX_BODY:
+        raise RefusedError(413, f"requests have at most {MAX_BODY} bytes")
+
+    def no_constant(name: str) -> None:
+        raise ValueError(name)
+
+    try:
+        found = json.loads(body, parse_constant=no_constant)
+    except (ValueError, RecursionError):
+        raise RefusedError(400, "the request is not JSON") from None
+    if not isinstance(found, dict):
+        raise RefusedError(400, "the request is not a JSON object")
+    return found
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens.
+
+    Raises:
+      UserError: the port is in use, or there is no such address here.
+    """
+    if not host:
+        raise UserError("say on which host to listen, such as 127.0.0.1")
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except (OSError, UnicodeError):
+        raise UserError(f"cannot find the host '{host}'") from None
+    found = socket.socket(family, kind, protocol)
+    try:
+        if os.name == "posix":  # elsewhere it would let two programs share a port
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind(address)
+        # Two sockets can be bound to one port here; only the second listen fails.
+        found.listen(128)
+    except OSError as error:
+        found.close()
+        if error.errno == errno.EADDRINUSE:
+            raise UserError(f"port {port} is in use: choose another with --port") from None
+        raise UserError(
+            f"cannot listen on {host}, port {port}: {error.strerror or error}"
+        ) from None
+    return found
