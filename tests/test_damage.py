@@ -1,6 +1,6 @@
 """Damaged runs: what is left is used, what is wrong is named, and nothing is thrown away.
 
-The messages, as they are printed, stand in a table in CONTRIBUTING.md.
+The messages, as they are printed, stand in a table in notebooks/damage.md.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ from azdab import checkpoint, metrics, phases, rundir, saving, train, vault
 from azdab.phases import Plan
 from tests import common, runs
 
-TABLE = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+TABLE = (Path(__file__).parents[1] / "notebooks/damage.md").read_text(encoding="utf-8")
 LAST = 4  # iterations of the run that is damaged
 
 
