@@ -1,6 +1,6 @@
 """Damaged runs: what is left is used, what is wrong is named, and nothing is thrown away.
 
-The messages, as they are printed, stand in a table in CONTRIBUTING.md.
+The messages, as they are printed, stand in a table in notebooks/damage.md.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ from azdab.learning.programs import Plan
 from azdab.runs import atomic, checkpoint, metrics, retention, run_directory
 from tests import common, runs
 
-TABLE = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+TABLE = (Path(__file__).parents[1] / "notebooks/damage.md").read_text(encoding="utf-8")
 LAST = 4  # iterations of the run that is damaged
 
 

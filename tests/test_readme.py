@@ -1,4 +1,4 @@
-"""What README and CONTRIBUTING say can be typed, can be typed."""
+"""What README and the guide say can be typed, can be typed."""
 
 import os
 import re
@@ -15,8 +15,10 @@ from azdab.common import presets
 
 ROOT = Path(__file__).parents[1]
 TEXTS = {
-    name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh-CN.md")
+    name: (ROOT / name).read_text(encoding="utf-8")
+    for name in ("README.md", "README.zh-CN.md", "notebooks/guide.md")
 }
+TYPED = "README.md", "notebooks/guide.md"
 
 TINY = ["--arena.baseline_games", "4", "--arena.num_games", "4"]
 TINY += ["--learner.steps_per_iteration", "4"]
@@ -60,7 +62,7 @@ def test_the_same_commands_in_both_languages() -> None:
 
 def test_ci_runs_the_test_command() -> None:
     run = (ROOT / ".ci/run").read_text(encoding="utf-8")
-    (tests,) = (words for words in COMMANDS["README.md"] if words[-1].endswith("pytest"))
+    (tests,) = (words for words in COMMANDS["README.md"] if ".venv/bin/pytest" in words)
     assert " ".join(tests) in " ".join(run.split())
 
 
@@ -71,7 +73,7 @@ def test_the_main_job_is_a_preset() -> None:
     assert "quick" in presets.known_presets()
 
 
-@pytest.mark.parametrize("code", blocks(TEXTS["README.md"], "python"))
+@pytest.mark.parametrize("code", [code for name in TYPED for code in blocks(TEXTS[name], "python")])
 def test_examples_run(code: str, capsys: pytest.CaptureFixture[str]) -> None:
     exec(compile(code, "README.md", "exec"), {})
     assert capsys.readouterr().out
@@ -110,7 +112,7 @@ def run(words: list[str], folder: Path) -> None:
 @pytest.mark.timeout(3600)  # twenty programs, each of which compiles
 def test_every_command_runs(tmp_path: Path) -> None:
     """In their order, in one directory: later ones use what earlier ones wrote."""
-    typed = [words for words in COMMANDS["README.md"] if words[0] != INSTALLING]
+    typed = [words for name in TYPED for words in COMMANDS[name] if words[0] != INSTALLING]
     others = [words for words in typed if words[0] != "python"]
     assert others == [["tensorboard", "--logdir", "runs"]]  # another program's
     for words in typed:
@@ -119,7 +121,8 @@ def test_every_command_runs(tmp_path: Path) -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    for name in [*TEXTS, "CONTRIBUTING.md"]:
-        text = (ROOT / name).read_text(encoding="utf-8")
-        targets = re.findall(r"\]\(([^)#]+)\)", text)
-        assert all((ROOT / t).exists() for t in targets if not t.startswith("https://")), name
+    pages = (ROOT / "notebooks").glob("*.md")
+    for path in [*map(ROOT.joinpath, TEXTS), ROOT / "CONTRIBUTING.md", *pages]:
+        targets = re.findall(r"\]\(([^)#]+)[)#]", path.read_text(encoding="utf-8"))
+        found = [(path.parent / t).exists() for t in targets if not t.startswith("https://")]
+        assert all(found), path

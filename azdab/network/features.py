@@ -9,7 +9,7 @@ Beside what is drawn stands what a player counts: how long the chain is that a b
 belongs to, and for the board as a whole the parities on which control of the
 endgame turns. A network can learn to follow a chain from box to box and to count
 modulo two, but it takes depth and steps: with these inputs the same network was a
-third nearer to the exact values after equal time (CONTRIBUTING, "What moved the number").
+third nearer to the exact values after equal time (notebooks/network.md).
 """
 
 from typing import NamedTuple
