@@ -209,6 +209,19 @@ def test_contributing_shows_the_rooms_as_they_are() -> None:
     assert shown[1].strip() == diagram()
 
 
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
+def test_the_short_diagram_shows_imports(name: str) -> None:
+    text = (PACKAGE.parent / name).read_text(encoding="utf-8")
+    shown = re.findall(r"^([a-z_]+\.[a-z_]+) +--> (.+)$", text, re.MULTILINE)
+    assert len(shown) > 5
+    for above, below in shown:
+        room, stem = above.split(".")
+        found = imported(PACKAGE / room / f"{stem}.py")
+        for module in below.split(", "):
+            full = f"azdab.{module}"
+            assert any(one == full or one.startswith(f"{full}.") for one in found), (above, module)
+
+
 @pytest.mark.parametrize("path", sorted((PACKAGE / "common").glob("*.py")), ids=lambda p: p.stem)
 def test_common_needs_no_jax(path: Path) -> None:
     heavy = {"jax", "flax", "optax", "chex", "mctx", "orbax"}
