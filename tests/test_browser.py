@@ -157,7 +157,7 @@ def test_the_page_knows_the_rules(opened: Page) -> None:
         }""",
         list(moves),
     )
-    assert [sorted(edges) for edges in found["boxes"]] == np.sort(board.box_edges).tolist()
+    assert [sorted(edges) for edges in found["boxes"]] == np.sort(board.box_edges()).tolist()
     assert found["beside"] == [list(boxes) for boxes in boxes_beside(board)]
     assert found["places"] == [list(board.place(edge)) for edge in range(board.num_edges)]
     assert len(found["positions"]) == board.num_edges + 1
