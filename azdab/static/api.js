@@ -26,6 +26,7 @@ export const statusOf = (error) => (error instanceof ApiError ? error.status : n
  * @param {object} [body] sent as JSON
  */
 async function request(method, path, body) {
+  /** @type {Response} */
   let response;
   try {
     response = await fetch(path, {

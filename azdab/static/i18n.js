@@ -289,7 +289,9 @@ let language = chosen === "en" || chosen === "zh-CN" ? chosen : preferred;
  * @param {Record<string, string | number>} [values]
  */
 export function t(key, values = {}) {
-  return LANGUAGES[language][key].replace(/\{(\w+)\}/g, (all, name) => String(values[name] ?? all));
+  /** @type {(all: string, name: string) => string} */
+  const fill = (all, name) => String(values[name] ?? all);
+  return LANGUAGES[language][key].replace(/\{(\w+)\}/g, fill);
 }
 
 /**

@@ -37,6 +37,7 @@ export function marginText(margin, isExact) {
 export function heatOf(found) {
   if (!found) return null;
   return new Map(found.edges.map(({ edge, heat, margin, loss }) => {
+    /** @type {string[]} */
     const words = [];
     if (edge === found.best) words.push(t("move_is_best"));
     else if (loss !== null && loss >= 0.05) words.push(t("move_loses", { count: boxes(loss) }));

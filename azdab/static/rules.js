@@ -64,7 +64,9 @@ export function makeBoard({ rows, cols, start = [] }) {
 export function positionAt(board, moves, ply) {
   const drawn = board.edges.map(({ id }) => board.start.includes(id));
   const owners = board.boxes.map(() => /** @type {Side | null} */ (null));
-  const closed = [], scores = [0, 0];
+  /** @type {number[]} */
+  const closed = [];
+  const scores = [0, 0];
   let toPlay = /** @type {Side} */ (0);
   const movers = [toPlay];
   for (const edge of moves.slice(0, ply)) {
