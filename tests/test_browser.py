@@ -5,10 +5,11 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 from azdab.game import exchange
-from azdab.game.board import Board
+from azdab.game.board import Board, boxes_beside
 from azdab.game.position import Position
 from azdab.game.record import Record
 from tests.test_web import Client, served
@@ -138,6 +139,73 @@ def test_a_whole_game_against_the_engine(opened: Page) -> None:
         draw(page, int(page.locator("#board .edge.open").first.get_attribute("data-edge")))
         expect(drawn(page).nth(before)).to_be_attached()
     assert sum(scores(page)) == 2
+
+
+def test_the_page_knows_the_rules(opened: Page) -> None:
+    board = Board(3, 4)
+    moves = tuple(int(edge) for edge in np.random.default_rng(0).permutation(board.num_edges))
+    found = opened.page.evaluate(
+        """async (moves) => {
+          const { makeBoard, positionAt } = await import("/static/rules.js");
+          const board = makeBoard({ rows: 3, cols: 4 });
+          return {
+            boxes: board.boxes.map(({ edges }) => edges),
+            beside: board.edges.map(({ boxes }) => boxes),
+            places: board.edges.map(({ flat, row, col }) => [flat ? "h" : "v", row, col]),
+            positions: moves.concat(0).map((_, ply) => positionAt(board, moves, ply)),
+          };
+        }""",
+        list(moves),
+    )
+    assert [sorted(edges) for edges in found["boxes"]] == np.sort(board.box_edges()).tolist()
+    assert found["beside"] == [list(boxes) for boxes in boxes_beside(board)]
+    assert found["places"] == [list(board.place(edge)) for edge in range(board.num_edges)]
+    assert len(found["positions"]) == board.num_edges + 1
+    for ply, shown in enumerate(found["positions"]):
+        here = Position(board, moves[:ply])
+        assert shown["drawn"] == here.edges.tolist()
+        assert [-1 if owner is None else owner for owner in shown["owners"]] == here.owners.tolist()
+        assert shown["movers"] == list(here.movers)
+        assert (shown["toPlay"], shown["isOver"]) == (here.to_play, here.is_over)
+        assert shown["scores"] == list(here.scores)
+        assert sum(shown["closed"]) == sum(here.scores)
+
+
+def test_edges_drawn_from_the_start_are_nobodys_and_no_moves(opened: Page) -> None:
+    def answer(route: Any) -> None:
+        response = route.fetch()
+        state = response.json()
+        state["board"]["start"] = [0, 1, 4]
+        route.fulfill(response=response, json=state)
+
+    page = opened.page
+    page.route("**/api/games", answer)
+    begin(page, "1x2", "people")
+    status = page.locator("#status")
+    expect(status).to_have_text("A to move")
+    expect(drawn(page)).to_have_count(3)
+    expect(page.locator("#board .edge.last")).to_have_count(0)
+    expect(page.locator("#no-moves")).to_be_visible()
+    expect(page.locator("[data-edge='4'].edge")).to_have_attribute("aria-disabled", "true")
+    expect(page.locator("[data-edge='4'].edge")).to_have_attribute(
+        "aria-label", re.compile("drawn$")
+    )
+    for edge in (0, 2):  # the first is drawn already
+        draw(page, edge)
+    for ply, edge in enumerate((3, 5, 6)):
+        expect(drawn(page)).to_have_count(ply + 4)
+        draw(page, edge)
+    expect(status).to_have_text("A wins 2–0")  # noqa: RUF001
+    assert scores(page) == [2, 0]
+    expect(page.locator("#board .box.owned.a")).to_have_count(2)
+    expect(page.locator("#moves .chip[data-edge]")).to_have_count(4)
+    cursor, width = page.locator("#chart").evaluate(
+        "chart => [Number(chart.querySelector('.cursor').getAttribute('x1')), chart.clientWidth]"
+    )
+    assert cursor == width - 10  # the end of the curve: a game has four plies
+    page.locator("#moves .chip[data-ply='1']").click()
+    expect(drawn(page)).to_have_count(4)
+    expect(page.locator("#board .edge.last")).to_have_attribute("data-edge", "2")
 
 
 def test_undo_and_redo_by_button_and_key(opened: Page) -> None:

@@ -526,6 +526,34 @@ def test_every_text_is_there_in_both_languages() -> None:
     assert set(re.findall(r'data-(?:t|label)="(\w+)"', page)) <= set(english)
 
 
+def test_the_page_has_the_types_of_what_the_host_sends(client: Client) -> None:
+    text = (Path(app.__file__).parent / "static" / "types.js").read_text(encoding="utf-8")
+    blocks = re.findall(r"@typedef \{object\} (\w+)(.*?)\*/", text, re.DOTALL)
+    types = {name: set(re.findall(r"@property \{.*\} (\S+)", block)) for name, block in blocks}
+
+    def agree(name: str, sent: Any) -> None:
+        optional = {field for field in types[name] if field.startswith("[")}
+        assert types[name] - optional <= set(sent), name
+        assert set(sent) <= {field.strip("[]") for field in types[name]}, name
+
+    record = exchange.dumps(Record(Position(Board(1, 3), tuple(range(6)))), "text")
+    state = client.ask("POST", "/api/games/import", {"text": record})
+    analysis, shape = (
+        client.ask("GET", f"/api/games/{state['id']}/{what}") for what in ("analysis", "shape")
+    )
+    assert state.pop("games") == 1  # of Imported, which is State and this
+    agree("Settings", client.ask("GET", "/api/settings"))
+    agree("State", state)
+    agree("BoardShape", state["board"])
+    agree("Analysis", analysis)
+    agree("Judgement", analysis["edges"][0])
+    agree("Shape", shape)
+    agree("Chain", shape["chains"][0])
+    levels = re.search(r"@typedef \{(.*)\} Level ", text)
+    assert levels
+    assert re.findall(r'"(\w+)"', levels[1]) == list(LEVELS)
+
+
 names = st.sampled_from(["board", "seats", "edge", "ply", "to", "text", "number", "x"])
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)

@@ -1,14 +1,32 @@
+// @ts-check
 // Talks to the host. Every failure is an ApiError with one sentence.
 
+/** @import { Analysis, Imported, Seats, Settings, Shape, State } from "./types.js" */
+
 export class ApiError extends Error {
-  /** `status` is HTTP's; 0 if the host did not answer. */
+  /**
+   * @param {number} status HTTP's; 0 if the host did not answer
+   * @param {string} message
+   */
   constructor(status, message) {
     super(message);
     this.status = status;
   }
 }
 
+/**
+ * The status of a failure of the host; null of any other error.
+ * @param {unknown} error
+ */
+export const statusOf = (error) => (error instanceof ApiError ? error.status : null);
+
+/**
+ * @param {"GET" | "POST"} method
+ * @param {string} path
+ * @param {object} [body] sent as JSON
+ */
 async function request(method, path, body) {
+  /** @type {Response} */
   let response;
   try {
     response = await fetch(path, {
@@ -20,28 +38,59 @@ async function request(method, path, body) {
     throw new ApiError(0, "");
   }
   const text = await response.text();
-  if (response.ok) return response.headers.get("content-type")?.includes("json") ? JSON.parse(text) : text;
+  if (response.ok) return text;
   let message = response.statusText;
   try {
-    message = JSON.parse(text).error ?? message;
+    /** @type {{ error?: string }} */
+    const { error } = JSON.parse(text);
+    message = error ?? message;
   } catch {
     // Not from the host itself; the status has to do.
   }
   throw new ApiError(response.status, message);
 }
 
+/**
+ * @template T
+ * @param {string} path
+ * @returns {Promise<T>} what the host says, of the type that the caller names
+ */
+const get = async (path) => JSON.parse(await request("GET", path));
+
+/**
+ * @template T
+ * @param {string} path
+ * @param {object} body
+ * @returns {Promise<T>} likewise
+ */
+const post = async (path, body) => JSON.parse(await request("POST", path, body));
+
+/** @param {string} id */
 const game = (id, rest = "") => `/api/games/${encodeURIComponent(id)}${rest}`;
 
-export const settings = () => request("GET", "/api/settings");
-export const create = (board, seats) => request("POST", "/api/games", { board, seats });
-export const importRecord = (values) => request("POST", "/api/games/import", values);
-export const show = (id) => request("GET", game(id));
-export const move = (id, ply, edge) => request("POST", game(id, "/move"), { ply, edge });
-export const engine = (id, ply) => request("POST", game(id, "/engine"), { ply });
-export const undo = (id, ply, to) => request("POST", game(id, "/undo"), { ply, to });
-export const redo = (id, ply) => request("POST", game(id, "/redo"), { ply });
-export const seats = (id, chosen) => request("POST", game(id, "/seats"), { seats: chosen });
-export const analysis = (id, ply) => request("GET", game(id, `/analysis?ply=${ply}`));
-export const shape = (id, ply) => request("GET", game(id, `/shape?ply=${ply}`));
+/** @type {() => Promise<Settings>} */
+export const settings = () => get("/api/settings");
+/** @type {(board: string, seats: Seats) => Promise<State>} */
+export const create = (board, seats) => post("/api/games", { board, seats });
+/** @type {(values: { text: string, number: number, board: string | null }) => Promise<Imported>} */
+export const importRecord = (values) => post("/api/games/import", values);
+/** @type {(id: string) => Promise<State>} */
+export const show = (id) => get(game(id));
+/** @type {(id: string, ply: number, edge: number) => Promise<State>} */
+export const move = (id, ply, edge) => post(game(id, "/move"), { ply, edge });
+/** @type {(id: string, ply: number) => Promise<State>} */
+export const engine = (id, ply) => post(game(id, "/engine"), { ply });
+/** @type {(id: string, ply: number, to?: number) => Promise<State>} */
+export const undo = (id, ply, to) => post(game(id, "/undo"), { ply, to });
+/** @type {(id: string, ply: number) => Promise<State>} */
+export const redo = (id, ply) => post(game(id, "/redo"), { ply });
+/** @type {(id: string, chosen: Seats) => Promise<State>} */
+export const seats = (id, chosen) => post(game(id, "/seats"), { seats: chosen });
+/** @type {(id: string, ply: number) => Promise<Analysis>} */
+export const analysis = (id, ply) => get(game(id, `/analysis?ply=${ply}`));
+/** @type {(id: string, ply: number) => Promise<Shape>} */
+export const shape = (id, ply) => get(game(id, `/shape?ply=${ply}`));
+/** @type {(id: string, format: string) => string} */
 export const recordAddress = (id, format) => game(id, `/record?format=${format}`);
+/** @type {(id: string, format: string) => Promise<string>} */
 export const record = (id, format) => request("GET", recordAddress(id, format));

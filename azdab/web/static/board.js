@@ -1,44 +1,50 @@
+// @ts-check
 // The board as SVG: drawn once for a size, then updated, so that focus and movement survive.
 
-import { neighbour } from "./rules.js";
-import { t } from "./i18n.js";
+import { edgeOf, isShortcut, onPointing, svgElement } from "./dom.js";
+import { sizeText, t } from "./i18n.js";
+import { LETTERS, neighbour } from "./rules.js";
+
+/** @import { Board, Edge, Position } from "./rules.js" */
+/** @import { Chain } from "./types.js" */
+
+/**
+ * How good an edge is, from 0 to 1 if it is known, and that in words.
+ * @typedef {{ heat: number | null, isBest: boolean, text: string }} Warmth
+ */
 
 const SIDE = 100; // of a box, in the picture's units
 const RIM = 34;
-const LETTERS = "AB";
 
-export function element(name, attributes = {}, ...children) {
-  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children);
-  return made;
-}
-
+/** @param {number} steps  half boxes from the left or the top */
 const half = (steps) => RIM + (steps * SIDE) / 2;
 
 export class BoardView {
   #svg;
+  /** @type {Board | null} */
   #board = null;
+  /** @type {{ group: SVGGElement, title: SVGTitleElement }[]} */
   #edges = [];
+  /** @type {{ group: SVGGElement, letter: SVGTextElement }[]} */
   #boxes = [];
-  #chains = null;
+  #chains = svgElement("g", { class: "chains" });
   #cursor = 0;
 
-  /** `play(edge)` is called when an edge is chosen, `point(edge or null)` when one is pointed at. */
+  /**
+   * `play` is called when an edge is chosen, `point` when one is pointed at or none any more.
+   * @param {SVGSVGElement} svg
+   * @param {{ play: (edge: number) => void, point: (edge: number | null) => void }} does
+   */
   constructor(svg, { play, point }) {
     this.#svg = svg;
-    const edgeOf = (event) => {
-      const found = event.target.closest?.(".edge");
-      return found ? Number(found.dataset.edge) : null;
-    };
     svg.addEventListener("click", (event) => {
-      const edge = edgeOf(event);
+      const edge = edgeOf(event, ".edge");
       if (edge === null) return;
       this.#moveCursor(edge);
       play(edge);
     });
     svg.addEventListener("keydown", (event) => {
-      if (event.ctrlKey || event.metaKey || event.altKey) return;
+      if (isShortcut(event) || !this.#board) return;
       if (event.key.startsWith("Arrow")) {
         this.#moveCursor(neighbour(this.#board, this.#cursor, event.key));
         this.focus();
@@ -48,80 +54,84 @@ export class BoardView {
       event.preventDefault();
       event.stopPropagation();
     });
-    for (const kind of ["pointerover", "focusin"])
-      svg.addEventListener(kind, (event) => point(edgeOf(event)));
-    for (const kind of ["pointerleave", "focusout"]) svg.addEventListener(kind, () => point(null));
+    onPointing(svg, ".edge", point);
   }
 
   focus() {
     this.#edges[this.#cursor]?.group.focus();
   }
 
+  /** @param {number} edge */
   #moveCursor(edge) {
     this.#edges[this.#cursor]?.group.setAttribute("tabindex", "-1");
     this.#cursor = edge;
     this.#edges[edge].group.setAttribute("tabindex", "0");
   }
 
+  /** @param {Board} board */
   #build(board) {
     this.#board = board;
     this.#cursor = 0;
     const width = board.cols * SIDE + 2 * RIM, height = board.rows * SIDE + 2 * RIM;
     this.#svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    this.#svg.style.setProperty("--cols", board.cols);
-    this.#svg.style.setProperty("--ratio", width / height);
+    this.#svg.style.setProperty("--cols", String(board.cols));
+    this.#svg.style.setProperty("--ratio", String(width / height));
 
-    this.#boxes = Array.from({ length: board.boxes }, (_, box) => {
-      const x = RIM + (box % board.cols) * SIDE, y = RIM + Math.floor(box / board.cols) * SIDE;
-      const letter = element("text", { x: x + SIDE / 2, y: y + SIDE / 2, class: "letter" });
-      const square = element("rect", { x: x + 6, y: y + 6, width: SIDE - 12, height: SIDE - 12, rx: 12 });
-      return { group: element("g", { class: "box" }, square, letter), letter };
+    this.#boxes = board.boxes.map((box) => {
+      const x = half(box.x), y = half(box.y), width = SIDE - 12;
+      const letter = svgElement("text", { x, y, class: "letter" });
+      const square = svgElement("rect",
+        { x: x - width / 2, y: y - width / 2, width, height: width, rx: 12 });
+      return { group: svgElement("g", { class: "box" }, square, letter), letter };
     });
     this.#edges = board.edges.map((edge) => this.#edge(edge));
-    this.#chains = element("g", { class: "chains" });
-    const dots = element("g", { class: "dots" });
+    const dots = svgElement("g", { class: "dots" });
     for (let row = 0; row <= board.rows; row++)
       for (let col = 0; col <= board.cols; col++)
-        dots.append(element("circle", { cx: half(2 * col), cy: half(2 * row), r: 7.5 }));
-    const edges = element("g", {}, ...this.#edges.map(({ group }) => group));
+        dots.append(svgElement("circle", { cx: half(2 * col), cy: half(2 * row), r: 7.5 }));
+    const edges = svgElement("g", {}, ...this.#edges.map(({ group }) => group));
     this.#svg.replaceChildren(
-      element("g", { "aria-hidden": "true" }, ...this.#boxes.map(({ group }) => group), this.#chains),
+      svgElement("g", { "aria-hidden": "true" },
+        ...this.#boxes.map(({ group }) => group), this.#chains),
       edges, dots);
     this.#moveCursor(0);
   }
 
+  /** @param {Edge} edge */
   #edge(edge) {
     const x = half(edge.x), y = half(edge.y);
     const [dx, dy] = edge.flat ? [SIDE / 2, 0] : [0, SIDE / 2];
     // Every place of the picture belongs to the nearest edge: a diamond between two dots and
     // the centres of the two boxes.
     const diamond = [[x - SIDE / 2, y], [x, y - SIDE / 2], [x + SIDE / 2, y], [x, y + SIDE / 2]];
-    const line = element("line", {
+    const line = svgElement("line", {
       x1: x - dx, y1: y - dy, x2: x + dx, y2: y + dy, pathLength: 100, class: "line",
     });
-    const ring = element("rect", {
+    const ring = svgElement("rect", {
       x: x - dx * 0.8 - 15, y: y - dy * 0.8 - 15,
       width: 1.6 * dx + 30, height: 1.6 * dy + 30, rx: 15, class: "ring",
     });
-    const title = element("title");
-    const group = element("g", { class: "edge", role: "button", tabindex: "-1", "data-edge": edge.id },
-      title, element("polygon", { points: diamond.join(" "), class: "hit" }), ring, line,
-      element("circle", { cx: x, cy: y, r: 9, class: "star" }));
+    const title = svgElement("title");
+    const group = svgElement("g",
+      { class: "edge", role: "button", tabindex: "-1", "data-edge": edge.id },
+      title, svgElement("polygon", { points: diamond.join(" "), class: "hit" }), ring, line,
+      svgElement("circle", { cx: x, cy: y, r: 9, class: "star" }));
     return { group, title };
   }
 
   /**
    * Show a position.
-   *   playable: whether an edge can be drawn now; mover: 0 or 1, whose colour ghosts have.
-   *   heat: by edge {heat, text}, or null; chains: of the host, or null;
-   *   pointed: an edge to emphasise, or null.
+   *   playable: whether an edge can be drawn now; heat: by edge; chains: of the host;
+   *   pointed: an edge to emphasise.
+   * @param {{ board: Board, position: Position, playable: boolean,
+   *   heat: Map<number, Warmth> | null, chains: Chain[] | null, pointed: number | null }} shown
    */
   update({ board, position, playable, heat, chains, pointed }) {
     if (board !== this.#board) this.#build(board);
     this.#svg.classList.toggle("playable", playable);
     this.#svg.classList.toggle("heated", Boolean(heat));
     this.#svg.dataset.mover = LETTERS[position.toPlay];
-    this.#svg.setAttribute("aria-label", t("board_label", { size: board.size.replace("x", "×") }));
+    this.#svg.setAttribute("aria-label", t("board_label", { size: sizeText(board.size) }));
     board.edges.forEach((edge, id) => {
       const { group, title } = this.#edges[id];
       const drawn = position.drawn[id];
@@ -129,10 +139,11 @@ export class BoardView {
       const classes = ["edge", drawn ? "drawn" : "open"];
       if (id === position.last) classes.push("last");
       if (id === pointed) classes.push("pointed");
-      if (warmth?.heat != null) classes.push("warm");
+      const degree = warmth?.heat ?? null;
+      if (degree !== null) classes.push("warm");
       if (warmth?.isBest) classes.push("best");
       group.setAttribute("class", classes.join(" "));
-      if (warmth?.heat != null) group.style.setProperty("--heat", warmth.heat.toFixed(3));
+      if (degree !== null) group.style.setProperty("--heat", degree.toFixed(3));
       else group.style.removeProperty("--heat");
       const words = [t(edge.flat ? "edge_h" : "edge_v", { row: edge.row, col: edge.col })];
       if (drawn) words.push(t("edge_drawn"));
@@ -143,28 +154,35 @@ export class BoardView {
     });
     position.owners.forEach((owner, box) => {
       const { group, letter } = this.#boxes[box];
-      group.setAttribute("class", owner < 0 ? "box" : `box owned ${LETTERS[owner].toLowerCase()}`);
-      letter.textContent = LETTERS[owner] ?? "";
+      const name = owner === null ? "" : LETTERS[owner];
+      group.setAttribute("class", name ? `box owned ${name.toLowerCase()}` : "box");
+      letter.textContent = name;
     });
-    this.#drawChains(position, chains ?? []);
+    this.#drawChains(board, position, chains ?? []);
   }
 
-  /** Ribbons through the boxes of each chain, from centre to centre where no edge is between. */
-  #drawChains(position, chains) {
-    const board = this.#board;
-    const centre = (box) => [half(2 * (box % board.cols) + 1), half(2 * Math.floor(box / board.cols) + 1)];
-    const ribbons = chains.filter(({ boxes }) => boxes.length > 1).map(({ boxes, is_long, is_loop }) => {
+  /**
+   * Ribbons through the boxes of each chain, from centre to centre where no edge is between.
+   * @param {Board} board
+   * @param {Position} position
+   * @param {Chain[]} chains
+   */
+  #drawChains(board, position, chains) {
+    /** @param {number} box */
+    const centre = (box) => [half(board.boxes[box].x), half(board.boxes[box].y)];
+    const several = chains.filter(({ boxes }) => boxes.length > 1);
+    const ribbons = several.map(({ boxes, is_long, is_loop }) => {
       const inside = new Set(boxes);
       let path = "";
       for (const box of boxes) {
-        for (const edge of board.around(box)) {
+        for (const edge of board.boxes[box].edges) {
           const other = board.edges[edge].boxes.find((beside) => beside > box);
           if (other === undefined || !inside.has(other) || position.drawn[edge]) continue;
           path += `M${centre(box)} L${centre(other)} `;
         }
       }
       const kind = is_loop ? "loop" : is_long ? "long" : "short";
-      return element("path", { d: path.trim(), class: `chain ${kind}` });
+      return svgElement("path", { d: path.trim(), class: `chain ${kind}` });
     });
     this.#chains.replaceChildren(...ribbons);
   }

@@ -1,129 +1,172 @@
+// @ts-check
 // The dialogs: new game, import, export, help.
 
 import * as api from "./api.js";
-import { t } from "./i18n.js";
+import { $, field, find, htmlElement } from "./dom.js";
+import { sizeText, t } from "./i18n.js";
 
-const $ = (id) => document.getElementById(id);
+/** @import { Game } from "./game.js" */
+/** @import { Level, Seats } from "./types.js" */
 
+/**
+ * What the page says of a failure of the host.
+ * @param {unknown} error
+ */
 export function words(error) {
-  return error.status ? t("failed", { message: error.message }) : t("lost");
+  const isRefused = error instanceof api.ApiError && error.status;
+  return isRefused ? t("failed", { message: error.message }) : t("lost");
 }
 
-/** Open a dialog whose form does `submit(form)`; a refusal is shown in it, and it stays open. */
-function prepare(dialog, submit) {
-  const form = dialog.querySelector("form"), error = dialog.querySelector(".error");
-  dialog.querySelector("[data-close]").addEventListener("click", () => dialog.close());
+/** @param {string} id */
+function dialogOf(id) {
+  const dialog = $(id, HTMLDialogElement);
+  const form = find(dialog, "form", HTMLFormElement);
+  return { dialog, form, error: dialog.querySelector(".error") };
+}
+
+/**
+ * Say what is wrong in a dialog that has a place for it.
+ * @param {Element | null} error
+ * @param {string} text
+ */
+function say(error, text) {
+  if (error) error.textContent = text;
+}
+
+/**
+ * Prepare a dialog whose form does `submit`; a refusal is shown in it, and it stays open.
+ * @param {ReturnType<typeof dialogOf>} parts
+ * @param {(() => Promise<void>) | null} submit
+ */
+function prepare({ dialog, form, error }, submit) {
+  find(dialog, "[data-close]").addEventListener("click", () => dialog.close());
   // A click beside the dialog is a click on its backdrop.
   dialog.addEventListener("pointerdown", (event) => {
     if (event.target === dialog) dialog.close();
   });
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    if (!submit) return dialog.close();
+    if (!submit) {
+      dialog.close();
+      return;
+    }
     const buttons = form.querySelectorAll("button");
     for (const button of buttons) button.disabled = true;
-    error.textContent = "";
+    say(error, "");
     try {
-      await submit(form);
+      await submit();
       dialog.close();
     } catch (refused) {
-      error.textContent = refused.status === undefined ? refused.message : words(refused);
+      const isOurs = refused instanceof Error && !(refused instanceof api.ApiError);
+      say(error, isOurs ? refused.message : words(refused));
     } finally {
       for (const button of buttons) button.disabled = false;
     }
   });
 }
 
-function open(dialog) {
-  const error = dialog.querySelector(".error");
-  if (error) error.textContent = "";
+/** @param {ReturnType<typeof dialogOf>} parts */
+function open({ dialog, error }) {
+  say(error, "");
   dialog.showModal();
 }
 
+/** @param {Game} game */
 export function prepareNew(game) {
-  const dialog = $("new-dialog"), form = dialog.querySelector("form");
+  const parts = dialogOf("new-dialog"), { form } = parts;
+  const size = field(form, "size"), who = field(form, "who");
+  const rows = field(form, "rows"), cols = field(form, "cols");
   const arrange = () => {
-    form.querySelector(".sizes").hidden = form.size.value !== "other";
-    for (const input of form.querySelectorAll(".sizes input")) input.disabled = form.size.value !== "other";
-    $("strength").hidden = form.who.value === "people";
+    const sizes = find(form, ".sizes"), isPreset = size.value !== "other";
+    sizes.hidden = isPreset;
+    for (const input of sizes.querySelectorAll("input")) input.disabled = isPreset;
+    $("strength").hidden = who.value === "people";
   };
   form.addEventListener("change", arrange);
-  prepare(dialog, () => {
-    const size = form.size.value === "other" ? `${form.rows.value}x${form.cols.value}` : form.size.value;
-    const level = form.level.value;
+  prepare(parts, () => {
+    const board = size.value === "other" ? `${rows.value}x${cols.value}` : size.value;
+    const level = /** @type {Level} */ (field(form, "level").value);
+    /** @type {Record<string, Seats>} */
     const seats = {
-      first: ["human", level], second: [level, "human"], people: ["human", "human"], watch: [level, level],
-    }[form.who.value];
-    return game.create(size, seats);
+      first: ["human", level],
+      second: [level, "human"],
+      people: ["human", "human"],
+      watch: [level, level],
+    };
+    return game.create(board, seats[who.value]);
   });
   return () => {
     const { levels, level, networks } = game.settings;
-    const chosen = form.level?.value || level;
-    $("levels").replaceChildren(...levels.map((name) => {
-      const label = document.createElement("label"), span = document.createElement("span");
-      const input = Object.assign(document.createElement("input"), { type: "radio", name: "level", value: name });
-      input.checked = name === chosen;
-      span.textContent = t(`short_${name}`);
-      label.append(input, span);
-      return label;
+    const chosen = new FormData(form).get("level") ?? level;
+    $("levels").replaceChildren(...levels.map((value) => {
+      const checked = value === chosen;
+      const input = htmlElement("input", { type: "radio", name: "level", value, checked });
+      const span = htmlElement("span", { textContent: t(`short_${value}`) });
+      return htmlElement("label", {}, input, span);
     }));
-    const sizes = networks.map((size) => size.replace("x", "×")).join(", ");
+    const sizes = networks.map(sizeText).join(", ");
     $("networks").textContent = t("networks", { sizes });
-    const { rows, cols } = game.board;
-    const preset = [...form.size].some(({ value }) => value === game.board.size);
-    form.size.value = preset ? game.board.size : "other";
-    if (!preset) [form.rows.value, form.cols.value] = [rows, cols];
+    const { board } = game;
+    const preset = form.querySelector(`[name=size][value="${board.size}"]`);
+    size.value = preset ? board.size : "other";
+    if (!preset) [rows.value, cols.value] = [String(board.rows), String(board.cols)];
     arrange();
-    open(dialog);
+    open(parts);
   };
 }
 
+/**
+ * @param {Game} game
+ * @param {(text: string) => void} tell
+ */
 export function prepareImport(game, tell) {
-  const dialog = $("import-dialog"), form = dialog.querySelector("form");
-  const error = dialog.querySelector(".error");
-  form.file.addEventListener("change", async () => {
-    const [file] = form.file.files;
+  const parts = dialogOf("import-dialog"), { form, error } = parts;
+  const pasted = field(form, "text"), chosen = find(form, "[name=file]", HTMLInputElement);
+  chosen.addEventListener("change", async () => {
+    const file = chosen.files?.[0];
     if (!file) return;
-    error.textContent = "";
+    say(error, "");
     if (file.size > 4 * game.settings.max_import) {
-      error.textContent = t("too_large", { limit: game.settings.max_import });
+      say(error, t("too_large", { limit: game.settings.max_import }));
       return;
     }
     try {
-      form.text.value = await file.text();
+      pasted.value = await file.text();
     } catch {
-      error.textContent = t("unreadable");
+      say(error, t("unreadable"));
     }
   });
-  prepare(dialog, async () => {
-    const text = form.text.value, limit = game.settings.max_import;
+  prepare(parts, async () => {
+    const text = pasted.value, limit = game.settings.max_import;
     if (text.length > limit) throw new Error(t("too_large", { limit }));
-    const number = Number(form.number.value);
-    const count = await game.importRecord({ text, number, board: form.board.value.trim() || null });
+    const number = Number(field(form, "number").value);
+    const board = field(form, "board").value.trim() || null;
+    const count = await game.importRecord({ text, number, board });
     tell(count > 1 ? t("opened_of", { number, count }) : t("opened"));
   });
   return () => {
     form.reset();
-    open(dialog);
+    open(parts);
   };
 }
 
+/** @param {Game} game */
 export function prepareExport(game) {
-  const dialog = $("export-dialog"), form = dialog.querySelector("form");
-  const text = form.querySelector("textarea"), error = dialog.querySelector(".error");
-  const show = async () => {
-    const format = form.format.value, { id } = game.state;
-    $("download").href = api.recordAddress(id, format);
+  const parts = dialogOf("export-dialog"), { form, error } = parts;
+  const text = find(form, "textarea", HTMLTextAreaElement), format = field(form, "format");
+  const fill = async () => {
+    const { id } = game.state;
+    $("download", HTMLAnchorElement).href = api.recordAddress(id, format.value);
     $("copy").textContent = t("copy");
-    error.textContent = "";
+    say(error, "");
     try {
-      text.value = await api.record(id, format);
+      text.value = await api.record(id, format.value);
     } catch (refused) {
       text.value = "";
-      error.textContent = words(refused);
+      say(error, words(refused));
     }
   };
-  form.addEventListener("change", show);
+  form.addEventListener("change", fill);
   $("copy").addEventListener("click", async () => {
     try {
       await navigator.clipboard.writeText(text.value);
@@ -135,18 +178,18 @@ export function prepareExport(game) {
     }
     $("copy").textContent = t("copied");
   });
-  prepare(dialog, null);
+  prepare(parts, null);
   return () => {
-    const ccgc = form.querySelector("[value=ccgc]");
+    const ccgc = find(form, "[value=ccgc]", HTMLInputElement);
     ccgc.disabled = game.board.size !== "5x5";
-    if (ccgc.disabled && ccgc.checked) form.format.value = "text";
-    open(dialog);
-    show();
+    if (ccgc.disabled && ccgc.checked) format.value = "text";
+    open(parts);
+    fill();
   };
 }
 
 export function prepareHelp() {
-  const dialog = $("help-dialog");
-  prepare(dialog, null);
-  return () => open(dialog);
+  const parts = dialogOf("help-dialog");
+  prepare(parts, null);
+  return () => open(parts);
 }

@@ -1,29 +1,76 @@
+// @ts-check
 // The game that this page shows: what the host knows, what is looked at, who thinks.
 
 import * as api from "./api.js";
 import { keyOf, makeBoard, positionAt } from "./rules.js";
 
+/** @import { Board } from "./rules.js" */
+/** @import { Analysis, Seat, Seats, Settings, Shape, Side, State } from "./types.js" */
+
 const STORED = "azdab-game";
+
+/** @param {number} milliseconds */
 const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
-/** Tells its listeners "change" whenever something to be shown has changed, "notice" for errors. */
-export class Game extends EventTarget {
-  settings = null;
-  state = null;
-  board = null;
-  /** The ply that is looked at; null follows the game. */
+/**
+ * What exists once a game has begun.
+ * @template T
+ * @param {T | null} value
+ */
+function begun(value) {
+  if (value === null) throw new Error("no game has begun");
+  return value;
+}
+
+export class Game {
+  /** @type {Settings | null} */
+  #settings = null;
+  /** @type {State | null} */
+  #state = null;
+  /** @type {Board | null} */
+  #board = null;
+  /** @type {number | null} the ply that is looked at; null follows the game */
   looking = null;
   paused = false;
   shown = { hint: false, chains: true, evaluation: true };
 
+  /** @type {Map<string, Analysis>} */
   #analyses = new Map();
+  /** @type {Map<string, Shape | null>} */
   #shapes = new Map();
+  /** @type {Set<string>} */
   #failed = new Set();
+  /** @type {string | null} */
   #thinkingAbout = null;
   #analysing = false;
   #sending = false;
+  #tell;
+
+  /**
+   * `change` is called whenever something to be shown has changed, `notice` for errors.
+   * @param {{ change: () => void, notice: (error: unknown) => void }} tell
+   */
+  constructor(tell) {
+    this.#tell = tell;
+  }
 
   // ----- what there is to see
+
+  get hasBegun() {
+    return this.#state !== null;
+  }
+
+  get settings() {
+    return begun(this.#settings);
+  }
+
+  get state() {
+    return begun(this.#state);
+  }
+
+  get board() {
+    return begun(this.#board);
+  }
 
   get ply() {
     return this.looking ?? this.state.ply;
@@ -45,6 +92,7 @@ export class Game extends EventTarget {
     return this.state.seats;
   }
 
+  /** @param {Side} side */
   isEngine(side) {
     return this.seats[side] !== "human";
   }
@@ -59,18 +107,16 @@ export class Game extends EventTarget {
     return !live.isOver && this.isEngine(live.toPlay);
   }
 
-  get thinking() {
-    return this.#thinkingAbout !== null && this.#thinkingAbout === this.#liveKey();
-  }
-
   get canPlay() {
     return this.isLive && !this.live.isOver && !this.engineToMove;
   }
 
+  /** @param {number} ply */
   analysisAt(ply) {
     return this.#analyses.get(keyOf(this.state.moves, ply)) ?? null;
   }
 
+  /** @param {number} ply */
   shapeAt(ply) {
     return this.#shapes.get(keyOf(this.state.moves, ply)) ?? null;
   }
@@ -79,28 +125,32 @@ export class Game extends EventTarget {
 
   /** Take up the game of this tab, or begin one. */
   async start() {
-    this.settings = await api.settings();
+    const settings = await api.settings();
+    this.#settings = settings;
     const known = sessionStorage.getItem(STORED);
     if (known) {
       try {
         return this.#open(await api.show(known));
       } catch (error) {
-        if (error.status !== 404) throw error;
+        if (api.statusOf(error) !== 404) throw error;
       }
     }
-    await this.create(this.settings.board, ["human", this.settings.level]);
+    await this.create(settings.board, ["human", settings.level]);
   }
 
+  /** @param {string} board its size @param {Seats} seats */
   async create(board, seats) {
     this.#open(await api.create(board, seats));
   }
 
+  /** @param {{ text: string, number: number, board: string | null }} values */
   async importRecord(values) {
     const state = await api.importRecord(values);
     this.#open(state);
     return state.games;
   }
 
+  /** @param {number} edge */
   play(edge) {
     if (!this.canPlay || this.live.drawn[edge]) return;
     this.#change(() => api.move(this.state.id, this.state.ply, edge));
@@ -122,22 +172,27 @@ export class Game extends EventTarget {
       this.#change(() => api.undo(this.state.id, this.state.ply, to));
   }
 
+  /** @param {Side} side @param {Seat} who */
   seat(side, who) {
-    const seats = this.seats.with(side, who);
+    /** @type {Seats} */
+    const seats = side ? [this.seats[0], who] : [who, this.seats[1]];
     this.#change(() => api.seats(this.state.id, seats));
   }
 
+  /** @param {number} ply */
   look(ply) {
     const bounded = Math.max(0, Math.min(ply, this.state.moves.length));
     this.looking = bounded === this.state.ply ? null : bounded;
     this.#changed();
   }
 
+  /** @param {boolean} paused */
   setPaused(paused) {
     this.paused = paused;
     this.#changed();
   }
 
+  /** @param {"hint" | "chains" | "evaluation"} what */
   toggle(what) {
     this.shown[what] = !this.shown[what];
     this.#changed();
@@ -146,12 +201,13 @@ export class Game extends EventTarget {
   // ----- the host
 
   #liveKey() {
-    return this.state && `${this.state.id}:${keyOf(this.state.moves, this.state.ply)}`;
+    return `${this.state.id}:${keyOf(this.state.moves, this.state.ply)}`;
   }
 
+  /** @param {State} state */
   #open(state) {
     sessionStorage.setItem(STORED, state.id);
-    this.board = makeBoard(state.board.rows, state.board.cols);
+    this.#board = makeBoard(state.board);
     this.paused = false;
     this.#analyses.clear();
     this.#shapes.clear();
@@ -159,13 +215,17 @@ export class Game extends EventTarget {
     this.#adopt(state);
   }
 
+  /** @param {State} state */
   #adopt(state) {
-    this.state = state;
+    this.#state = state;
     this.looking = null;
     this.#changed();
   }
 
-  /** Send a change; clicks that come before the answer are dropped. */
+  /**
+   * Send a change; clicks that come before the answer are dropped.
+   * @param {() => Promise<State>} send
+   */
   async #change(send) {
     if (this.#sending) return;
     this.#sending = true;
@@ -180,24 +240,25 @@ export class Game extends EventTarget {
     }
   }
 
-  /** Another tab or a late answer can leave this page behind: ask what the game is now. */
+  /**
+   * Another tab or a late answer can leave this page behind: ask what the game is now.
+   * @param {unknown} error
+   * @param {string} id
+   */
   async #recover(error, id) {
-    if (error.status !== 409) this.#notice(error);
-    if (error.status === 404 || error.status === 0) return;
+    const status = api.statusOf(error);
+    if (status !== 409) this.#tell.notice(error);
+    if (status === 404 || status === 0) return;
     try {
       const state = await api.show(id);
       if (this.state.id === id) this.#adopt(state);
     } catch (again) {
-      this.#notice(again);
+      this.#tell.notice(again);
     }
   }
 
-  #notice(error) {
-    this.dispatchEvent(new CustomEvent("notice", { detail: error }));
-  }
-
   #changed() {
-    this.dispatchEvent(new Event("change"));
+    this.#tell.change();
     this.#letEngineMove();
     this.#lookAtShape();
     this.#analyse();
@@ -207,9 +268,12 @@ export class Game extends EventTarget {
     const key = this.#liveKey();
     if (!this.engineToMove || this.paused || this.#thinkingAbout === key) return;
     this.#thinkingAbout = key;
-    this.dispatchEvent(new Event("change"));
+    this.#tell.change();
     const { id, ply } = this.state;
-    let state = null, failure = null;
+    /** @type {State | null} */
+    let state = null;
+    /** @type {unknown} */
+    let failure = null;
     try {
       // A short wait, so that eyes can follow.
       [state] = await Promise.all([api.engine(id, ply), pause(this.engines === 2 ? 500 : 250)]);
@@ -220,15 +284,12 @@ export class Game extends EventTarget {
     if (this.#thinkingAbout !== key) return;
     this.#thinkingAbout = null;
     if (this.#liveKey() !== key) return this.#changed();
-    if (failure?.status === 409) return this.#recover(failure, id);
-    if (failure) {
+    if (api.statusOf(failure) === 409) return this.#recover(failure, id);
+    if (state) this.#state = state;
+    else {
       this.paused = true;
-      this.#notice(failure);
-      return this.#changed();
+      this.#tell.notice(failure);
     }
-    const looking = this.looking;
-    this.state = state;
-    this.looking = looking;
     this.#changed();
   }
 
@@ -241,7 +302,7 @@ export class Game extends EventTarget {
       const shape = await api.shape(state.id, ply);
       if (this.state.id !== state.id) return;
       this.#shapes.set(key, shape);
-      this.dispatchEvent(new Event("change"));
+      this.#tell.change();
     } catch {
       this.#shapes.delete(key);
     }
@@ -250,6 +311,7 @@ export class Game extends EventTarget {
   /** What to analyse next: what is looked at, then the rest of the game, the latest first. */
   #nextAnalysis() {
     const { hint, evaluation } = this.shown;
+    /** @param {number} ply */
     const missing = (ply) => {
       const key = keyOf(this.state.moves, ply);
       return !this.#analyses.has(key) && !this.#failed.has(key);
@@ -266,17 +328,18 @@ export class Game extends EventTarget {
     for (let ply = this.#nextAnalysis(); ply !== null; ply = this.#nextAnalysis()) {
       const { id, moves } = this.state;
       const key = keyOf(moves, ply);
+      /** @type {Analysis | null} */
       let found = null;
       try {
         found = await api.analysis(id, ply);
       } catch (error) {
-        if (error.status === 429) await pause(1000);
+        if (api.statusOf(error) === 429) await pause(1000);
         else if (this.state.id === id) this.#failed.add(key);
       }
       if (this.state.id !== id || !found) continue;
       // The moves may have changed on the way: then the answer is about another position.
       if (keyOf(this.state.moves, ply) === key) this.#analyses.set(key, found);
-      this.dispatchEvent(new Event("change"));
+      this.#tell.change();
     }
     this.#analysing = false;
   }

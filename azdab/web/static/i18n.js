@@ -1,4 +1,7 @@
+// @ts-check
 // Everything the page says, in English and simplified Chinese.
+
+import { keep, kept } from "./dom.js";
 
 const STORED = "azdab-language";
 
@@ -136,6 +139,9 @@ const en = {
   key_n: "new game",
 };
 
+/** @typedef {keyof typeof en} Key  the name of a text */
+
+/** @type {Record<Key, string>} */
 const zh = {
   title: "点格棋",
   skip: "跳到棋盘",
@@ -272,40 +278,50 @@ const zh = {
 
 const LANGUAGES = { en, "zh-CN": zh };
 
-/** Storage may be forbidden; then choices last as long as the page. */
-function stored() {
-  try {
-    return localStorage.getItem(STORED);
-  } catch {
-    return null;
-  }
-}
+const chosen = kept(STORED);
+const preferred = navigator.language.startsWith("zh") ? "zh-CN" : "en";
+/** @type {keyof typeof LANGUAGES} */
+let language = chosen === "en" || chosen === "zh-CN" ? chosen : preferred;
 
-let language = LANGUAGES[stored()] ? stored() : navigator.language.startsWith("zh") ? "zh-CN" : "en";
-
-/** A text of the page; `{name}` in it stands for a value. */
+/**
+ * A text of the page; `{name}` in it stands for a value.
+ * @param {Key} key
+ * @param {Record<string, string | number>} [values]
+ */
 export function t(key, values = {}) {
-  return LANGUAGES[language][key].replace(/\{(\w+)\}/g, (all, name) => values[name] ?? all);
+  /** @type {(all: string, name: string) => string} */
+  const fill = (all, name) => String(values[name] ?? all);
+  return LANGUAGES[language][key].replace(/\{(\w+)\}/g, fill);
 }
+
+/**
+ * A board's size, such as 5x5, as people write it.
+ * @param {string} size
+ */
+export const sizeText = (size) => size.replace("x", "×");
 
 export function switchLanguage() {
   language = language === "en" ? "zh-CN" : "en";
-  try {
-    localStorage.setItem(STORED, language);
-  } catch {
-    // Not kept, then.
-  }
+  keep(STORED, language);
 }
+
+/**
+ * A text that the page names; tests see to it that there is one.
+ * @param {string | null} key
+ */
+const named = (key) => t(/** @type {Key} */ (key));
 
 /** Fill in the texts of the page's fixed parts. */
 export function translate() {
   document.documentElement.lang = language;
   document.title = `${t("title")} · azdab`;
-  for (const node of document.querySelectorAll("[data-t]")) node.textContent = t(node.dataset.t);
+  for (const node of document.querySelectorAll("[data-t]"))
+    node.textContent = named(node.getAttribute("data-t"));
   for (const node of document.querySelectorAll("[data-label]")) {
-    node.setAttribute("aria-label", t(node.dataset.label));
-    if (node.matches("button")) node.title = t(node.dataset.label);
+    const text = named(node.getAttribute("data-label"));
+    node.setAttribute("aria-label", text);
+    if (node.matches("button")) node.setAttribute("title", text);
   }
   for (const node of document.querySelectorAll("[aria-keyshortcuts]"))
-    node.title = `${t(node.id)} (${node.getAttribute("aria-keyshortcuts")})`;
+    node.setAttribute("title", `${named(node.id)} (${node.getAttribute("aria-keyshortcuts")})`);
 }

@@ -1,44 +1,45 @@
+// @ts-check
 // Brings the parts of the page together.
 
 import { BoardView } from "./board.js";
 import { Chart } from "./chart.js";
 import { prepareExport, prepareHelp, prepareImport, prepareNew, words } from "./dialogs.js";
+import { $, around, find, isShortcut, keep, kept } from "./dom.js";
 import { Game } from "./game.js";
 import { switchLanguage, t, translate } from "./i18n.js";
-import { heatOf, MoveList, showEvaluation, showPlayers, showStatus } from "./panels.js";
-import { positionAt } from "./rules.js";
+import { heatOf, MoveList, seatOf, showEvaluation, showPlayers, showStatus } from "./panels.js";
+import { positionAt, SIDES } from "./rules.js";
 
-const $ = (id) => document.getElementById(id);
-const THEMES = ["auto", "light", "dark"];
+/** @import { Seat } from "./types.js" */
+
+const THEMES = /** @type {const} */ (["auto", "light", "dark"]);
 const SHOWN = "azdab-shown";
 
-const game = new Game();
-/** The edge pointed at in the list of moves, and the one on the board. */
+const game = new Game({ change: show, notice: (error) => tell(words(error), true) });
+/**
+ * The edge pointed at in the list of moves, and the one on the board.
+ * @type {Record<"list" | "board", number | null>}
+ */
 const pointed = { list: null, board: null };
 
-const point = (where) => (edge) => {
+/** @param {"list" | "board"} where */
+const point = (where) => (/** @type {number | null} */ edge) => {
   if (pointed[where] === edge) return;
   pointed[where] = edge;
   show();
 };
 
-function keep(name, value) {
-  try {
-    localStorage.setItem(name, value);
-  } catch {
-    // Storage may be forbidden: then the choice lasts as long as the page.
-  }
-}
-
-const board = new BoardView($("board"), {
+const board = new BoardView($("board", SVGSVGElement), {
   play: (edge) => game.play(edge),
   point: point("board"),
 });
-const chart = new Chart($("chart"), { look: (ply) => game.state && game.look(ply) });
+const chart = new Chart($("chart", SVGSVGElement), {
+  look: (ply) => game.hasBegun && game.look(ply),
+});
 const moves = new MoveList({ look: (ply) => game.look(ply), point: point("list") });
 
 function show() {
-  if (!game.state) return;
+  if (!game.hasBegun) return;
   const { position } = game;
   const heat = game.shown.hint ? heatOf(game.analysisAt(game.ply)) : null;
   board.update({
@@ -46,37 +47,48 @@ function show() {
     position,
     playable: game.canPlay,
     heat,
-    chains: game.shown.chains ? game.shapeAt(game.ply)?.chains : null,
+    chains: (game.shown.chains && game.shapeAt(game.ply)?.chains) || null,
     pointed: pointed.list,
   });
   showPlayers(game, position);
   showStatus(game, position);
-  const aimed = heat?.get(pointed.board);
-  if (aimed?.text) $("legend").textContent = `${game.board.edges[pointed.board].name}: ${aimed.text}`;
+  const edge = pointed.board;
+  const text = edge !== null && heat?.get(edge)?.text;
+  if (edge !== null && text) $("legend").textContent = `${game.board.edges[edge].name}: ${text}`;
   showEvaluation(game, position, chart);
   moves.update(game, positionAt(game.board, game.state.moves, game.state.moves.length));
 }
 
 let silence = 0;
+/**
+ * @param {string} text
+ * @param {boolean} [isError]
+ */
 function tell(text, isError = false) {
   clearTimeout(silence);
-  $("notice").querySelector("span").textContent = text;
+  find($("notice"), "span").textContent = text;
   $("notice").classList.toggle("bad", isError);
   $("notice").hidden = false;
-  if (!isError) silence = setTimeout(() => ($("notice").hidden = true), 6000);
+  if (!isError) silence = setTimeout(hush, 6000);
 }
 
+function hush() {
+  $("notice").hidden = true;
+}
+
+const themeNow = () =>
+  THEMES.find((name) => name === document.documentElement.dataset.theme) ?? "auto";
+
 function showTheme() {
-  const theme = document.documentElement.dataset.theme;
-  const text = t("theme", { theme: t(`theme_${theme}`) });
+  const text = t("theme", { theme: t(`theme_${themeNow()}`) });
   $("theme").setAttribute("aria-label", text);
   $("theme").title = text;
 }
 
 function nextTheme() {
-  const { dataset } = document.documentElement;
-  dataset.theme = THEMES[(THEMES.indexOf(dataset.theme) + 1) % THEMES.length];
-  keep("azdab-theme", dataset.theme);
+  const theme = THEMES[(THEMES.indexOf(themeNow()) + 1) % THEMES.length];
+  document.documentElement.dataset.theme = theme;
+  keep("azdab-theme", theme);
   showTheme();
 }
 
@@ -85,6 +97,7 @@ const openImport = prepareImport(game, tell);
 const openExport = prepareExport(game);
 const openHelp = prepareHelp();
 
+/** @param {keyof typeof game.shown} what */
 function toggle(what) {
   game.toggle(what);
   keep(SHOWN, JSON.stringify(game.shown));
@@ -116,21 +129,23 @@ const actions = {
   later: () => game.look(game.ply + 1),
   last: () => game.look(game.state.moves.length),
 };
+/** @type {Record<string, keyof typeof actions | undefined>} */
 const KEYS = {
   u: "undo", r: "redo", h: "hint", c: "chains", e: "evaluation", p: "pause", n: "new", "?": "help",
   ",": "earlier", ".": "later", Home: "first", End: "last",
 };
 
 for (const [id, act] of Object.entries(actions))
-  $(id).addEventListener("click", () => game.state && act());
-$("notice").querySelector("button").addEventListener("click", () => ($("notice").hidden = true));
-for (const side of [0, 1])
-  $(`player-${side}`).querySelector("select")
-    .addEventListener("change", (event) => game.seat(side, event.target.value));
+  $(id).addEventListener("click", () => game.hasBegun && act());
+find($("notice"), "button").addEventListener("click", hush);
+for (const side of SIDES) {
+  const select = seatOf(side);
+  select.addEventListener("change", () => game.seat(side, /** @type {Seat} */ (select.value)));
+}
 
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || !game.state) return;
-  if (document.querySelector("dialog[open]") || event.target.closest("input, select, textarea")) return;
+  if (isShortcut(event) || !game.hasBegun) return;
+  if (document.querySelector("dialog[open]") || around(event, "input, select, textarea")) return;
   const id = KEYS[event.key] ?? KEYS[event.key.toLowerCase()];
   if (id) actions[id]();
   else if (event.key.startsWith("Arrow") && event.target === document.body) board.focus();
@@ -138,14 +153,13 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 
-game.addEventListener("change", show);
-game.addEventListener("notice", ({ detail }) => tell(words(detail), true));
-
 translate();
 showTheme();
 $("status").textContent = t("loading");
 try {
-  Object.assign(game.shown, JSON.parse(localStorage.getItem(SHOWN) ?? "{}"), { hint: false });
+  /** @type {Partial<typeof game.shown>} */
+  const shown = JSON.parse(kept(SHOWN) ?? "{}");
+  Object.assign(game.shown, shown, { hint: false });
 } catch {
   // Nothing kept, or not ours.
 }

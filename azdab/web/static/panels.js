@@ -1,14 +1,27 @@
+// @ts-check
 // What stands around the board: players, status, evaluation, moves.
 
+import { $, $button, around, find, htmlElement, onPointing } from "./dom.js";
 import { t } from "./i18n.js";
+import { LETTERS, otherSide, SIDES } from "./rules.js";
 
-const LETTERS = "AB";
-const $ = (id) => document.getElementById(id);
+/** @import { Warmth } from "./board.js" */
+/** @import { Chart } from "./chart.js" */
+/** @import { Game } from "./game.js" */
+/** @import { Edge, Position } from "./rules.js" */
+/** @import { Analysis, Seat, Side } from "./types.js" */
 
-/** A number of boxes as people write it: 3, 2.5. */
+/**
+ * A number of boxes as people write it: 3, 2.5.
+ * @param {number} count
+ */
 const boxes = (count) => String(Math.round(Math.abs(count) * 10) / 10);
 
-/** What a margin of the first player means, in words. */
+/**
+ * What a margin of the first player means, in words.
+ * @param {number} margin
+ * @param {boolean} isExact
+ */
 export function marginText(margin, isExact) {
   if (isExact && !margin) return t("margin_exact_draw");
   if (Math.abs(margin) < 0.05) return t("margin_even");
@@ -16,39 +29,57 @@ export function marginText(margin, isExact) {
   return t(isExact ? "margin_exact" : "margin_expected", values);
 }
 
-/** By edge: how good it is, and that in words; null where nothing is known yet. */
+/**
+ * By edge: how good it is, and that in words; null where nothing is known yet.
+ * @param {Analysis | null} found
+ * @returns {Map<number, Warmth> | null}
+ */
 export function heatOf(found) {
   if (!found) return null;
   return new Map(found.edges.map(({ edge, heat, margin, loss }) => {
+    /** @type {string[]} */
     const words = [];
     if (edge === found.best) words.push(t("move_is_best"));
-    else if (loss >= 0.05) words.push(t("move_loses", { count: boxes(loss) }));
+    else if (loss !== null && loss >= 0.05) words.push(t("move_loses", { count: boxes(loss) }));
     if (margin !== null) words.push(marginText(margin, found.is_exact));
     return [edge, { heat, isBest: edge === found.best, text: words.join(", ") }];
   }));
 }
 
+/** @param {Side} side */
+export const seatOf = (side) => find($(`player-${side}`), "select", HTMLSelectElement);
+
+/**
+ * @param {Game} game
+ * @param {Position} position
+ */
 export function showPlayers(game, position) {
-  for (const side of [0, 1]) {
-    const card = $(`player-${side}`), select = card.querySelector("select");
+  for (const side of SIDES) {
+    const card = $(`player-${side}`), select = seatOf(side);
+    /** @type {Seat[]} */
     const who = ["human", ...game.settings.levels];
     if (select.options.length !== who.length)
       select.replaceChildren(...who.map((seat) => new Option("", seat)));
-    for (const option of select.options) {
-      const alone = option.value === "human" && game.isEngine(1 - side);
-      option.textContent = option.value === "human" ? t(alone ? "you" : "human") : t(`level_${option.value}`);
-    }
+    const person = t(game.isEngine(otherSide(side)) ? "you" : "human");
+    who.forEach((seat, index) => {
+      select.options[index].textContent = seat === "human" ? person : t(`level_${seat}`);
+    });
     select.value = game.seats[side];
     select.setAttribute("aria-label", t("plays_side", { side: LETTERS[side] }));
-    card.querySelector("small").textContent = game.state.names[side];
-    const output = card.querySelector("output");
-    output.textContent = position.scores[side];
-    output.setAttribute("aria-label", t("score_of", { side: LETTERS[side], count: position.scores[side] }));
+    find(card, "small").textContent = game.state.names[side];
+    const output = find(card, "output"), count = position.scores[side];
+    output.textContent = String(count);
+    output.setAttribute("aria-label", t("score_of", { side: LETTERS[side], count }));
     card.classList.toggle("moving", !position.isOver && position.toPlay === side);
-    card.classList.toggle("ahead", position.isOver && position.scores[side] > position.scores[1 - side]);
+    const isAhead = count > position.scores[otherSide(side)];
+    card.classList.toggle("ahead", position.isOver && isAhead);
   }
 }
 
+/**
+ * @param {Game} game
+ * @param {Position} position
+ */
 function resultText(game, { scores: [first, second] }) {
   if (first === second) return t("draw", { score: `${first}–${second}` });
   const winner = first > second ? 0 : 1;
@@ -57,6 +88,10 @@ function resultText(game, { scores: [first, second] }) {
   return t(game.isEngine(winner) ? "you_lose" : "you_win", { score });
 }
 
+/**
+ * @param {Game} game
+ * @param {Position} position
+ */
 function statusText(game, position) {
   if (!game.isLive) {
     const { ply } = game;
@@ -70,6 +105,10 @@ function statusText(game, position) {
   return t(`side_turn${again}`, { side: LETTERS[position.toPlay] });
 }
 
+/**
+ * @param {Game} game
+ * @param {Position} position
+ */
 export function showStatus(game, position) {
   const status = $("status");
   const text = statusText(game, position);
@@ -81,13 +120,13 @@ export function showStatus(game, position) {
   $("looking").hidden = game.isLive;
   $("from-here").hidden = game.ply > game.state.ply;
 
-  $("undo").disabled = !game.state.ply;
-  $("redo").disabled = game.state.ply >= game.state.moves.length;
+  $button("undo").disabled = !game.state.ply;
+  $button("redo").disabled = game.state.ply >= game.state.moves.length;
   $("pause").hidden = !game.engines || (game.engines === 1 && !game.paused);
-  $("pause").querySelector("span").textContent = t(game.paused ? "resume" : "pause");
+  find($("pause"), "span").textContent = t(game.paused ? "resume" : "pause");
   $("pause").setAttribute("aria-pressed", String(game.paused));
-  for (const what of ["hint", "chains", "evaluation"])
-    $(what).setAttribute("aria-pressed", String(game.shown[what]));
+  for (const [what, isShown] of Object.entries(game.shown))
+    $(what).setAttribute("aria-pressed", String(isShown));
 
   const found = game.analysisAt(game.ply);
   $("legend").hidden = !game.shown.hint || position.isOver;
@@ -95,61 +134,70 @@ export function showStatus(game, position) {
   $("legend").textContent = t(!found ? "hint_wait" : known ? "hint_legend" : "hint_only_best");
   const shape = game.shapeAt(game.ply);
   $("shape").hidden = !game.shown.chains || position.isOver;
-  if (shape) $("shape").textContent = t("shape", { count: shape.long_chains, side: LETTERS[shape.controller] });
+  if (shape) {
+    const side = LETTERS[shape.controller];
+    $("shape").textContent = t("shape", { count: shape.long_chains, side });
+  }
 }
 
+/**
+ * @param {Game} game
+ * @param {Position} position
+ * @param {Chart} chart
+ */
 export function showEvaluation(game, position, chart) {
   $("judged").hidden = !game.shown.evaluation;
   if (!game.shown.evaluation) return;
   const found = game.analysisAt(game.ply);
-  const known = found && found.margin !== null;
-  let text = t("judging"), share = null;
+  // Where the margin is known, so is the chance.
+  const margin = found?.margin ?? null, win = found?.win ?? null;
+  let text = t("judging");
   if (position.isOver) text = resultText(game, position);
-  else if (found) text = known ? marginText(found.margin, found.is_exact) : t("unknown");
-  if (known) {
-    share = found.win;
-    if (!found.is_exact) {
-      const side = found.win >= 0.5 ? 0 : 1;
-      const chance = Math.round(100 * (side ? 1 - found.win : found.win));
-      text += ` · ${t("chance", { side: LETTERS[side], share: chance })}`;
-    }
+  else if (found) text = margin === null ? t("unknown") : marginText(margin, found.is_exact);
+  if (win !== null && !found?.is_exact) {
+    const side = win >= 0.5 ? 0 : 1;
+    const share = Math.round(100 * (side ? 1 - win : win));
+    text += ` · ${t("chance", { side: LETTERS[side], share })}`;
   }
   $("margin").textContent = text;
   // While a position is judged the bar stays where it was: it should glide, not jump to the middle.
   if (found) {
-    $("bar").classList.toggle("unknown", !known);
-    $("bar").style.setProperty("--share", share ?? 0.5);
+    $("bar").classList.toggle("unknown", margin === null);
+    $("bar").style.setProperty("--share", String(win ?? 0.5));
   }
   $("bar").setAttribute("aria-label", t("eval_label", { text }));
-  const plies = game.board.edges.length;
+  const { plies, boxes: { length: limit } } = game.board;
   const values = Array.from({ length: plies + 1 }, (_, ply) => {
     const there = ply <= game.state.moves.length ? game.analysisAt(ply) : null;
-    return there && there.margin !== null ? { margin: there.margin, isExact: there.is_exact } : null;
+    if (!there || there.margin === null) return null;
+    return { margin: there.margin, isExact: there.is_exact };
   });
-  chart.update({ values, ply: game.ply, plies, limit: game.board.boxes });
+  chart.update({ values, ply: game.ply, plies, limit });
 }
 
 /** The list of moves. It is built anew only when the moves change. */
 export class MoveList {
   #list = $("moves");
-  #built = null;
+  #built = "";
+  /** @type {number | null} */
   #current = null;
 
-  /** `look(ply)` when a move is clicked, `point(edge or null)` when one is pointed at. */
+  /**
+   * `look` is called when a move is clicked, `point` when one is pointed at or none any more.
+   * @param {{ look: (ply: number) => void, point: (edge: number | null) => void }} does
+   */
   constructor({ look, point }) {
     this.#list.addEventListener("click", (event) => {
-      const chip = event.target.closest("button");
+      const chip = around(event, "button");
       if (chip) look(Number(chip.dataset.ply));
     });
-    for (const kind of ["pointerover", "focusin"])
-      this.#list.addEventListener(kind, (event) => {
-        const edge = event.target.closest("button")?.dataset.edge;
-        point(edge === undefined ? null : Number(edge));
-      });
-    for (const kind of ["pointerleave", "focusout"])
-      this.#list.addEventListener(kind, () => point(null));
+    onPointing(this.#list, "button", point);
   }
 
+  /**
+   * @param {Game} game
+   * @param {Position} whole  after all moves, with those taken back
+   */
   update(game, whole) {
     const { moves } = game.state;
     const signature = `${game.state.id} ${document.documentElement.lang} ${moves.join(",")}`;
@@ -162,56 +210,53 @@ export class MoveList {
     }
     [...this.#list.children].forEach((item, ply) => {
       const isCurrent = ply === game.ply;
-      item.firstChild.toggleAttribute("aria-current", isCurrent);
-      if (isCurrent) item.firstChild.setAttribute("aria-current", "true");
+      const chip = find(item, "button");
+      if (isCurrent) chip.setAttribute("aria-current", "true");
+      else chip.removeAttribute("aria-current");
       item.classList.toggle("undone", ply > game.state.ply);
     });
     const current = this.#list.children[game.ply];
-    if (current && this.#current !== game.ply) {
+    if (current instanceof HTMLElement && this.#current !== game.ply) {
       this.#current = game.ply;
       // Not scrollIntoView: that would move the whole page as well.
       const below = current.offsetTop + current.offsetHeight - this.#list.clientHeight;
       if (this.#list.scrollTop > current.offsetTop - 8) this.#list.scrollTop = current.offsetTop - 8;
       else if (this.#list.scrollTop < below + 8) this.#list.scrollTop = below + 8;
     }
-    $("first").disabled = $("earlier").disabled = game.ply === 0;
-    $("later").disabled = $("last").disabled = game.ply === moves.length;
+    $button("first").disabled = $button("earlier").disabled = game.ply === 0;
+    $button("later").disabled = $button("last").disabled = game.ply === moves.length;
   }
 
   #start() {
-    const chip = this.#button(0, t("start"));
-    chip.className = "chip start";
-    const item = document.createElement("li");
-    item.append(chip);
-    return item;
+    return htmlElement("li", {}, this.#button(0, "start", t("start")));
   }
 
+  /**
+   * @param {Edge} edge
+   * @param {number} index
+   * @param {Position} whole
+   */
   #chip(edge, index, whole) {
     const side = whole.movers[index], closed = whole.closed[index];
-    const chip = this.#button(index + 1, edge.name);
-    chip.className = `chip ${LETTERS[side].toLowerCase()}`;
-    chip.dataset.edge = edge.id;
+    const number = htmlElement("span", { className: "number", textContent: String(index + 1) });
+    const marks = Array.from({ length: closed }, () => htmlElement("i"));
+    const chip = this.#button(
+      index + 1, LETTERS[side].toLowerCase(), number, edge.name, ...marks);
+    chip.dataset.edge = String(edge.id);
     const words = [t("move_label", { number: index + 1, side: LETTERS[side], name: edge.name })];
     if (closed) words.push(t("move_boxes", { count: closed }));
     chip.setAttribute("aria-label", words.join(", "));
-    const number = document.createElement("span");
-    number.className = "number";
-    number.textContent = index + 1;
-    chip.prepend(number);
-    for (let box = 0; box < closed; box++) {
-      const mark = document.createElement("i");
-      chip.append(mark);
-    }
-    const item = document.createElement("li");
-    item.append(chip);
-    return item;
+    return htmlElement("li", {}, chip);
   }
 
-  #button(ply, text) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.dataset.ply = ply;
-    button.textContent = text;
+  /**
+   * @param {number} ply
+   * @param {string} kind
+   * @param {...(Node | string)} content
+   */
+  #button(ply, kind, ...content) {
+    const button = htmlElement("button", { type: "button", className: `chip ${kind}` }, ...content);
+    button.dataset.ply = String(ply);
     return button;
   }
 }

@@ -1,3 +1,4 @@
+// @ts-check
 // Before anything is painted: the colours chosen last time.
 // The choice is one of "auto", "light" and "dark"; without it the page follows the system.
 (() => {
