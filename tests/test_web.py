@@ -536,7 +536,7 @@ def test_the_page_has_the_types_of_what_the_host_sends(client: Client) -> None:
         assert types[name] - optional <= set(sent), name
         assert set(sent) <= {field.strip("[]") for field in types[name]}, name
 
-    record = exchange.dumps(Record(Position(Board(1, 3), tuple(range(6)))), "text")
+    record = exchange.dump_game(Record(Position(Board(1, 3), tuple(range(6)))), "text")
     state = client.ask("POST", "/api/games/import", {"text": record})
     analysis, shape = (
         client.ask("GET", f"/api/games/{state['id']}/{what}") for what in ("analysis", "shape")
