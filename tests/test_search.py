@@ -17,8 +17,9 @@ from azdab.game import rules
 from azdab.game.board import Board
 from azdab.game.rules import State
 from azdab.network import model
-from azdab.search import tree_search
-from azdab.search.tree_search import Evaluation, SearchOutput
+from azdab.search import evaluator, tree_search
+from azdab.search.evaluator import Evaluation
+from azdab.search.tree_search import SearchOutput
 from tests import common
 
 BATCH = 32
@@ -218,10 +219,10 @@ def test_only_under_the_win_utility_does_the_network_see_the_score(seed: int) ->
     states = common.random_states(Board(2, 3), seed, BATCH, range(0, 9))
     leads = [lead for _, _, lead in common.each(states)]
     assert any(leads)
-    edges, shown = tree_search.network_inputs(states, "win")
+    edges, shown = evaluator.network_inputs(states, "win")
     assert shown.tolist() == leads
     assert edges is states.edges
-    _, hidden = tree_search.network_inputs(states, "margin")
+    _, hidden = evaluator.network_inputs(states, "margin")
     assert hidden.tolist() == [0] * BATCH
 
 
@@ -233,8 +234,8 @@ def test_the_network_evaluates_with_its_own_heads(utility: str) -> None:
     @jax.jit
     def both(states: State) -> Any:
         params = model.init_params(jax.random.key(1), board, config)
-        evaluation = tree_search.network_evaluator(board, config, utility)(params, states)
-        inputs = tree_search.network_inputs(states, utility)
+        evaluation = evaluator.network_evaluator(board, config, utility)(params, states)
+        inputs = evaluator.network_inputs(states, utility)
         return evaluation, model.apply(board, config, params, *inputs)
 
     evaluation, output = both(states)
