@@ -148,7 +148,9 @@ def self_play_program(
       shapes of the examples.
     """
     make = _with_engine if config.uses_engine else _on_device
-    return make(board, config, mesh, params, compile)
+    count = config.selfplay.parallel_games * config.examples_per_game
+    examples = jax.eval_shape(lambda: selfplay.zero_examples(board, count))
+    return make(board, config, mesh, params, compile), examples
 
 
 def _per_device(examples: Example, stats: SelfPlayStats) -> tuple[Example, SelfPlayStats]:
@@ -157,7 +159,7 @@ def _per_device(examples: Example, stats: SelfPlayStats) -> tuple[Example, SelfP
 
 def _on_device(
     board: Board, config: Config, mesh: Mesh, params: Params, compile: Compile
-) -> tuple[SelfPlay, Example]:
+) -> SelfPlay:
     """Self-play as one program, see :func:`self_play_program`."""
     share, evaluate = device_share(config, mesh.size), _evaluator(board, config)
 
@@ -166,13 +168,12 @@ def _on_device(
 
     key = jax.random.key(0)
     program = divided(mesh, whole, (WHOLE, WHOLE), (SPLIT, SPLIT))
-    compiled = compile("self-play", program, (WHOLE, WHOLE), (SPLIT, SPLIT), params, key)
-    return compiled, jax.eval_shape(program, params, key)[0]
+    return compile("self-play", program, (WHOLE, WHOLE), (SPLIT, SPLIT), params, key)
 
 
 def _with_engine(
     board: Board, config: Config, mesh: Mesh, params: Params, compile: Compile
-) -> tuple[SelfPlay, Example]:
+) -> SelfPlay:
     """Self-play to the solver's horizon, endings by the engine on the host, then examples."""
     share, evaluate = device_share(config, mesh.size), _evaluator(board, config)
     engine = endings.Teacher(board, 1 + config.selfplay.solver_rollouts)
@@ -208,7 +209,7 @@ def _with_engine(
         exact = from_local(mesh, engine(local(openings.states.edges), own, given))
         return finish_compiled(openings, exact, finish_key)
 
-    return self_play, jax.eval_shape(finish, openings, exact, key)[0]
+    return self_play
 
 
 def replay_program(
