@@ -31,7 +31,7 @@ from azdab.measure.evaluation import Form
 from azdab.network import model
 from azdab.runs import checkpoint
 from azdab.runs.checkpoint import TrainedNetwork
-from azdab.search import tree_search
+from azdab.search.evaluator import shown_margin
 
 PLATFORMS = ("cpu", "cuda")
 """What the exported program runs on."""
@@ -97,7 +97,7 @@ def program(player: TrainedNetwork) -> bytes:
     board, settings = player.board, player.config.network
 
     def evaluate(edges: jax.Array, margin: jax.Array) -> tuple[jax.Array, ...]:
-        shown = tree_search.shown_margin(margin, player.config.search.utility)
+        shown = shown_margin(margin, player.config.search.utility)
         output = model.apply(board, settings, player.params, edges, shown)
         logits = jnp.where(edges, jnp.finfo(jnp.float32).min, output.prior_logits)
         return (

@@ -19,7 +19,7 @@ from azdab.exact.dense_table import SolvedBoard
 from azdab.game import rules
 from azdab.game.board import Board
 from azdab.game.rules import State
-from azdab.search.tree_search import Evaluation
+from azdab.search.evaluator import Evaluation
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -9,16 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import azdab
-from azdab.common import presets
+from azdab.common import metric_table, presets
 from azdab.common.config import config_from_dict
 from azdab.devices import mesh
 from azdab.game.board import Board
 from azdab.runs import checkpoint, metrics
 from azdab.runs.checkpoint import TrainState
 from azdab.runs.retention import Checkpoints
-
-CHANGING = ("time/", "speed/", "device/")
-"""Metrics that depend on the machine and the hour."""
 
 
 def iterations(run: Path) -> list[int]:
@@ -28,7 +25,9 @@ def iterations(run: Path) -> list[int]:
 def lasting(run: Path) -> list[dict[str, Any]]:
     """The metrics that must not depend on the machine or the hour."""
     lines = metrics.read_metrics(run / "metrics.jsonl")
-    return [{k: v for k, v in line.items() if not k.startswith(CHANGING)} for line in lines]
+    return [
+        {k: v for k, v in line.items() if not metric_table.depends_on_machine(k)} for line in lines
+    ]
 
 
 def saved(run: Path) -> TrainState:

@@ -294,7 +294,7 @@ def healthy(run: Path) -> Curves:
         selfplay__value_error=lambda i: 5 - i / 10,
         selfplay__decided_ply=lambda i: 55 - i / 4,
         arena__win_rate_best=lambda i: 0.6 if i % 5 == 4 else "absent",
-        arena__win_rate_greedy=lambda i: 0.5 + i / 50 if i % 5 == 4 else "absent",
+        arena__win_rate_greedy_min=lambda i: 0.5 + i / 50 if i % 5 == 4 else "absent",
         arena__elo=lambda i: None if i == 4 else 100.0 * i,
     )  # fmt: skip
     return curves.load_curves(written)
@@ -341,7 +341,7 @@ def test_a_sick_run_is_seen_and_told_what_to_set(tmp_path: Path) -> None:
         selfplay__value_error=lambda i: 5.0,
         selfplay__decided_ply=lambda i: 55.0,
         arena__win_rate_best=lambda i: 0.3,
-        arena__win_rate_greedy=lambda i: 0.1,
+        arena__win_rate_greedy_min=lambda i: 0.1,
         exact__regret=lambda i: 1.0,
         device__memory_peak_gb=lambda i: 1.0 + i,
     )  # fmt: skip
@@ -351,7 +351,7 @@ def test_a_sick_run_is_seen_and_told_what_to_set(tmp_path: Path) -> None:
     for one in found:
         named = re.findall(r"\b[a-z]+\.[a-z_]+\b", one.advice)
         assert set(named) <= known_settings
-        assert named or one.check == "beats greedy"
+        assert named or one.check == "beats greedy-min"
     table = figures.findings_table("bad", found)
     assert table.row_count == len(found)
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -34,7 +35,7 @@ def test_a_run_that_diverges_stops_and_can_go_on_with_other_settings(
     assert "--from-step N" in error
     assert runs.iterations(run) == [1, 2]
     assert sorted(path.name for path in (run / "checkpoints").iterdir()) == files
-    assert common.same_trees(runs.saved(run), before)
+    chex.assert_trees_all_equal(runs.saved(run), before)
 
     # What is kept is what went wrong: the same loss comes out of it.
     with np.load(run / "diverged-3.npz", allow_pickle=False) as kept:

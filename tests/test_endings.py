@@ -15,7 +15,7 @@ from azdab.exact.endings import Endings
 from azdab.game import rules
 from azdab.game.board import Board
 from azdab.learning import selfplay
-from azdab.search import tree_search
+from azdab.search.evaluator import Evaluator
 from tests import common
 
 BOARD, HORIZON, LINES, GAMES = Board(2, 3), 12, 4, 64
@@ -139,7 +139,7 @@ def test_self_play_takes_endings_of_the_engine(horizon: int) -> None:
         }
     )
     key = jax.random.key(0)
-    evaluator: tree_search.Evaluator = common.uniform
+    evaluator: Evaluator = common.uniform
     openings = selfplay.play_to_horizon(BOARD, settings, evaluator, {}, key)
     exact = endings.Teacher(BOARD, 4)(openings.states.edges, key, openings.rollouts)
     np.testing.assert_array_equal(exact.action[:, 1:3], openings.rollouts)

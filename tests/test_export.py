@@ -19,7 +19,7 @@ from azdab.game.position import Position
 from azdab.network import model
 from azdab.runs import checkpoint
 from azdab.runs.checkpoint import TrainedNetwork
-from azdab.search import tree_search
+from azdab.search import evaluator
 from tests import common
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -70,7 +70,7 @@ def test_the_program_computes_what_the_network_does(utility: str, batch: int) ->
     margin = np.arange(batch, dtype=np.int32) % 5 - 2
     run = jax_export.deserialize(bytearray(export.program(player)))
     log_policy, weights, mean, ownership = run.call(states.edges, margin)
-    shown = tree_search.shown_margin(jax.numpy.asarray(margin), utility)
+    shown = evaluator.shown_margin(jax.numpy.asarray(margin), utility)
     expected = model.apply(BOARD, player.config.network, player.params, states.edges, shown)
     legal = ~np.asarray(states.edges)
     policy = np.exp(np.asarray(log_policy))

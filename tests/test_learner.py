@@ -3,6 +3,7 @@
 import functools
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -159,7 +160,7 @@ def fresh(config: Config) -> LearnerState:
 
 def test_a_new_learner_averages_nothing_yet() -> None:
     state = fresh(config_with())
-    assert common.same_trees(state.params, state.ema_params)
+    chex.assert_trees_all_equal(state.params, state.ema_params)
     assert int(state.step) == 0
     assert {x.dtype for x in jax.tree.leaves(state.params)} == {jnp.dtype("float32")}
 
@@ -187,12 +188,12 @@ def test_updates_on_one_batch_lower_every_loss(optimizer: str) -> None:
 def test_without_decay_the_average_is_the_parameters() -> None:
     config = config_with(ema_decay=0)
     state, _ = steps(config, 1)(fresh(config), examples_of(BOARD, 2))
-    assert common.same_trees(state.ema_params, state.params)
+    chex.assert_trees_all_equal(state.ema_params, state.params)
     moved = jax.tree.map(lambda a, b: bool((a != b).any()), state.params, fresh(config).params)
     # The first step of a warm-up has learning rate 0.
     assert not any(jax.tree.leaves(moved))
     state, _ = steps(config, 1)(state, examples_of(BOARD, 2))
-    assert common.same_trees(state.ema_params, state.params)
+    chex.assert_trees_all_equal(state.ema_params, state.params)
     assert not jnp.array_equal(
         jax.tree.leaves(state.params)[0], jax.tree.leaves(fresh(config).params)[0]
     )
@@ -240,7 +241,7 @@ def test_an_example_without_a_margin_target_leaves_the_margin_head_alone() -> No
     grads = gradient(config)(fresh(config).params, examples)
     assert all(bool(jnp.isfinite(x).all()) for x in jax.tree.leaves(grads))
     blind = gradient(config)(fresh(config).params, examples._replace(outcome=examples.outcome - 98))
-    assert common.same_trees(grads, blind)
+    chex.assert_trees_all_equal(grads, blind)
 
 
 def test_the_losses_of_a_perfect_prediction_are_those_of_the_target() -> None:
@@ -265,7 +266,7 @@ def test_a_learning_phase_is_a_function_of_its_key(seed: int) -> None:
     first, losses = learning(config)(fresh(config), buffer, jax.random.key(seed))
     again, _ = learning(config)(fresh(config), buffer, jax.random.key(seed))
     other, _ = learning(config)(fresh(config), buffer, jax.random.key(seed + 1))
-    assert common.same_trees(first, again)
+    chex.assert_trees_all_equal(first, again)
     assert int(first.step) == 10
     leaves = [jax.tree.leaves(x.params) for x in (first, other)]
     assert any(not jnp.array_equal(a, b) for a, b in zip(*leaves, strict=True))
@@ -276,3 +277,21 @@ def test_a_learning_phase_is_a_function_of_its_key(seed: int) -> None:
 def learning(config: Config) -> Any:
     one = mesh.one_device()
     return jax.jit(lambda state, buffer, key: learner.learn(state, buffer, BOARD, config, one, key))
+
+
+def test_arrays_of_another_shape_or_type_are_refused() -> None:
+    config, examples = config_with(), examples_of(BOARD, 6)
+    whole_boxes = jnp.zeros(2, jnp.int32)
+    with pytest.raises(AssertionError):
+        learner.two_hot(BOARD, whole_boxes, whole_boxes)
+    with pytest.raises(AssertionError):
+        learner.two_hot(BOARD, jnp.zeros(3), whole_boxes)
+    params = fresh(config).params
+    for spoilt in (
+        examples._replace(margin=examples.margin.astype(jnp.int32)),
+        examples._replace(ownership=examples.ownership[:, 1:]),
+    ):
+        with pytest.raises(AssertionError):
+            jax.eval_shape(lambda x: learner.loss(params, BOARD, config, x), spoilt)
+        with pytest.raises(AssertionError):
+            jax.eval_shape(lambda x: learner.augment(BOARD, x, jax.random.key(0)), spoilt)

@@ -174,3 +174,23 @@ def test_the_own_convolution_has_the_value_and_gradients_of_the_library_one(
     for expected, found in zip(plain, own, strict=True):
         assert found.dtype == expected.dtype
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_inputs_of_another_shape_or_type_are_refused() -> None:
+    board, config = Board(2, 2), NetworkConfig(filters=8, blocks=1)
+    edges, margin = jnp.zeros((2, board.num_edges), bool), jnp.zeros(2, jnp.int32)
+
+    def applied(edges: jax.Array, margin: jax.Array) -> Any:
+        params = model.init_params(jax.random.key(0), board, config)
+        return model.apply(board, config, params, edges, margin)
+
+    assert jax.eval_shape(applied, edges, margin).prior_logits.shape == (2, board.num_edges)
+    for spoilt in (
+        (edges[:, 1:], margin),
+        (edges.astype(jnp.float32), margin),
+        (edges, margin.astype(jnp.float32)),
+        (edges, margin[:, None]),
+        (edges, jnp.zeros(3, jnp.int32)),
+    ):
+        with pytest.raises(AssertionError):
+            jax.eval_shape(applied, *spoilt)

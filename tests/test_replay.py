@@ -3,6 +3,7 @@
 import functools
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,7 +16,6 @@ from azdab.game.board import Board
 from azdab.learning import replay
 from azdab.learning.replay import Replay
 from azdab.learning.selfplay import Example, zero_examples
-from tests import common
 
 BOARD = Board(1, 2)
 CAPACITY = 8
@@ -63,7 +63,7 @@ def test_the_buffer_holds_the_newest_examples_whole(sizes: list[int]) -> None:
     expected = jax.tree.map(
         lambda *x: np.stack([np.asarray(y)[0] for y in x]), *(numbered(n, 1) for n in newest)
     )
-    assert common.same_trees(
+    chex.assert_trees_all_equal(
         jax.tree.map(lambda x: np.asarray(x)[places], buffer.examples), expected
     )
     # Places never written are still empty.
@@ -85,7 +85,7 @@ def test_samples_come_from_the_whole_window_and_nowhere_else(
     rows = np.asarray(drawn.margin).astype(int)
     for number in set(rows.tolist()):
         picked = jax.tree.map(lambda x, n=number: np.asarray(x)[rows == n][0], drawn)
-        assert common.same_trees(picked, jax.tree.map(lambda x: x[0], numbered(number, 1)))
+        chex.assert_trees_all_equal(picked, jax.tree.map(lambda x: x[0], numbered(number, 1)))
 
 
 @pytest.mark.parametrize("weight", [0.0, 1.0, 2.0])
@@ -126,3 +126,24 @@ def test_a_batch_larger_than_the_buffer_is_refused() -> None:
     buffer = replay.init_replay(BOARD, CAPACITY)
     with pytest.raises(ValueError, match="cannot add 9 examples to a buffer of 8"):
         replay.add(buffer, numbered(0, 9))
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        {"policy": jnp.zeros((3, BOARD.num_edges), jnp.float32)},
+        {"edges": jnp.zeros((3, BOARD.num_edges + 1), bool)},
+        {"outcome": jnp.zeros(2, jnp.int8)},
+    ],
+    ids=["type", "shape", "number"],
+)
+def test_examples_of_another_shape_or_type_are_not_stored(spoilt: dict[str, Any]) -> None:
+    buffer = replay.init_replay(BOARD, CAPACITY)
+    with pytest.raises(AssertionError):
+        replay.add(buffer, numbered(0, 3)._replace(**spoilt))
+
+
+def test_a_buffer_of_another_capacity_is_not_sampled() -> None:
+    config = ReplayConfig(capacity=2 * CAPACITY, min_window=1)
+    with pytest.raises(AssertionError):
+        replay.sample(replay.init_replay(BOARD, CAPACITY), config, jax.random.key(0), 4)

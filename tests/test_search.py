@@ -3,6 +3,7 @@
 import functools
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,8 +18,9 @@ from azdab.game import rules
 from azdab.game.board import Board
 from azdab.game.rules import State
 from azdab.network import model
-from azdab.search import tree_search
-from azdab.search.tree_search import Evaluation, SearchOutput
+from azdab.search import evaluator, tree_search
+from azdab.search.evaluator import Evaluation
+from azdab.search.tree_search import SearchOutput
 from tests import common
 
 BATCH = 32
@@ -208,7 +210,7 @@ def test_a_finished_game_gives_no_reward_for_anything() -> None:
     )
     for utility in ("margin", "win"):
         states, reward, discount = transition(board, utility)(over, jnp.array([0, 3]))
-        assert common.same_trees(states, over)
+        chex.assert_trees_all_equal(states, over)
         assert reward.tolist() == [0, 0]
         assert discount.tolist() == [0, 0]
 
@@ -218,10 +220,10 @@ def test_only_under_the_win_utility_does_the_network_see_the_score(seed: int) ->
     states = common.random_states(Board(2, 3), seed, BATCH, range(0, 9))
     leads = [lead for _, _, lead in common.each(states)]
     assert any(leads)
-    edges, shown = tree_search.network_inputs(states, "win")
+    edges, shown = evaluator.network_inputs(states, "win")
     assert shown.tolist() == leads
     assert edges is states.edges
-    _, hidden = tree_search.network_inputs(states, "margin")
+    _, hidden = evaluator.network_inputs(states, "margin")
     assert hidden.tolist() == [0] * BATCH
 
 
@@ -233,8 +235,8 @@ def test_the_network_evaluates_with_its_own_heads(utility: str) -> None:
     @jax.jit
     def both(states: State) -> Any:
         params = model.init_params(jax.random.key(1), board, config)
-        evaluation = tree_search.network_evaluator(board, config, utility)(params, states)
-        inputs = tree_search.network_inputs(states, utility)
+        evaluation = evaluator.network_evaluator(board, config, utility)(params, states)
+        inputs = evaluator.network_inputs(states, utility)
         return evaluation, model.apply(board, config, params, *inputs)
 
     evaluation, output = both(states)
@@ -247,3 +249,31 @@ def test_the_network_evaluates_with_its_own_heads(utility: str) -> None:
         expected = (chances * margins).sum(axis=1) / 4
     np.testing.assert_allclose(evaluation.value, expected, atol=1e-5)
     np.testing.assert_array_equal(evaluation.prior_logits, output.prior_logits)
+
+
+def test_what_is_no_batch_of_positions_of_the_board_is_refused() -> None:
+    board, config = Board(2, 2), SearchConfig(num_simulations=2)
+    states = rules.init_states(board, 3)
+
+    def searched(evaluate: Any, states: State) -> Any:
+        def run(states: State) -> SearchOutput:
+            return tree_search.search(board, config, evaluate, None, jax.random.key(0), states)
+
+        return jax.eval_shape(run, states)
+
+    assert searched(common.uniform, states).action.shape == (3,)
+    for spoilt in (
+        rules.init_states(Board(2, 3), 3),
+        rules.init_state(board),
+        states._replace(to_play=states.to_play[:2]),
+        states._replace(edges=states.edges.astype(jnp.int8)),
+    ):
+        with pytest.raises(AssertionError):
+            searched(common.uniform, spoilt)
+
+    def flat(params: Any, states: State) -> Evaluation:
+        evaluation = common.uniform(params, states)
+        return evaluation._replace(value=evaluation.value[:, None])
+
+    with pytest.raises(AssertionError):
+        searched(flat, states)

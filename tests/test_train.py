@@ -1,5 +1,6 @@
 """Whole runs with the smoke preset: resuming, stopping, dying, and refusing."""
 
+import collections
 import functools
 import json
 import shutil
@@ -8,16 +9,18 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import chex
 import pytest
 
 from azdab import train
-from azdab.common import presets
+from azdab.common import metric_table, presets
 from azdab.common.config import NetworkConfig, config_from_dict
 from azdab.common.errors import UserError
 from azdab.devices import device
 from azdab.game.board import Board
-from azdab.learning import arena
+from azdab.learning import arena, learner, replay, selfplay
 from azdab.runs import checkpoint, metrics
 from azdab.training import opening
 from tests import common
@@ -34,10 +37,34 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("runs")
 
 
+TRACED = [
+    (selfplay, "self_play", 1),
+    (replay, "add_own", 1),
+    (learner, "learn", 1),
+    (arena, "play_games", 2),  # against the best, and against the baselines
+]
+"""What the programs of an iteration are made of, and how often a whole run may trace it."""
+
+traces: collections.Counter[str] = collections.Counter()
+
+
+def counting(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    def counted(*arguments: Any) -> Any:
+        traces[name] += 1
+        return function(*arguments)
+
+    return counted
+
+
 @pytest.fixture(scope="module")
 def whole(runs: Path) -> Path:
-    """Two iterations in one go."""
-    assert train.main(["--config", "smoke", "--run", "whole", "--runs", str(runs)]) == 0
+    """Two iterations in one go, in which every program is traced once."""
+    chex.clear_trace_counter()
+    with pytest.MonkeyPatch.context() as patch:
+        for module, name, times in TRACED:
+            function = chex.assert_max_traces(getattr(module, name), times)
+            patch.setattr(module, name, counting(name, function))
+        assert train.main(["--config", "smoke", "--run", "whole", "--runs", str(runs)]) == 0
     return runs / "whole"
 
 
@@ -66,10 +93,23 @@ def test_a_run_goes_to_its_end_and_leaves_everything_on_disk(whole: Path) -> Non
         assert all(isinstance(value, int | float) for value in line.values())
 
 
+def test_an_iteration_traces_nothing_again(whole: Path) -> None:
+    # More would have been refused by chex; that nothing is traced less shows that it looked.
+    assert len(iterations(whole)) == 2
+    assert traces == {name: times for _, name, times in TRACED}
+
+
+def test_a_run_writes_the_metrics_of_the_table(whole: Path) -> None:
+    for line in metrics.read_metrics(whole / "metrics.jsonl"):
+        always = {row.name for row in metric_table.METRICS if row.when != "device"}
+        assert always <= line.keys()
+        assert line.keys() - {"iteration"} <= metric_table.BY_NAME.keys()
+
+
 def test_a_continued_run_is_bit_for_bit_the_uninterrupted_one(whole: Path, parts: Path) -> None:
     # Parameters, their average, the optimiser, the replay, the best network and its Elo.
     first, second = saved(whole), saved(parts)
-    assert common.same_trees(first, second)
+    chex.assert_trees_all_equal(first, second)
     assert int(first.learner.step) == 8
     assert lasting(whole) == lasting(parts)
     assert len(lasting(whole)[0]) > 10
@@ -99,12 +139,12 @@ def test_players_load_from_a_run_or_a_checkpoint(whole: Path) -> None:
     assert best.iteration == int(state.best_iteration)
     assert latest.board == best.board == Board(2, 2)
     assert latest.config.network == NetworkConfig(filters=16, blocks=1)
-    assert common.same_trees(latest.params, state.learner.ema_params)
-    assert common.same_trees(best.params, state.best_params)
+    chex.assert_trees_all_equal(latest.params, state.learner.ema_params)
+    chex.assert_trees_all_equal(best.params, state.best_params)
     for path in (whole / "checkpoints", whole / "checkpoints" / "2"):
         again = checkpoint.load_network(path)
         assert again.iteration == 2
-        assert common.same_trees(again.params, latest.params)
+        chex.assert_trees_all_equal(again.params, latest.params)
     assert checkpoint.load_network(whole / "checkpoints" / "1").iteration == 1
 
 
@@ -184,10 +224,10 @@ def test_a_run_can_begin_with_a_trained_network(whole: Path, runs: Path, tmp_pat
     argv = ["--config", "smoke", *name, *still, "--initial", str(trained), "--iterations", "1"]
     assert train.main(argv) == 0
     params = checkpoint.load_network(checkpoint_folder).params
-    assert common.same_trees(saved(runs / "second").learner.params, params)
+    chex.assert_trees_all_equal(saved(runs / "second").learner.params, params)
     shutil.rmtree(trained)  # which is not needed any more
     assert train.main(["--resume", *name, "--iterations", "2"]) == 0
-    assert common.same_trees(saved(runs / "second").learner.params, params)
+    chex.assert_trees_all_equal(saved(runs / "second").learner.params, params)
 
 
 @pytest.mark.parametrize(

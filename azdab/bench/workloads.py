@@ -23,7 +23,7 @@ from azdab.game.rules import State
 from azdab.learning import learner, programs, replay
 from azdab.runs import checkpoint
 from azdab.search import tree_search
-from azdab.search.tree_search import Evaluator
+from azdab.search.evaluator import Evaluator, network_evaluator
 
 
 def random_states(board: Board, key: Array, count: int) -> State:
@@ -88,9 +88,7 @@ class Workloads:
         self.board = Board(config.board.rows, config.board.cols)
         self.mesh = mesh.all_devices()
         self.key = jax.random.key(config.seed)
-        self.evaluate = tree_search.network_evaluator(
-            self.board, config.network, config.search.utility
-        )
+        self.evaluate = network_evaluator(self.board, config.network, config.search.utility)
         state = checkpoint.initial_state(self.board, config, self.mesh)
         self.learner, self.buffer = state.learner, state.replay
         self._learn: tuple[Callable[..., Any], float] | None = None

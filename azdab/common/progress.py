@@ -14,6 +14,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from azdab.common.metric_table import METRICS
+
 
 def bar(console: Console, label: str, *columns: ProgressColumn, transient: bool) -> Progress:
     """A progress bar with the time that has passed and the time left.
@@ -69,18 +71,10 @@ class Display:
 
 
 def summary_line(number: int, total: int, values: dict[str, Any]) -> str:
-    """One iteration in one line."""
-    parts = [
-        f"{number:>{len(str(total))}}/{total}",
-        f"loss {values['loss/total']:.3f}",
-        f"(policy {values['loss/policy']:.3f} margin {values['loss/margin']:.3f})",
-        f"{values['speed/games_per_second']:.1f} games/s",
-        f"{values['speed/moves_per_second']:.0f} moves/s",
-    ]
-    if "arena/win_rate_best" in values:
-        promoted = "*" if values["arena/promoted"] else ""
-        parts.append(f"vs best {values['arena/win_rate_best']:.0%}{promoted}")
-        parts.append(f"greedy {values['arena/win_rate_greedy']:.0%}")
-    if "exact/regret" in values:
-        parts.append(f"regret {values['exact/regret']:.3f} boxes/move")
-    return "  ".join(parts)
+    """One iteration in one line, as :data:`azdab.common.metric_table.METRICS` says."""
+    line = f"{number:>{len(str(total))}}/{total}"
+    for metric in METRICS:
+        value = values.get(metric.name)
+        if value is not None and ("{" in metric.line or value):
+            line += metric.line.format(value)
+    return line

@@ -16,6 +16,7 @@ from azdab.game.rules import State
 from azdab.network import model
 from azdab.runs.checkpoint import TrainedNetwork
 from azdab.search import tree_search
+from azdab.search.evaluator import network_evaluator, network_inputs
 
 
 class Seen(NamedTuple):
@@ -44,10 +45,10 @@ class Seen(NamedTuple):
 @functools.lru_cache(maxsize=16)
 def _looker(board: Board, run: Config, simulations: int) -> Callable[[Any, Any, State], Seen]:
     """The compiled network with search."""
-    evaluate = tree_search.network_evaluator(board, run.network, run.search.utility)
+    evaluate = network_evaluator(board, run.network, run.search.utility)
 
     def look(params: Any, key: Any, states: State) -> Seen:
-        inputs = tree_search.network_inputs(states, run.search.utility)
+        inputs = network_inputs(states, run.search.utility)
         output = model.apply(board, run.network, params, *inputs)
         prior = jax.nn.softmax(jnp.where(states.edges, -jnp.inf, output.prior_logits))
         weights = jax.nn.softmax(output.margin_logits)

@@ -2,12 +2,13 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from azdab.common import presets
+from azdab.common import metric_table, presets
 from azdab.common.config import Config, config_from_dict
 from azdab.common.errors import UserError
 from azdab.runs import metrics
@@ -34,7 +35,7 @@ class Curves(NamedTuple):
 
 
 def load_curves(run: Path | str, name: str = "") -> Curves:
-    """Read the metrics of a run.
+    """Read the metrics of a run, under the names that they have now.
 
     Args:
       run: its directory.
@@ -46,6 +47,7 @@ def load_curves(run: Path | str, name: str = "") -> Curves:
     lines = metrics.read_metrics(Path(run) / "metrics.jsonl")
     if not lines:
         raise UserError(f"no metrics in {run}: give the directory of a run, such as runs/quick")
+    lines = [{metric_table.current_name(key): x for key, x in line.items()} for line in lines]
     names = {key: None for line in lines for key in line if key != "iteration"}
     series = {
         key: np.array([np.nan if line.get(key) is None else line[key] for line in lines], float)
@@ -112,8 +114,83 @@ _ENOUGH_ARENAS = 3  # the same of arenas, which each sum up many games
 _RECENT = 4  # the last quarter of what was measured stands for now
 
 
-def _recent(values: np.ndarray) -> float:
-    return float(values[-max(1, len(values) // _RECENT) :].mean())
+class _Check(NamedTuple):
+    """One question to a run: a name, a metric, a rule, and what to look at if it is broken.
+
+    The rule is given the first values' median and the recent mean, and says whether that is
+    healthy; None: it cannot tell.
+    """
+
+    name: str
+    metric: str
+    healthy: Callable[[float, float], bool | None]
+    advice: str
+
+
+_CHECKS = (
+    _Check(
+        "loss falls", "loss/total", lambda first, now: now < 0.85 * first,
+        "far too large or small a learner.learning_rate; too few learner.steps_per_iteration; "
+        "a target that is noise: more search.num_simulations, exact endings with "
+        "selfplay.solver_horizon",
+    ),
+    _Check(
+        "value error falls", "selfplay/value_error", lambda first, now: now < 0.9 * first,
+        "selfplay.solver_horizon: exact endings reach the early game through the margin head; "
+        "learner.search_value_weight; network.features",
+    ),
+    _Check(
+        "search keeps some entropy", "selfplay/policy_entropy", lambda first, now: now > 0.5,
+        "one move gets everything, so nothing else is learnt about: lower search.value_scale, "
+        "raise search.maxvisit_init, selfplay.max_opening_plies",
+    ),
+    _Check(
+        "policy keeps some entropy", "loss/entropy", lambda first, now: now > 0.25 * first,
+        "lower search.value_scale; selfplay.max_opening_plies and replay.min_window for variety",
+    ),
+    _Check(
+        "the latest holds its own against the best", "arena/win_rate_best",
+        lambda first, now: now >= 0.45,
+        "learner.learning_rate or learner.ema_decay too high; arena.num_games too few to tell",
+    ),
+    _Check(
+        "beats greedy-min", "arena/win_rate_greedy_min", lambda first, now: now > 0.5,
+        "longer; selfplay.solver_horizon; more arena.num_simulations if it is play that lacks",
+    ),
+    _Check(
+        "loses less to perfect play", "exact/regret",
+        lambda first, now: now < 0.9 * first or now < 0.05,
+        "at a plateau: network.filters, network.blocks, learner.schedule_steps, more iterations",
+    ),
+    _Check(
+        "memory stays", "device/memory_peak_gb", lambda first, now: now < 1.5 * first,
+        "selfplay.parallel_games, learner.batch_size, replay.capacity; device.memory_gb is a cap",
+    ),
+)  # fmt: skip
+
+
+def _decided(settings: Config) -> _Check:
+    """Whether the ply at which games are decided moves; exact endings hide that."""
+    horizon = settings.solver_horizon
+    searched = settings.board.num_edges - horizon
+    return _Check(
+        "games are decided earlier or later", "selfplay/decided_ply",
+        lambda first, now: None if horizon else abs(now - first) > 0.01 * searched,
+        "play does not change: is the network promoted (arena.gating, arena.threshold)?",
+    )  # fmt: skip
+
+
+def _examine(run: Curves, check: _Check) -> Finding:
+    metric = metric_table.BY_NAME[check.metric]
+    values = run.of(metric.name)[1]
+    if not len(values):
+        return Finding(check.name, "not measured", None, "")
+    now = float(values[-max(1, len(values) // _RECENT) :].mean())
+    least = _ENOUGH if metric.when in ("always", "device") else _ENOUGH_ARENAS
+    enough = len(values) >= least
+    healthy = check.healthy(float(np.median(values[:3])), now) if enough else None
+    advice = check.advice if healthy is False else ""
+    return Finding(check.name, metric.text(float(values[0]), now), healthy, advice)
 
 
 def diagnose(run: Curves, settings: Config) -> list[Finding]:
@@ -126,68 +203,8 @@ def diagnose(run: Curves, settings: Config) -> list[Finding]:
       run: its metrics.
       settings: its config.
     """
-    found = []
-
-    def check(name: str, metric: str, least: int, words: str, healthy: Any, advice: str) -> None:
-        values = run.of(metric)[1]
-        if not len(values):
-            found.append(Finding(name, "not measured", None, ""))
-            return
-        first, now = float(values[0]), _recent(values)
-        good = healthy(float(np.median(values[:3])), now) if len(values) >= least else None
-        shown = "" if good is not False else advice
-        found.append(Finding(name, words.format(first=first, now=now), good, shown))
-
-    both, many, few = "{first:.2f} to {now:.2f}", _ENOUGH, _ENOUGH_ARENAS
-    check(
-        "loss falls", "loss/total", many, both, lambda first, now: now < 0.85 * first,
-        "far too large or small a learner.learning_rate; too few learner.steps_per_iteration; "
-        "a target that is noise: more search.num_simulations, exact endings with "
-        "selfplay.solver_horizon",
-    )  # fmt: skip
-    check(
-        "value error falls", "selfplay/value_error", many, both + " boxes",
-        lambda first, now: now < 0.9 * first,
-        "selfplay.solver_horizon: exact endings reach the early game through the margin head; "
-        "learner.search_value_weight; network.features",
-    )  # fmt: skip
-    check(
-        "search keeps some entropy", "selfplay/policy_entropy", many, both + " nats",
-        lambda first, now: now > 0.5,
-        "one move gets everything, so nothing else is learnt about: lower search.value_scale, "
-        "raise search.maxvisit_init, selfplay.max_opening_plies",
-    )  # fmt: skip
-    check(
-        "policy keeps some entropy", "loss/entropy", many, both + " nats",
-        lambda first, now: now > 0.25 * first,
-        "lower search.value_scale; selfplay.max_opening_plies and replay.min_window for variety",
-    )  # fmt: skip
-    horizon = settings.solver_horizon
-    searched = settings.board.num_edges - horizon
-    check(
-        "games are decided earlier or later", "selfplay/decided_ply", many,
-        "ply {first:.1f} to {now:.1f}" + (f", only plies to {searched} count" if horizon else ""),
-        lambda first, now: None if horizon else abs(now - first) > 0.01 * searched,
-        "play does not change: is the network promoted (arena.gating, arena.threshold)?",
-    )  # fmt: skip
-    check(
-        "the latest holds its own against the best", "arena/win_rate_best", few, "{now:.0%}",
-        lambda first, now: now >= 0.45,
-        "learner.learning_rate or learner.ema_decay too high; arena.num_games too few to tell",
-    )  # fmt: skip
-    check(
-        "beats greedy", "arena/win_rate_greedy", few, "{first:.0%} to {now:.0%}",
-        lambda first, now: now > 0.5,
-        "longer; selfplay.solver_horizon; more arena.num_simulations if it is play that lacks",
-    )  # fmt: skip
-    check(
-        "loses less to perfect play", "exact/regret", few, "{first:.3f} to {now:.3f} boxes a move",
-        lambda first, now: now < 0.9 * first or now < 0.05,
-        "at a plateau: network.filters, network.blocks, learner.schedule_steps, more iterations",
-    )  # fmt: skip
-    check(
-        "memory stays", "device/memory_peak_gb", many, "{first:.2f} to {now:.2f} GB",
-        lambda first, now: now < 1.5 * first,
-        "selfplay.parallel_games, learner.batch_size, replay.capacity; device.memory_gb is a cap",
-    )  # fmt: skip
-    return found
+    decided = _examine(run, _decided(settings))
+    if settings.solver_horizon and decided.measured != "not measured":
+        searched = settings.board.num_edges - settings.solver_horizon
+        decided = decided._replace(measured=f"{decided.measured}, only plies to {searched} count")
+    return [*(_examine(run, check) for check in _CHECKS), decided]

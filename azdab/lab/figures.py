@@ -8,13 +8,14 @@ draws boards.
 """
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 from rich.table import Table
 
 from azdab.common.errors import UserError
+from azdab.common.metric_table import METRICS, Metric, depends_on_machine
 from azdab.game.drawing import PLAYER_FILLS
 from azdab.lab.curves import Curves, Finding
 from azdab.measure import evaluation, judging
@@ -47,64 +48,37 @@ class Panel(NamedTuple):
     Attributes:
       title: what is shown.
       unit: of the vertical axis.
+      better: ``more`` or ``less``, if one of them is.
       metrics: names in ``metrics.jsonl`` and how to call them.
     """
 
     title: str
     unit: str
+    better: str
     metrics: dict[str, str]
 
 
-LEARNING = (
-    Panel(
-        "losses", "nats",
-        {
-            "loss/total": "total",
-            "loss/policy": "policy",
-            "loss/margin": "margin",
-            "loss/ownership": "ownership",
-        },
-    ),
-    Panel(
-        "entropy of the policy", "nats",
-        {"loss/entropy": "network", "selfplay/policy_entropy": "search"},
-    ),
-    Panel("value error in self-play", "boxes", {"selfplay/value_error": "search"}),
-    Panel("gradient norm", "", {"loss/grad_norm": "before clipping"}),
-    Panel(
-        "arena: score rate", "share",
-        {
-            "arena/win_rate_best": "best so far",
-            "arena/win_rate_greedy": "greedy",
-            "arena/win_rate_perfect": "perfect",
-        },
-    ),
-    Panel("Elo against past selves", "points", {"arena/elo": "latest"}),
-    Panel("lost to perfect play", "boxes per move", {"exact/regret": "latest"}),
-    Panel("self-play: game decided at", "ply", {"selfplay/decided_ply": "mean"}),
-)  # fmt: skip
+def _panels(metrics: Iterable[Metric]) -> tuple[Panel, ...]:
+    """The panels that metrics belong to, in their order."""
+    found: dict[str, Panel] = {}
+    for metric in filter(lambda one: one.panel, metrics):
+        blank = Panel(metric.panel, metric.unit, metric.better, {})
+        panel = found.setdefault(metric.panel, blank)
+        panel.metrics[metric.name] = metric.label
+    return tuple(found.values())
+
+
+LEARNING = _panels(one for one in METRICS if not depends_on_machine(one.name))
 """Whether a run learns."""
 
-COMPARING = (
-    Panel("loss, total", "nats", {"loss/total": ""}),
-    Panel("entropy of the search's policy", "nats", {"selfplay/policy_entropy": ""}),
-    *LEARNING[2:4],
-    Panel("score against greedy", "share", {"arena/win_rate_greedy": ""}),
-    *LEARNING[5:],
+COMPARING = tuple(
+    Panel(f"{one.panel}, {one.label}", one.unit, one.better, {one.name: one.label})
+    for one in METRICS
+    if one.compared
 )
 """The same with one metric a panel, for several runs in one figure."""
 
-MACHINE = (
-    Panel("self-play", "simulations per second", {"speed/simulations_per_second": "self-play"}),
-    Panel("learner", "samples per second", {"speed/samples_per_second": "learner"}),
-    Panel(
-        "time per iteration", "seconds",
-        {"time/self_play": "self-play", "time/learning": "learning", "time/arena": "arena"},
-    ),
-    Panel(
-        "memory", "GB", {"device/memory_gb": "after the iteration", "device/memory_peak_gb": "peak"}
-    ),
-)  # fmt: skip
+MACHINE = _panels(one for one in METRICS if depends_on_machine(one.name))
 """What a run costs."""
 
 
@@ -161,7 +135,9 @@ def plot_curves(runs: Sequence[Curves], panels: Sequence[Panel] = LEARNING) -> A
                     marker="o" if len(x) < 12 else "", markersize=3,
                     label=label if i == 0 and len(panel.metrics) > 1 else None,
                 )  # fmt: skip
-        axis.set(title=panel.title, ylabel=panel.unit, xlabel="iteration")
+        better = f"{panel.better} is better" if panel.better else ""
+        unit = ", ".join(filter(None, (panel.unit, better)))
+        axis.set(title=panel.title, ylabel=unit, xlabel="iteration")
         axis.xaxis.get_major_locator().set_params(integer=True)
         if panel.unit == "share":
             axis.set_ylim(0, 1.02)

@@ -16,6 +16,7 @@ from azdab.game import rules
 from azdab.game.board import Board
 from azdab.game.rules import State
 from azdab.search import tree_search
+from azdab.search.evaluator import Evaluator
 
 
 class Agent(Protocol):
@@ -115,7 +116,7 @@ def perfect_agent(board: Board) -> Agent:
     return act
 
 
-def network_agent(evaluate: tree_search.Evaluator) -> Agent:
+def network_agent(evaluate: Evaluator) -> Agent:
     """The network alone: the legal edge with the highest prior."""
 
     def act(params: Any, key: Array, states: State) -> Array:
@@ -127,7 +128,7 @@ def network_agent(evaluate: tree_search.Evaluator) -> Agent:
 
 
 def search_agent(
-    board: Board, config: SearchConfig, evaluate: tree_search.Evaluator, num_simulations: int
+    board: Board, config: SearchConfig, evaluate: Evaluator, num_simulations: int
 ) -> Agent:
     """The network with search, playing the best move found."""
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
 from azdab.common.config import Config
 from azdab.devices.mesh import gather, is_first, placed
@@ -29,7 +29,9 @@ class DivergedError(Exception):
       key: its key.
     """
 
-    def __init__(self, iteration: int, before: LearnerState, buffer: Replay, key: Array) -> None:
+    def __init__(
+        self, iteration: int, before: LearnerState, buffer: Replay, key: PRNGKeyArray
+    ) -> None:
         super().__init__(f"iteration {iteration} diverged")
         self.iteration, self.before, self.buffer, self.key = iteration, before, buffer, key
 
@@ -75,13 +77,13 @@ def finite(values: dict[str, Any]) -> bool:
 
 
 def culprit(
-    state: LearnerState, buffer: Replay, board: Board, config: Config, mesh: Mesh, key: Array
+    state: LearnerState, buffer: Replay, board: Board, config: Config, mesh: Mesh, key: PRNGKeyArray
 ) -> Culprit:
     """Repeat a phase, see :func:`azdab.learning.learner.learn`, up to the step that went wrong."""
     like = jax.eval_shape(lambda: learner.batch(buffer, board, config, mesh, key))
     blank: Example = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like)
 
-    def body(carry: Any, key: Array) -> tuple[Any, None]:
+    def body(carry: Any, key: PRNGKeyArray) -> tuple[Any, None]:
         state, worst = carry
         examples = learner.batch(buffer, board, config, mesh, key)
         after, losses = learner.update(state, board, config, examples)

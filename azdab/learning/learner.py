@@ -2,12 +2,13 @@
 
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import optax
 import optax.contrib
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from azdab.common.config import Config, LearnerConfig
 from azdab.devices.device import device_share
@@ -16,10 +17,10 @@ from azdab.game import symmetry
 from azdab.game.board import Board
 from azdab.learning import replay
 from azdab.learning.replay import Replay
-from azdab.learning.selfplay import Example
+from azdab.learning.selfplay import Example, zero_examples
 from azdab.network import model
 from azdab.network.model import Params
-from azdab.search import tree_search
+from azdab.search.evaluator import shown_margin
 
 
 class LearnerState(NamedTuple):
@@ -111,7 +112,7 @@ def _matrices(params: Params) -> Params:
 
 
 def init_learner(
-    key: Array, board: Board, config: Config, params: Params | None = None
+    key: PRNGKeyArray, board: Board, config: Config, params: Params | None = None
 ) -> LearnerState:
     """A fresh learner, with random parameters if none are given."""
     if params is None:
@@ -121,8 +122,20 @@ def init_learner(
     return LearnerState(params, copy, opt_state, jnp.zeros((), jnp.int32))
 
 
-def augment(board: Board, examples: Example, key: Array) -> Example:
+def check_examples(board: Board, examples: Example) -> None:
+    """Refuse what are no examples of the board; costs nothing in compiled code.
+
+    Raises:
+      AssertionError: an array has another shape or type.
+    """
+    count = len(examples.margin)
+    expected = jax.eval_shape(lambda: zero_examples(board, count))
+    chex.assert_trees_all_equal_shapes_and_dtypes(examples, expected)
+
+
+def augment(board: Board, examples: Example, key: PRNGKeyArray) -> Example:
     """Apply a random symmetry of the board to every example."""
+    check_examples(board, examples)
     index = jax.random.randint(key, (len(examples.margin),), 0, board.num_symmetries)
     edge_index = jnp.asarray(symmetry.edge_permutations(board))[index]
     box_index = jnp.asarray(symmetry.box_permutations(board))[index]
@@ -144,7 +157,13 @@ def two_hot(board: Board, margin: Float[Array, "N"], parity: Int[Array, "N"]) ->
 
     Returns:
       ``float32[N, 2 * num_boxes + 1]``.
+
+    Raises:
+      AssertionError: the arrays are not as said.
     """
+    chex.assert_rank([margin, parity], 1)
+    chex.assert_equal_shape([margin, parity])
+    chex.assert_type([margin, parity], [float, int])
     distance = jnp.abs(model.margins(board)[None] - margin[:, None])
     same_parity = (model.margins(board)[None] - parity[:, None]) % 2 == 0
     return jnp.where(same_parity, jnp.maximum(1 - distance / 2, 0), 0)
@@ -176,8 +195,12 @@ def loss(params: Params, board: Board, config: Config, examples: Example) -> tup
 
     Returns:
       The scalar to minimise, and its parts (those of the gradient still 0).
+
+    Raises:
+      AssertionError: the examples are not of this board.
     """
-    shown = tree_search.shown_margin(examples.margin.astype(jnp.int32), config.search.utility)
+    check_examples(board, examples)
+    shown = shown_margin(examples.margin.astype(jnp.int32), config.search.utility)
     output = model.apply(board, config.network, params, examples.edges, shown)
 
     illegal = jnp.finfo(jnp.float32).min
@@ -212,7 +235,12 @@ def loss(params: Params, board: Board, config: Config, examples: Example) -> tup
 def update(
     state: LearnerState, board: Board, config: Config, examples: Example
 ) -> tuple[LearnerState, Losses]:
-    """One optimiser step on a batch."""
+    """One optimiser step on a batch.
+
+    Raises:
+      AssertionError: the examples are not of this board, or the step changes the state's
+        shapes or types, after which the next would be compiled anew.
+    """
     grads, losses = jax.grad(loss, has_aux=True)(state.params, board, config, examples)
     updates, opt_state = optimizer(config.learner).update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
@@ -221,15 +249,16 @@ def update(
     decay = jnp.where(config.learner.ema_decay > 0, decay, 0.0)
     ema_params = optax.incremental_update(params, state.ema_params, 1 - decay)
     next_state = LearnerState(params, ema_params, opt_state, state.step + 1)
+    chex.assert_trees_all_equal_shapes_and_dtypes(next_state, state)
     norm = optax.tree.norm(grads)
     return next_state, losses._replace(grad_norm=norm, grad_norm_max=norm)
 
 
-def batch(buffer: Replay, board: Board, config: Config, mesh: Mesh, key: Array) -> Example:
+def batch(buffer: Replay, board: Board, config: Config, mesh: Mesh, key: PRNGKeyArray) -> Example:
     """What one step learns from: each device's share from its own part of the replay."""
     share = device_share(config, mesh.size)
 
-    def draw(buffer: Replay, key: Array) -> Example:
+    def draw(buffer: Replay, key: PRNGKeyArray) -> Example:
         sample_key, augment_key = jax.random.split(own_key(key))
         own = replay.own(buffer)
         examples = replay.sample(own, share.replay, sample_key, share.learner.batch_size)
@@ -240,7 +269,7 @@ def batch(buffer: Replay, board: Board, config: Config, mesh: Mesh, key: Array) 
 
 
 def learn(
-    state: LearnerState, buffer: Replay, board: Board, config: Config, mesh: Mesh, key: Array
+    state: LearnerState, buffer: Replay, board: Board, config: Config, mesh: Mesh, key: PRNGKeyArray
 ) -> tuple[LearnerState, Losses]:
     """One learning phase: ``steps_per_iteration`` steps on samples from the replay.
 
@@ -258,7 +287,7 @@ def learn(
       The new state and the losses' means over the phase.
     """
 
-    def body(state: LearnerState, key: Array) -> tuple[LearnerState, Losses]:
+    def body(state: LearnerState, key: PRNGKeyArray) -> tuple[LearnerState, Losses]:
         return update(state, board, config, batch(buffer, board, config, mesh, key))
 
     keys = jax.random.split(key, config.learner.steps_per_iteration)

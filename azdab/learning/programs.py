@@ -13,9 +13,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
-from jaxtyping import Array
+from jaxtyping import PRNGKeyArray
 
 from azdab.common.config import Config
 from azdab.devices.device import device_share
@@ -31,18 +30,25 @@ from azdab.devices.mesh import (
     placed,
     shardings,
 )
-from azdab.exact import dense_table, endings, oracle
+from azdab.exact import endings
 from azdab.exact.dense_table import SolvedBoard
 from azdab.exact.endings import Endings
 from azdab.game.board import Board
 from azdab.learning import agents, arena, learner, replay, selfplay
 from azdab.learning.agents import Agent
 from azdab.learning.arena import MatchGames
-from azdab.learning.learner import LearnerState
+from azdab.learning.baselines import Baselines, baselines_of, panel_agent
+from azdab.learning.learner import LearnerState, Losses
 from azdab.learning.replay import Replay
 from azdab.learning.selfplay import Example, SelfPlayStats, UnfinishedGames
 from azdab.network.model import Params
-from azdab.search import tree_search
+from azdab.search.evaluator import Evaluator, network_evaluator
+
+Compile = Callable[..., Any]
+"""How a program is compiled, as :func:`compiler` says."""
+
+SelfPlay = Callable[[Params, PRNGKeyArray], tuple[Example, SelfPlayStats]]
+"""A compiled round of self-play."""
 
 
 class Programs(NamedTuple):
@@ -58,11 +64,11 @@ class Programs(NamedTuple):
       solved: the solved board, where it can be.
     """
 
-    self_play: Callable[..., Any]
-    add: Callable[..., Replay]
-    learn: Callable[..., Any]
-    gate: Callable[..., MatchGames]
-    baselines: Callable[..., MatchGames]
+    self_play: SelfPlay
+    add: Callable[[Replay, Example], Replay]
+    learn: Callable[[LearnerState, Replay, PRNGKeyArray], tuple[LearnerState, Losses]]
+    gate: Callable[[Params, Params, PRNGKeyArray], MatchGames]
+    baselines: Callable[[Params, SolvedBoard | None, PRNGKeyArray], MatchGames]
     opponents: tuple[str, ...]
     solved: SolvedBoard | None
 
@@ -83,102 +89,9 @@ class Plan(NamedTuple):
     memory: dict[str, ProgramMemory]
 
 
-def _panel(panel: tuple[Agent, ...]) -> Agent:
-    """Several opponents at once: game ``g`` is played by agent ``g % n``."""
-
-    def act(params: tuple[Any, ...], key: Array, states: Any) -> Array:
-        moves = []
-        for i, agent in enumerate(panel):
-            mine = jax.tree.map(lambda x, i=i: x[i :: len(panel)], states)
-            moves.append(agent(params[i], jax.random.fold_in(key, i), mine).astype(jnp.int32))
-        return jnp.stack(moves, axis=1).reshape(-1)
-
-    return act
-
-
-def against(match: MatchGames, opponent: int, num_opponents: int) -> MatchGames:
-    """The games of a panel match against one opponent."""
-
-    def take(x: Array, axis: int) -> Array:
-        return jax.lax.slice_in_dim(x, opponent, None, num_opponents, axis)
-
-    return MatchGames(
-        states=jax.tree.map(lambda x: take(x, 1), match.states),
-        actions=take(match.actions, 1),
-        random=take(match.random, 1),
-        a_seat=take(match.a_seat, 0),
-        margin=take(match.margin, 0),
-    )
-
-
-def self_play_program(
-    board: Board, config: Config, mesh: Mesh, params: Params, compile: Callable[..., Any]
-) -> tuple[Callable[..., Any], Example]:
-    """Self-play as one program, or as two with endings played on the host between them.
-
-    Args:
-      board: the config's board.
-      config: the whole run's.
-      mesh: the devices; each plays its share of the games.
-      params: the network's parameters, or their shapes.
-      compile: as :func:`compiler` makes them.
-
-    Returns:
-      ``(params, key) -> (examples, statistics)``, divided among the devices, and the
-      shapes of the examples.
-    """
-    share = device_share(config, mesh.size)
-    evaluator = tree_search.network_evaluator(board, config.network, config.search.utility)
-    key = jax.random.key(0)
-
-    def finished(examples: Example, stats: SelfPlayStats) -> tuple[Example, SelfPlayStats]:
-        return examples, jax.tree.map(lambda x: x[None], stats)
-
-    if not config.uses_engine:
-
-        def whole(params: Params, key: Array) -> Any:
-            return finished(*selfplay.self_play(board, share, evaluator, params, own_key(key)))
-
-        program = divided(mesh, whole, (WHOLE, WHOLE), (SPLIT, SPLIT))
-        compiled = compile("self-play", program, (WHOLE, WHOLE), (SPLIT, SPLIT), params, key)
-        return compiled, jax.eval_shape(program, params, key)[0]
-
-    engine = endings.Teacher(board, 1 + config.selfplay.solver_rollouts)
-    games = UnfinishedGames(SPLIT, PartitionSpec(None, AXIS), SPLIT, SPLIT)  # type: ignore[arg-type]
-
-    def opening(params: Params, key: Array) -> UnfinishedGames:
-        return selfplay.play_to_horizon(board, share, evaluator, params, own_key(key))
-
-    def ending(openings: UnfinishedGames, exact: Endings, key: Array) -> Any:
-        return finished(*selfplay.finish(board, share, openings, exact, own_key(key)))
-
-    play = divided(mesh, opening, (WHOLE, WHOLE), games)
-    finish = divided(mesh, ending, (games, SPLIT, WHOLE), (SPLIT, SPLIT))
-    openings = jax.eval_shape(play, params, key)
-    blank = functools.partial(
-        endings.blank_endings, horizon=config.solver_horizon, lines=engine.lines
-    )
-    exact = jax.eval_shape(blank, openings.states.edges)
-    play_compiled = compile("self-play", play, (WHOLE, WHOLE), games, params, key)
-    finish_compiled = compile(
-        "endings", finish, (games, SPLIT, WHOLE), (SPLIT, SPLIT), openings, exact, key
-    )
-
-    def self_play(params: Params, key: Array) -> Any:
-        play_key, endings_key, finish_key = jax.random.split(key, 3)
-        openings = play_compiled(params, play_key)
-        # Every process plays the endings of its own games.
-        own = jax.random.fold_in(endings_key, jax.process_index())
-        given = local(openings.rollouts)
-        exact = from_local(mesh, engine(local(openings.states.edges), own, given))
-        return finish_compiled(openings, exact, finish_key)
-
-    return self_play, jax.eval_shape(finish, openings, exact, key)[0]
-
-
 def compiler(
     mesh: Mesh, report: Callable[[str], None], memory: dict[str, ProgramMemory]
-) -> Callable[..., Any]:
+) -> Compile:
     """How programs are compiled: ``(name, function, inputs, outputs, *arguments)``.
 
     ``inputs`` and ``outputs`` say how arguments and results are divided among the
@@ -218,6 +131,174 @@ def compiler(
     return compile
 
 
+def self_play_program(
+    board: Board, config: Config, mesh: Mesh, params: Params, compile: Compile
+) -> tuple[SelfPlay, Example]:
+    """Self-play as one program, or as two with endings played on the host between them.
+
+    Args:
+      board: the config's board.
+      config: the whole run's.
+      mesh: the devices; each plays its share of the games.
+      params: the network's parameters, or their shapes.
+      compile: as :func:`compiler` makes them.
+
+    Returns:
+      ``(params, key) -> (examples, statistics)``, divided among the devices, and the
+      shapes of the examples.
+    """
+    make = _with_engine if config.uses_engine else _on_device
+    count = config.selfplay.parallel_games * config.examples_per_game
+    examples = jax.eval_shape(lambda: selfplay.zero_examples(board, count))
+    return make(board, config, mesh, params, compile), examples
+
+
+def _per_device(examples: Example, stats: SelfPlayStats) -> tuple[Example, SelfPlayStats]:
+    return examples, jax.tree.map(lambda x: x[None], stats)
+
+
+def _on_device(
+    board: Board, config: Config, mesh: Mesh, params: Params, compile: Compile
+) -> SelfPlay:
+    """Self-play as one program, see :func:`self_play_program`."""
+    share, evaluate = device_share(config, mesh.size), _evaluator(board, config)
+
+    def whole(params: Params, key: PRNGKeyArray) -> tuple[Example, SelfPlayStats]:
+        return _per_device(*selfplay.self_play(board, share, evaluate, params, own_key(key)))
+
+    key = jax.random.key(0)
+    program = divided(mesh, whole, (WHOLE, WHOLE), (SPLIT, SPLIT))
+    return compile("self-play", program, (WHOLE, WHOLE), (SPLIT, SPLIT), params, key)
+
+
+def _with_engine(
+    board: Board, config: Config, mesh: Mesh, params: Params, compile: Compile
+) -> SelfPlay:
+    """Self-play to the solver's horizon, endings by the engine on the host, then examples."""
+    share, evaluate = device_share(config, mesh.size), _evaluator(board, config)
+    engine = endings.Teacher(board, 1 + config.selfplay.solver_rollouts)
+    games = UnfinishedGames(SPLIT, PartitionSpec(None, AXIS), SPLIT, SPLIT)  # type: ignore[arg-type]
+    key = jax.random.key(0)
+
+    def opening(params: Params, key: PRNGKeyArray) -> UnfinishedGames:
+        return selfplay.play_to_horizon(board, share, evaluate, params, own_key(key))
+
+    def ending(
+        openings: UnfinishedGames, exact: Endings, key: PRNGKeyArray
+    ) -> tuple[Example, SelfPlayStats]:
+        return _per_device(*selfplay.finish(board, share, openings, exact, own_key(key)))
+
+    play = divided(mesh, opening, (WHOLE, WHOLE), games)
+    finish = divided(mesh, ending, (games, SPLIT, WHOLE), (SPLIT, SPLIT))
+    openings = jax.eval_shape(play, params, key)
+    blank = functools.partial(
+        endings.blank_endings, horizon=config.solver_horizon, lines=engine.lines
+    )
+    exact = jax.eval_shape(blank, openings.states.edges)
+    play_compiled = compile("self-play", play, (WHOLE, WHOLE), games, params, key)
+    finish_compiled = compile(
+        "endings", finish, (games, SPLIT, WHOLE), (SPLIT, SPLIT), openings, exact, key
+    )
+
+    def self_play(params: Params, key: PRNGKeyArray) -> tuple[Example, SelfPlayStats]:
+        play_key, endings_key, finish_key = jax.random.split(key, 3)
+        openings = play_compiled(params, play_key)
+        # Every process plays the endings of its own games.
+        own = jax.random.fold_in(endings_key, jax.process_index())
+        given = local(openings.rollouts)
+        exact = from_local(mesh, engine(local(openings.states.edges), own, given))
+        return finish_compiled(openings, exact, finish_key)
+
+    return self_play
+
+
+def replay_program(
+    mesh: Mesh, buffer: Replay, examples: Example, compile: Compile
+) -> Callable[[Replay, Example], Replay]:
+    """Adding examples to the replay, each device its own; donates the replay."""
+    program = divided(mesh, replay.add_own, (SPLIT, SPLIT), SPLIT)
+    return compile("replay", program, (SPLIT, SPLIT), SPLIT, buffer, examples, donate=0)
+
+
+def learning_program(
+    board: Board,
+    config: Config,
+    mesh: Mesh,
+    learner_state: LearnerState,
+    buffer: Replay,
+    compile: Compile,
+) -> Callable[[LearnerState, Replay, PRNGKeyArray], tuple[LearnerState, Losses]]:
+    """A learning phase on all devices; donates the learner."""
+
+    def learn(
+        state: LearnerState, buffer: Replay, key: PRNGKeyArray
+    ) -> tuple[LearnerState, Losses]:
+        return learner.learn(state, buffer, board, config, mesh, key)
+
+    places, key = (WHOLE, SPLIT, WHOLE), jax.random.key(0)
+    return compile("learning", learn, places, WHOLE, learner_state, buffer, key, donate=0)
+
+
+def gate_program(
+    board: Board, config: Config, mesh: Mesh, params: Params, compile: Compile
+) -> Callable[[Params, Params, PRNGKeyArray], MatchGames]:
+    """The match of two networks, the latest and the best."""
+    share, searcher = device_share(config, mesh.size), _searcher(board, config)
+
+    def gate(latest: Params, best: Params, key: PRNGKeyArray) -> MatchGames:
+        games, plies = share.arena.num_games, share.arena.opening_plies
+        both = (searcher, searcher)
+        return arena.play_games(board, both, (latest, best), own_key(key), games, plies)
+
+    return _match_program("arena", mesh, gate, compile, params, params, jax.random.key(0))
+
+
+def baselines_program(
+    board: Board,
+    config: Config,
+    mesh: Mesh,
+    params: Params,
+    against: Baselines,
+    compile: Compile,
+) -> Callable[[Params, SolvedBoard | None, PRNGKeyArray], MatchGames]:
+    """The matches of a network with all baselines at once."""
+    share, searcher = device_share(config, mesh.size), _searcher(board, config)
+
+    def play(params: Params, solved: SolvedBoard | None, key: PRNGKeyArray) -> MatchGames:
+        panel_params = [solved if name == "perfect" else None for name in against.agents]
+        return arena.play_games(
+            board,
+            (searcher, panel_agent(tuple(against.agents.values()))),
+            (params, panel_params),
+            own_key(key),
+            share.arena.baseline_games * len(against.agents),
+            share.arena.opening_plies,
+        )
+
+    key = jax.random.key(0)
+    return _match_program("baselines", mesh, play, compile, params, against.solved, key)
+
+
+def _match_program(
+    name: str, mesh: Mesh, play: Callable[..., MatchGames], compile: Compile, *arguments: Any
+) -> Callable[..., MatchGames]:
+    """A match of which each device plays its share; the games come back in numpy."""
+    whole, plies = (WHOLE,) * len(arguments), PartitionSpec(None, AXIS)
+    games: Any = MatchGames(plies, plies, plies, SPLIT, SPLIT)  # type: ignore[arg-type]
+    compiled = compile(name, divided(mesh, play, whole, games), whole, games, *arguments)
+    return lambda *arguments: gather(compiled(*arguments))
+
+
+def _evaluator(board: Board, config: Config) -> Evaluator:
+    return network_evaluator(board, config.network, config.search.utility)
+
+
+def _searcher(board: Board, config: Config) -> Agent:
+    """The network as it plays in the arena."""
+    evaluate, simulations = _evaluator(board, config), config.arena.num_simulations
+    return agents.search_agent(board, config.search, evaluate, simulations)
+
+
 def compile_programs(
     board: Board,
     config: Config,
@@ -242,60 +323,16 @@ def compile_programs(
     start = time.perf_counter()
     memory: dict[str, ProgramMemory] = {}
     compile = compiler(mesh, report, memory)
-    share = device_share(config, mesh.size)
-    evaluator = tree_search.network_evaluator(board, config.network, config.search.utility)
-    searcher = agents.search_agent(board, config.search, evaluator, config.arena.num_simulations)
-    key = jax.random.key(0)
     params: Params = learner_state.params
-
     self_play, examples = self_play_program(board, config, mesh, params, compile)
-
-    def learn(state: LearnerState, buffer: Replay, key: Array) -> Any:
-        return learner.learn(state, buffer, board, config, mesh, key)
-
-    def gate(latest: Params, best: Params, key: Array) -> MatchGames:
-        games, plies = share.arena.num_games, share.arena.opening_plies
-        both = (searcher, searcher)
-        return arena.play_games(board, both, (latest, best), own_key(key), games, plies)
-
-    opponents = {"random": agents.random_agent(board), "greedy": agents.greedy_agent(board)}
-    solved = None
-    if oracle.can_solve(board):
-        report("exact solution of the board")
-        solved = placed(mesh, dense_table.solve_board(board))
-        opponents["perfect"] = agents.perfect_agent(board)
-
-    def baselines(params: Params, solved: SolvedBoard | None, key: Array) -> MatchGames:
-        panel_params = [solved if name == "perfect" else None for name in opponents]
-        return arena.play_games(
-            board,
-            (searcher, _panel(tuple(opponents.values()))),
-            (params, panel_params),
-            own_key(key),
-            share.arena.baseline_games * len(opponents),
-            share.arena.opening_plies,
-        )
-
-    def matches(name: str, play: Callable[..., MatchGames], *arguments: Any) -> Any:
-        whole = (WHOLE,) * len(arguments)
-        plies = PartitionSpec(None, AXIS)
-        games: Any = MatchGames(plies, plies, plies, SPLIT, SPLIT)  # type: ignore[arg-type]
-        program = divided(mesh, play, whole, games)
-        compiled = compile(name, program, whole, games, *arguments)
-        return lambda *arguments: gather(compiled(*arguments))
-
+    against = baselines_of(board, mesh, report)
     phases = Programs(
         self_play=self_play,
-        add=compile(
-            "replay", divided(mesh, replay.add_own, (SPLIT, SPLIT), SPLIT), (SPLIT, SPLIT), SPLIT,
-            buffer, examples, donate=0,
-        ),
-        learn=compile(
-            "learning", learn, (WHOLE, SPLIT, WHOLE), WHOLE, learner_state, buffer, key, donate=0
-        ),
-        gate=matches("arena", gate, params, params, key),
-        baselines=matches("baselines", baselines, params, solved, key),
-        opponents=tuple(opponents),
-        solved=solved,
-    )  # fmt: skip
+        add=replay_program(mesh, buffer, examples, compile),
+        learn=learning_program(board, config, mesh, learner_state, buffer, compile),
+        gate=gate_program(board, config, mesh, params, compile),
+        baselines=baselines_program(board, config, mesh, params, against, compile),
+        opponents=tuple(against.agents),
+        solved=against.solved,
+    )
     return Plan(phases, time.perf_counter() - start, memory)

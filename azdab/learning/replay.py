@@ -6,10 +6,11 @@ is divided among the devices.
 
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int
+from jaxtyping import Array, Int, PRNGKeyArray
 
 from azdab.common.config import ReplayConfig
 from azdab.game.board import Board
@@ -55,11 +56,17 @@ def init_replay(board: Board, capacity: int) -> Replay:
 def add(replay: Replay, examples: Example) -> Replay:
     """Append examples, overwriting the oldest.
 
-    The batch must not be larger than the capacity.
+    Raises:
+      ValueError: there are more than the buffer holds.
+      AssertionError: they are of another shape or type than what is stored.
     """
     capacity, count = len(replay.examples.margin), len(examples.margin)
     if count > capacity:
         raise ValueError(f"cannot add {count} examples to a buffer of {capacity}")
+    stored = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct((count, *x.shape[1:]), x.dtype), replay.examples
+    )
+    chex.assert_trees_all_equal_shapes_and_dtypes(examples, stored)
     index = (replay.total + jnp.arange(count)) % capacity
     storage = jax.tree.map(lambda old, new: old.at[index].set(new), replay.examples, examples)
     return Replay(storage, replay.total + count)
@@ -113,13 +120,18 @@ def window(config: ReplayConfig, total: Int[Array, ""]) -> Int[Array, ""]:
     return jnp.minimum(grown, jnp.minimum(total, config.capacity))
 
 
-def sample(replay: Replay, config: ReplayConfig, key: Array, batch_size: int) -> Example:
+def sample(replay: Replay, config: ReplayConfig, key: PRNGKeyArray, batch_size: int) -> Example:
     """Draw ``batch_size`` examples from the window, with replacement.
 
     Each is one of ``CANDIDATES`` uniform draws, chosen with a probability proportional
     to its number of open edges to the power ``opening_weight``: short endings are many
     and soon mastered.
+
+    Raises:
+      AssertionError: the buffer is not one of ``config.capacity``.
     """
+    chex.assert_tree_shape_prefix(replay.examples, (config.capacity,))
+    chex.assert_rank(replay.total, 0)
     age_key, choice_key = jax.random.split(key)
     shape = (batch_size, CANDIDATES)
     age = jax.random.randint(age_key, shape, 0, window(config, replay.total))

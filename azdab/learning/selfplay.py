@@ -21,7 +21,8 @@ from azdab.game.board import Board
 from azdab.game.rules import State
 from azdab.learning import agents
 from azdab.network.model import Params
-from azdab.search.tree_search import Evaluator, search
+from azdab.search.evaluator import Evaluator
+from azdab.search.tree_search import search
 
 
 class Example(NamedTuple):

@@ -15,7 +15,7 @@ from azdab.game import rules
 from azdab.game.board import Board
 from azdab.game.rules import State
 from azdab.network import model
-from azdab.search import tree_search
+from azdab.search.evaluator import network_inputs
 
 BINS = 10
 """Forecast win probabilities are compared in so many bins of equal width."""
@@ -65,7 +65,7 @@ def network_forecast(
 
     @jax.jit
     def ask(states: State) -> jax.Array:
-        inputs = tree_search.network_inputs(states, config.search.utility)
+        inputs = network_inputs(states, config.search.utility)
         logits = model.apply(board, config.network, params, *inputs).margin_logits
         value = model.win_value(board, logits, rules.margin(states))
         return jax.numpy.stack([(1 + value) / 2, model.expected_margin(board, logits)], axis=-1)

@@ -3,6 +3,7 @@
 import functools
 from typing import Any
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -26,7 +27,12 @@ def conv(
     In a loop, XLA's CPU backend runs the kernel gradient on one thread without
     vector instructions: 300 samples/s for the quick network where the one matrix
     product used here instead gives 9,000. Other backends keep their own gradient.
+
+    Raises:
+      AssertionError: an array has another rank.
     """
+    chex.assert_rank([x, kernel], 4)
+    chex.assert_axis_dimension(kernel, 2, x.shape[3])
     return _conv(x, kernel, padding)
 
 

@@ -14,11 +14,12 @@ over the whole board (as in the same paper) or attend over it.
 
 from typing import Any, NamedTuple
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from azdab.common.config import NetworkConfig
 from azdab.game import rules
@@ -58,6 +59,7 @@ def _support(board: Board, lead: tuple[int, ...]) -> Float[Array, "*b M"]:
 
 def possible_margins(board: Board, edges: Bool[Array, "*b E"]) -> Bool[Array, "*b M"]:
     """Which future margins ``n`` open boxes allow: ``|m| <= n`` and ``m = n (mod 2)``."""
+    chex.assert_axis_dimension(edges, -1, board.num_edges)
     num_open = jnp.sum(rules.box_degrees(board, edges) < 4, axis=(-1, -2))[..., None]
     support = _support(board, edges.shape[:-1]).astype(jnp.int32)
     return (jnp.abs(support) <= num_open) & ((support - num_open) % 2 == 0)
@@ -114,12 +116,20 @@ def apply(
     edges: Bool[Array, "B E"],
     margin: Int[Array, "B"],
 ) -> NetworkOutput:
-    """Evaluate a batch of positions, see :class:`Network`."""
+    """Evaluate a batch of positions, see :class:`Network`.
+
+    Raises:
+      AssertionError: an array has another shape or type.
+    """
+    chex.assert_shape(edges, (None, board.num_edges))
+    chex.assert_rank(margin, 1)
+    chex.assert_equal_shape_prefix([edges, margin], 1)
+    chex.assert_type([edges, margin], [bool, int])
     output: Any = Network(board, config).apply({"params": params}, edges, margin)
     return output
 
 
-def init_params(key: Array, board: Board, config: NetworkConfig) -> Params:
+def init_params(key: PRNGKeyArray, board: Board, config: NetworkConfig) -> Params:
     """Float32 parameters."""
     edges = jnp.zeros((1, board.num_edges), bool)
     return Network(board, config).init(key, edges, jnp.zeros(1, jnp.int32))["params"]
@@ -127,6 +137,7 @@ def init_params(key: Array, board: Board, config: NetworkConfig) -> Params:
 
 def expected_margin(board: Board, margin_logits: Float[Array, "*b M"]) -> Float[Array, "*b"]:
     """Mean of the predicted future margin, in boxes, for the player to move."""
+    chex.assert_axis_dimension(margin_logits, -1, 2 * board.num_boxes + 1)
     return jax.nn.softmax(margin_logits) @ margins(board)
 
 
@@ -134,5 +145,6 @@ def win_value(
     board: Board, margin_logits: Float[Array, "*b M"], margin: Int[Array, "*b"]
 ) -> Float[Array, "*b"]:
     """P(win) - P(loss) for the player to move who leads by ``margin`` boxes now."""
+    chex.assert_shape(margin_logits, (*margin.shape, 2 * board.num_boxes + 1))
     final = _support(board, margin.shape) + margin[..., None]
     return jnp.sum(jax.nn.softmax(margin_logits) * jnp.sign(final), axis=-1)

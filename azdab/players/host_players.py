@@ -26,7 +26,7 @@ from azdab.learning import agents
 from azdab.learning.agents import Agent
 from azdab.players import handwritten
 from azdab.runs import checkpoint
-from azdab.search import tree_search
+from azdab.search.evaluator import network_evaluator
 
 Act = Callable[[Array, State, np.ndarray], np.ndarray]
 """``(key, states, history) -> actions``.
@@ -149,9 +149,7 @@ def of_network(
       report: told how many moves are made.
     """
     settings = trained.config.search
-    evaluate = tree_search.network_evaluator(
-        trained.board, trained.config.network, settings.utility
-    )
+    evaluate = network_evaluator(trained.board, trained.config.network, settings.utility)
     if simulations == 0:
         agent = agents.network_agent(evaluate)
     else:

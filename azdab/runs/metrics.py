@@ -9,6 +9,7 @@ from typing import Any
 
 from tensorboardX import SummaryWriter
 
+from azdab.common import metric_table
 from azdab.common.files import write_whole
 from azdab.runs import run_directory
 
@@ -29,6 +30,17 @@ def _lines(content: bytes) -> list[tuple[bytes, dict[str, Any]]]:
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The complete lines of a ``metrics.jsonl``; what cannot be read is left out."""
     return [line for _, line in _lines(path.read_bytes())] if path.is_file() else []
+
+
+def _layout() -> dict[str, dict[str, list[Any]]]:
+    """TensorBoard's own charts: the panels of the table, each with all its curves."""
+    charts: dict[str, dict[str, list[Any]]] = {"learning": {}, "machine": {}}
+    for metric in metric_table.METRICS:
+        if metric.panel:
+            of_machine = metric_table.depends_on_machine(metric.name)
+            category = charts["machine" if of_machine else "learning"]
+            category.setdefault(metric.panel, ["Multiline", []])[1].append(metric.name)
+    return charts
 
 
 class Writer:
@@ -69,6 +81,7 @@ class Writer:
         write_whole(path, rescued)
         self._file = path.open("ab")
         self._board = SummaryWriter(str(run), purge_step=iteration + 1)
+        self._board.add_custom_scalars(_layout())
 
     def __enter__(self) -> "Writer":
         return self
@@ -90,5 +103,6 @@ class Writer:
         self._file.flush()
         self._hash.update(line)
         for name, value in values.items():
-            self._board.add_scalar(name, float(value), iteration)
+            about = metric_table.described(name)
+            self._board.add_scalar(name, float(value), iteration, summary_description=about)
         self._board.flush()

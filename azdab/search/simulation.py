@@ -13,10 +13,11 @@ take as ``loop_fn``.
 
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import mctx
-from jaxtyping import Array, Int
+from jaxtyping import Array, Int, Key, PRNGKeyArray
 from mctx import Tree
 
 Node = Int[Array, "B"]
@@ -43,10 +44,14 @@ def simulation_loop(
       The policy's ``loop_fn``. It does not call the body it is given, but does the same.
     """
 
-    def loop(lower: int, upper: int, body: Any, state: tuple[Array, Tree]) -> tuple[Array, Tree]:
+    def loop(
+        lower: int, upper: int, body: Any, state: tuple[PRNGKeyArray, Tree]
+    ) -> tuple[PRNGKeyArray, Tree]:
         del body
 
-        def simulate(index: Array, state: tuple[Array, Tree]) -> tuple[Array, Tree]:
+        def simulate(
+            index: Int[Array, ""], state: tuple[PRNGKeyArray, Tree]
+        ) -> tuple[PRNGKeyArray, Tree]:
             key, tree = state
             key, descend_key, expand_key = jax.random.split(key, 3)
             parent, action = descend(descend_key, tree, select_root, select, max_depth)
@@ -62,7 +67,7 @@ def simulation_loop(
 
 
 def descend(
-    key: Array,
+    key: PRNGKeyArray,
     tree: Tree,
     select_root: mctx.RootActionSelectionFn,
     select: mctx.InteriorActionSelectionFn,
@@ -76,7 +81,7 @@ def descend(
     batch_size = tree.node_visits.shape[0]
     rows = jnp.arange(batch_size)
 
-    def split(keys: Array) -> tuple[Array, Array]:
+    def split(keys: Key[Array, "B"]) -> tuple[Key[Array, "B"], Key[Array, "B"]]:
         pairs = jax.vmap(jax.random.split)(keys)
         return pairs[:, 0], pairs[:, 1]
 
@@ -106,14 +111,20 @@ def descend(
 
 def expand(
     params: Any,
-    key: Array,
+    key: PRNGKeyArray,
     tree: Tree,
     recurrent_fn: mctx.RecurrentFn,
     parent: Node,
     action: Int[Array, "B"],
     leaf: Node,
 ) -> Tree:
-    """Take the actions, evaluate what they lead to, and enter it as the nodes ``leaf``."""
+    """Take the actions, evaluate what they lead to, and enter it as the nodes ``leaf``.
+
+    Raises:
+      AssertionError: an array has another shape or type.
+    """
+    chex.assert_shape([parent, action, leaf], (tree.node_visits.shape[0],))
+    chex.assert_type([parent, action, leaf], int)
     rows = jnp.arange(len(parent))
     embedding = jax.tree.map(lambda x: x[rows, parent], tree.embeddings)
     output, embedding = recurrent_fn(params, key, action, embedding)
@@ -134,6 +145,8 @@ def expand(
 def backward(tree: Tree, leaf: Node) -> Tree:
     """Carry the values of the nodes ``leaf`` up to the roots, and count the visits."""
     batch_size, nowhere = tree.node_visits.shape
+    chex.assert_shape(leaf, (batch_size,))
+    chex.assert_type(leaf, int)
     rows = jnp.arange(batch_size)
 
     def step(state: tuple[Tree, Array, Node]) -> tuple[Tree, Array, Node]:

@@ -11,37 +11,20 @@ so that ``Q = reward + discount * value(child)`` is always the mover's.
 """
 
 import functools
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
+import chex
 import jax.numpy as jnp
 import mctx
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from azdab.common.config import NetworkConfig, SearchConfig
+from azdab.common.config import SearchConfig
 from azdab.game import rules
 from azdab.game.board import Board
 from azdab.game.rules import State
-from azdab.network import model
 from azdab.network.model import Params
 from azdab.search import simulation
-
-
-class Evaluation(NamedTuple):
-    """What the search asks of a batch of positions.
-
-    Attributes:
-      prior_logits: ``float32[B, E]``; need not be masked.
-      value: ``float32[B]``, the mover's future utility.
-    """
-
-    prior_logits: Float[Array, "B E"]
-    value: Float[Array, "B"]
-
-
-class Evaluator(Protocol):
-    """A pure function from positions to evaluations, such as a network."""
-
-    def __call__(self, params: Params, states: State) -> Evaluation: ...
+from azdab.search.evaluator import Evaluator, check_evaluation, check_states
 
 
 class SearchOutput(NamedTuple):
@@ -64,42 +47,12 @@ class SearchOutput(NamedTuple):
     visit_counts: Int[Array, "B E"]
 
 
-def shown_margin(margin: Int[Array, "B"], utility: str) -> Int[Array, "B"]:
-    """The score margin as the network may see it, in play and in learning.
-
-    Under the margin utility the best move does not depend on the score, so the
-    network is not shown it.
-    """
-    return margin if utility == "win" else jnp.zeros_like(margin)
-
-
-def network_inputs(states: State, utility: str) -> tuple[Array, Array]:
-    """The drawn edges, ``bool[B, E]``, and the margin shown, ``int32[B]``."""
-    return states.edges, shown_margin(rules.margin(states), utility)
-
-
-def network_evaluator(board: Board, config: NetworkConfig, utility: str) -> Evaluator:
-    """The network as the search's evaluator."""
-
-    def evaluate(params: Params, states: State) -> Evaluation:
-        output = model.apply(board, config, params, *network_inputs(states, utility))
-        if utility == "win":
-            value = model.win_value(board, output.margin_logits, rules.margin(states))
-        else:
-            value = model.expected_margin(board, output.margin_logits) / board.num_boxes
-        return Evaluation(output.prior_logits, value)
-
-    return evaluate
-
-
-def _mask(prior_logits: Array, legal: Bool[Array, "B E"]) -> Array:
-    return jnp.where(legal, prior_logits, jnp.finfo(prior_logits.dtype).min)
-
-
 def transition(
     board: Board, utility: str, states: State, actions: Int[Array, "B"]
 ) -> tuple[State, Float[Array, "B"], Float[Array, "B"]]:
     """The next states with the movers' rewards and discounts, ``float32[B]`` each."""
+    chex.assert_shape(actions, (len(states.edges),))
+    chex.assert_type(actions, int)
     next_states = rules.step_batch(board, states, actions)
     again = next_states.to_play == states.to_play
     over = rules.is_terminal(next_states)
@@ -118,7 +71,7 @@ def search(
     config: SearchConfig,
     evaluate: Evaluator,
     params: Params,
-    key: Array,
+    key: PRNGKeyArray,
     states: State,
     *,
     num_simulations: int | None = None,
@@ -136,73 +89,23 @@ def search(
       num_simulations: overrides the config's.
       explore: sample with Gumbel or Dirichlet noise, as in self-play; otherwise
         play the best move found.
+
+    Raises:
+      AssertionError: the positions or their evaluations have another shape or type.
     """
-    root_evaluation = evaluate(params, states)
-    legal = rules.legal_actions(states)
-    root = mctx.RootFnOutput(
-        prior_logits=_mask(root_evaluation.prior_logits, legal),
-        value=root_evaluation.value,
-        embedding=states,
+    check_states(board, states)
+    policy = _gumbel if config.policy == "gumbel" else _puct
+    output = policy(
+        config,
+        num_simulations or config.num_simulations,
+        explore,
+        params=params,
+        rng_key=key,
+        root=_root(board, evaluate, params, states),
+        recurrent_fn=_recurrent(board, config.utility, evaluate),
+        invalid_actions=~rules.legal_actions(states),
+        max_depth=board.num_edges,
     )
-
-    def recurrent_fn(
-        params: Params, key: Array, actions: Array, states: State
-    ) -> tuple[mctx.RecurrentFnOutput, State]:
-        del key
-        next_states, reward, discount = transition(board, config.utility, states, actions)
-        evaluation = evaluate(params, next_states)
-        output = mctx.RecurrentFnOutput(
-            reward=reward,
-            discount=discount,
-            prior_logits=_mask(evaluation.prior_logits, rules.legal_actions(next_states)),
-            value=evaluation.value * jnp.abs(discount),
-        )
-        return output, next_states
-
-    num_simulations = num_simulations or config.num_simulations
-    loop = functools.partial(
-        simulation.simulation_loop, params, recurrent_fn, max_depth=board.num_edges
-    )
-    arguments: dict[str, Any] = {
-        "params": params,
-        "rng_key": key,
-        "root": root,
-        "recurrent_fn": recurrent_fn,
-        "num_simulations": num_simulations,
-        "invalid_actions": ~legal,
-        "max_depth": board.num_edges,
-    }
-    if config.policy == "gumbel":
-        qtransform = functools.partial(
-            mctx.qtransform_completed_by_mix_value,
-            value_scale=config.value_scale,
-            maxvisit_init=config.maxvisit_init,
-            rescale_values=config.rescale_values,
-        )
-        select_root = functools.partial(
-            mctx.gumbel_muzero_root_action_selection,
-            num_simulations=num_simulations,
-            max_num_considered_actions=config.max_num_considered_actions,
-            qtransform=qtransform,
-        )
-        select = functools.partial(
-            mctx.gumbel_muzero_interior_action_selection, qtransform=qtransform
-        )
-        output = mctx.gumbel_muzero_policy(
-            **arguments,
-            loop_fn=loop(select_root, select),
-            qtransform=qtransform,
-            max_num_considered_actions=config.max_num_considered_actions,
-            gumbel_scale=config.gumbel_scale if explore else 0.0,
-        )
-    else:
-        select = mctx.muzero_action_selection
-        output = mctx.muzero_policy(
-            **arguments,
-            loop_fn=loop(functools.partial(select, depth=0), select),
-            dirichlet_fraction=0.25 if explore else 0.0,
-            temperature=1.0 if explore else 0.0,
-        )
     summary = output.search_tree.summary()
     weights = jnp.where(summary.visit_counts > 0, output.action_weights, 0)
     return SearchOutput(
@@ -212,3 +115,94 @@ def search(
         q_values=summary.qvalues,
         visit_counts=summary.visit_counts,
     )
+
+
+def _mask(prior_logits: Array, legal: Bool[Array, "B E"]) -> Array:
+    return jnp.where(legal, prior_logits, jnp.finfo(prior_logits.dtype).min)
+
+
+def _root(board: Board, evaluate: Evaluator, params: Params, states: State) -> mctx.RootFnOutput:
+    """The positions themselves, evaluated."""
+    evaluation = evaluate(params, states)
+    check_evaluation(board, states, evaluation)
+    return mctx.RootFnOutput(
+        prior_logits=_mask(evaluation.prior_logits, rules.legal_actions(states)),
+        value=evaluation.value,
+        embedding=states,
+    )
+
+
+def _recurrent(board: Board, utility: str, evaluate: Evaluator) -> mctx.RecurrentFn:
+    """What mctx asks at every node: take a move, and evaluate what it leads to."""
+
+    def recurrent_fn(
+        params: Params, key: PRNGKeyArray, actions: Int[Array, "B"], states: State
+    ) -> tuple[mctx.RecurrentFnOutput, State]:
+        del key
+        next_states, reward, discount = transition(board, utility, states, actions)
+        evaluation = evaluate(params, next_states)
+        output = mctx.RecurrentFnOutput(
+            reward=reward,
+            discount=discount,
+            prior_logits=_mask(evaluation.prior_logits, rules.legal_actions(next_states)),
+            value=evaluation.value * jnp.abs(discount),
+        )
+        return output, next_states
+
+    return recurrent_fn
+
+
+def _gumbel(
+    config: SearchConfig, num_simulations: int, explore: bool, **arguments: Any
+) -> mctx.PolicyOutput:
+    """Gumbel MuZero: sequential halving at the root, completed Q-values everywhere.
+
+    Args:
+      config: the search settings.
+      num_simulations: nodes to visit.
+      explore: whether to sample with Gumbel noise.
+      **arguments: those of every mctx policy.
+    """
+    qtransform = functools.partial(
+        mctx.qtransform_completed_by_mix_value,
+        value_scale=config.value_scale,
+        maxvisit_init=config.maxvisit_init,
+        rescale_values=config.rescale_values,
+    )
+    select_root = functools.partial(
+        mctx.gumbel_muzero_root_action_selection,
+        num_simulations=num_simulations,
+        max_num_considered_actions=config.max_num_considered_actions,
+        qtransform=qtransform,
+    )
+    select = functools.partial(mctx.gumbel_muzero_interior_action_selection, qtransform=qtransform)
+    return mctx.gumbel_muzero_policy(
+        **arguments,
+        num_simulations=num_simulations,
+        loop_fn=_loop(select_root, select, arguments),
+        qtransform=qtransform,
+        max_num_considered_actions=config.max_num_considered_actions,
+        gumbel_scale=config.gumbel_scale if explore else 0.0,
+    )
+
+
+def _puct(
+    config: SearchConfig, num_simulations: int, explore: bool, **arguments: Any
+) -> mctx.PolicyOutput:
+    """AlphaZero's search: PUCT at every node, Dirichlet noise at the root; as :func:`_gumbel`."""
+    del config
+    select = mctx.muzero_action_selection
+    return mctx.muzero_policy(
+        **arguments,
+        num_simulations=num_simulations,
+        loop_fn=_loop(functools.partial(select, depth=0), select, arguments),
+        dirichlet_fraction=0.25 if explore else 0.0,
+        temperature=1.0 if explore else 0.0,
+    )
+
+
+def _loop(select_root: Any, select: Any, arguments: dict[str, Any]) -> mctx.LoopFn:
+    """The simulations of a policy with these arguments."""
+    names = ("params", "recurrent_fn", "max_depth")
+    given = {name: arguments[name] for name in names}
+    return simulation.simulation_loop(select_root=select_root, select=select, **given)
