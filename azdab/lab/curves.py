@@ -163,7 +163,7 @@ def diagnose(run: Curves, settings: Config) -> list[Finding]:
         "lower search.value_scale; selfplay.max_opening_plies and replay.min_window for variety",
     )  # fmt: skip
     horizon = settings.solver_horizon
-    searched = settings.board.num_edges - horizon
+    searched = settings.board.num_plies - horizon
     check(
         "games are decided earlier or later", "selfplay/decided_ply", many,
         "ply {first:.1f} to {now:.1f}" + (f", only plies to {searched} count" if horizon else ""),

@@ -161,7 +161,7 @@ def search(
 
     num_simulations = num_simulations or config.num_simulations
     loop = functools.partial(
-        simulation.simulation_loop, params, recurrent_fn, max_depth=board.num_edges
+        simulation.simulation_loop, params, recurrent_fn, max_depth=board.num_plies
     )
     arguments: dict[str, Any] = {
         "params": params,
@@ -170,7 +170,7 @@ def search(
         "recurrent_fn": recurrent_fn,
         "num_simulations": num_simulations,
         "invalid_actions": ~legal,
-        "max_depth": board.num_edges,
+        "max_depth": board.num_plies,
     }
     if config.policy == "gumbel":
         qtransform = functools.partial(

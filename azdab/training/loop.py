@@ -18,7 +18,7 @@ from azdab.common import progress
 from azdab.common.config import Config
 from azdab.common.errors import UserError
 from azdab.devices import device, mesh
-from azdab.game.board import Board
+from azdab.game.board import Board, board_of
 from azdab.learning import arena, diverged, memory, programs
 from azdab.learning.programs import Programs
 from azdab.measure import judging
@@ -69,7 +69,7 @@ def iterate(
         stats.append(wave_stats)
     played = jax.tree.map(lambda *x: np.mean(x), *map(mesh.gather, stats))
     seconds = time.perf_counter() - start
-    searched = board.num_edges - config.solver_horizon
+    searched = board.num_plies - config.solver_horizon
     values |= {
         "selfplay/first_player_win_rate": played.first_player_win_rate,
         "selfplay/mean_margin": played.mean_margin,
@@ -195,7 +195,7 @@ def train(
       UserError: no checkpoint is intact, or the numbers went wrong; the line says what to do.
       OSError: the run cannot be written.
     """
-    board = Board(config.board.rows, config.board.cols)
+    board = board_of(config)
     devices = mesh.all_devices()
     games_kept = Gamebook(board, run / "games" if save_games else None)
     report = functools.partial(opening.say, console)
@@ -243,7 +243,7 @@ def train(
 
 def dry_run(config: Config, console: Console) -> None:
     """Compile everything and print the memory it will need, without allocating any of it."""
-    board = Board(config.board.rows, config.board.cols)
+    board = board_of(config)
     devices = mesh.all_devices()
     state = jax.eval_shape(lambda: checkpoint.initial_state(board, config, devices))
     with console.status("compiling") as status:
