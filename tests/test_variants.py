@@ -32,7 +32,6 @@ from tests.test_position import lined, positions
 SWEDISH, ICELANDIC = Board(3, 3, "swedish"), Board(3, 3, "icelandic")
 SMALL = [
     Board(1, 2, "swedish"),
-    Board(2, 2, "swedish"),
     Board(2, 3, "swedish"),
     SWEDISH,
     Board(1, 1, "icelandic"),
@@ -130,7 +129,7 @@ def test_a_run_names_its_board() -> None:
 
 
 @given(lined, common.seeds)
-@settings(deadline=None)
+@settings(max_examples=12)
 def test_games_follow_the_rules_told_again(board: Board, seed: int) -> None:
     game, here = common.Game(board), Position(board)
     moves = np.random.default_rng(seed).permutation(here.legal).tolist()
@@ -166,13 +165,14 @@ def test_a_line_less_is_a_turn_less(board: Board, seed: int) -> None:
 
 @pytest.mark.parametrize("board", [ICELANDIC, Board(3, 4, "icelandic"), Board(4, 4, "swedish")])
 def test_the_long_chain_rule_knows_the_lines(board: Board) -> None:
-    edges = theory.safe_play(board, 14, 300, seed=3, ends=True)
-    known = oracle.best_oracle(board, 14)
+    pytest.importorskip("numba")
+    edges = theory.safe_play(board, board.num_plies, 200, seed=3, ends=True)
+    known = oracle.search_oracle(board, board.num_plies)
     winner = np.sign(known.action_values(edges).max(axis=-1).astype(int))
     right = theory.rule_winner(board, edges) == winner
-    kind = theory.kinds(board, edges)
-    # The Swedish board has no chains without junctions, but loops.
-    alone = kind == (1 if board.variant == "swedish" else 0)
+    # On the Swedish board no chain ends at the border: without junctions there are loops only.
+    alone = theory.kinds(board, edges) == (1 if board.variant == "swedish" else 0)
+    alone &= winner != 0  # where nobody wins, the rule has nobody to name
     assert alone.sum() > 10
     assert right[alone].all()
 
@@ -288,7 +288,7 @@ def test_formats_of_others_refuse_the_lines() -> None:
 
 @pytest.mark.parametrize("where", [SWEDISH, "3x3"], ids=str)
 def test_a_network_of_plain_boards_plays(where: Any) -> None:
-    engine = Engine.load(where, Level(4, 6), board=SWEDISH)
+    engine = Engine.load(where, Level(16, 6), board=SWEDISH)
     assert engine.board == SWEDISH
     assert engine.player is not None
     here = Position(SWEDISH)
@@ -297,7 +297,7 @@ def test_a_network_of_plain_boards_plays(where: Any) -> None:
     while not here.is_over:
         here = here.play(engine.choose(here))
     assert here.lead == value
-    unaided = Engine.load(where, Level(2, 0), board=SWEDISH)
+    unaided = Engine.load(where, Level(16, 0), board=SWEDISH)
     assert unaided.choose(Position(SWEDISH)) in Position(SWEDISH).legal
 
 
