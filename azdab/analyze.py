@@ -95,11 +95,10 @@ def _analyze(options: Any, console: Console) -> None:
         engine = Engine.load(
             options.checkpoint or game.board,
             options.level,
+            board=game.board,
             runs=Path(options.runs),
             seconds=options.time_per_move,
         )
-    if engine.board != game.board:
-        raise UserError(f"{options.checkpoint} plays on {engine.board}, not on {game.board}")
     with progress.bar(console, "positions", transient=True) as shown:
         bar = shown.add_task("", total=len(game.position.moves) + 1)
         judged = review.review_game(game, engine, lambda: shown.advance(bar))

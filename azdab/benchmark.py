@@ -30,7 +30,7 @@ from azdab.common import cli, presets
 from azdab.common.config import Config, config_from_dict, require_engine, require_numba
 from azdab.common.errors import UserError
 from azdab.devices import device
-from azdab.game.board import Board
+from azdab.game.board import Board, board_of
 from azdab.learning import agents, arena
 
 QUICK_SIZES = 64, 16, 10
@@ -158,13 +158,13 @@ def measure_endgames(board: Board, console: Console) -> None:
         table.add_column(column, justify="right")
     counts = {20: 40, 24: 40, 28: 40, 32: 40, 36: 40, 38: 20, 40: 10}
     # From nearer the empty board a search takes minutes.
-    usable = {left: count for left, count in counts.items() if left <= 2 * board.num_edges // 3}
+    usable = {left: count for left, count in counts.items() if left <= 2 * board.num_plies // 3}
     greedy = agents.greedy_agent(board)
     play = functools.partial(arena.play_games, board, (greedy, greedy), (None, None))
     games = jax.jit(play, static_argnums=(1, 2))(jax.random.key(0), max(counts.values()), 0)
     edges = np.asarray(games.states.edges)
     for left, count in track(list(usable.items()), "solving", console=console, transient=True):
-        seconds = endgame_times(board, edges[board.num_edges - left, :count])
+        seconds = endgame_times(board, edges[board.num_plies - left, :count])
         row = (left, count, f"{statistics.median(seconds):.5f}", f"{max(seconds):.5f}")
         table.add_row(*map(str, row))
     console.print(table)
@@ -240,7 +240,7 @@ def main(argv: list[str] | None = None) -> int:
         command.error(str(error))
     console = Console()
     if options.endgames:
-        measure_endgames(Board(run_config.board.rows, run_config.board.cols), console)
+        measure_endgames(board_of(run_config), console)
         return 0
     device.apply_settings(run_config)
     device.divide_cpu(run_config)
@@ -260,7 +260,7 @@ def _run(
     loads = Workloads(run_config)
     rival = None
     if options.opponent is not None:
-        plies = -(-loads.board.num_edges // sizes.rounds)
+        plies = -(-loads.board.num_plies // sizes.rounds)
         rival = opponent_work(run_config, sizes, plies)
     found = time_everything(loads, sizes, rival, out)
     speed_report.show(found, before, f"{loads.board} board, {device.describe_device()}", out)

@@ -19,11 +19,10 @@ from rich.text import Text
 from azdab import __version__
 from azdab.common import cli, progress
 from azdab.common.errors import UserError
-from azdab.common.limits import TABLE_EDGES
 from azdab.devices import device
 from azdab.exact import oracle
 from azdab.exact.oracle import Oracle
-from azdab.game.board import Board
+from azdab.game.board import Board, parse_board
 from azdab.measure import evaluation, report, tournament
 from azdab.measure.evaluation import Form, Watch
 from azdab.runs import checkpoint
@@ -62,7 +61,7 @@ def watching(console: Console, evaluations: int) -> Iterator[Watch]:
 
 def form(board: Board, options: Any) -> Form:
     """How much to measure: the form's numbers, unless the options say otherwise."""
-    whole = board.num_edges <= TABLE_EDGES
+    whole = oracle.can_solve(board)
     games, count = (1000 if whole else 400, 2000) if options.full else (1000 if whole else 100, 500)
     simulations = options.simulations or (FULL_SIMULATIONS if options.full else QUICK_SIMULATIONS)
     return Form(
@@ -77,7 +76,7 @@ def form(board: Board, options: Any) -> Form:
 
 def opponent(known: Oracle) -> str:
     """The strongest opponent at hand, in words."""
-    if known.max_edges >= known.board.num_edges:
+    if known.max_edges >= known.board.num_plies:
         return "the perfect player"
     return f"greedy, perfect with at most {known.max_edges} edges left"
 
@@ -91,6 +90,7 @@ def to_json(
         "checkpoint": str(path),
         "iteration": player.iteration,
         "board": [player.board.rows, player.board.cols],
+        "start": player.board.variant,
         "utility": player.config.search.utility,
         "device": device.describe_device(),
         "truth": {"source": known.source, "max_edges": known.max_edges},
@@ -114,12 +114,14 @@ def _evaluate(path: Path, options: Any, console: Console) -> None:
     """
     start = time.perf_counter()
     player = checkpoint.load_network(path)
+    if options.board:
+        player = player.playing_on(parse_board(options.board), str(path))
     size = form(player.board, options)
     with console.status("solving"):
         known = oracle.best_oracle(player.board, options.max_edges)
     console.print(
         f"{path}: {player.board}, iteration {player.iteration}, on {device.describe_device()}.\n"
-        f"Exact with at most {known.max_edges} of {player.board.num_edges} edges left.",
+        f"Exact with at most {known.max_edges} of {player.board.num_plies} edges left.",
         highlight=False,
         soft_wrap=True,
     )

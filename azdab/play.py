@@ -47,7 +47,9 @@ def _parser() -> cli.Parser:
         help="talk to another program, see azdab/terminal/protocol.py",
     )
     add("--replay", metavar="FILE", help="step through recorded games")
-    add("--board", metavar="RxC", help="the board in boxes; default: the network's, or 5x5")
+    add("--board", metavar="RxC",
+        help="the board in boxes, such as 5x5, or with lines drawn at the start, such as "
+        "5x5:swedish; default: the network's, or 5x5")  # fmt: skip
     add("--level", metavar="LEVEL", help=f"{', '.join(LEVELS)}; default: {DEFAULT_LEVEL}")
     add("--ai-first", action="store_true", help="azdab moves first")
     add("--checkpoint", metavar="NAME",
@@ -117,11 +119,12 @@ def engine_loader(options: Any) -> Callable[[Board, str | None], Engine]:
             found = checkpoint.load_network(
                 checkpoint.resolve(options.checkpoint, Path(options.runs))
             )
-            if found.board == board:
+            if found.board.size == board.size:
                 where = options.checkpoint
         return Engine.load(
             where,
             chosen,
+            board=board,
             runs=Path(options.runs),
             seconds=options.time_per_move,
             solver=not options.no_solver,
@@ -135,16 +138,14 @@ def _chosen_board(options: Any) -> Board:
     """The board asked for, else the network's, else 5x5.
 
     Raises:
-      UserError: the network plays on another one.
+      UserError: the network plays on one of another size.
     """
     asked = parse_board(options.board) if options.board else None
     if not options.checkpoint:
         return asked or BOARD
     path = checkpoint.resolve(options.checkpoint, Path(options.runs))
-    trained = checkpoint.load_network(path).board
-    if asked and asked != trained:
-        raise UserError(f"{options.checkpoint} plays on {trained}, not on {asked}")
-    return trained
+    trained = checkpoint.load_network(path)
+    return trained.playing_on(asked, options.checkpoint).board if asked else trained.board
 
 
 def play_human(options: Any, console: Console) -> None:
@@ -222,8 +223,8 @@ def watch_match(options: Any, console: Console) -> None:
     ]
     board = tournament.board_of_match(options.board, specs, None)
     plies = 2 if options.opening_plies is None else options.opening_plies
-    if plies >= board.num_edges:
-        raise UserError(f"--opening-plies must be less than the {board.num_edges} edges")
+    if plies >= board.num_plies:
+        raise UserError(f"--opening-plies must be less than the {board.num_plies} edges")
     with console.status("loading the players"):
         acts = [registry.make_player(spec, board) for spec in specs]
     named = [first, second] if first != second else [f"{first} (1)", f"{second} (2)"]

@@ -4,6 +4,7 @@ Nothing here uses azdab's arithmetic: geometry, captures and minimax are written
 again, slowly, so that agreement means something.
 """
 
+import collections
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -36,13 +37,25 @@ def surroundings(board: Board) -> list[frozenset[int]]:
     return boxes
 
 
+def start_lines(board: Board) -> set[int]:
+    """What is drawn before the first move, by looking at every edge."""
+    beside = collections.Counter(edge for box in surroundings(board) for edge in box)
+    outer = {edge for edge, boxes in beside.items() if boxes == 1}
+    first_vertical = (board.rows + 1) * board.cols
+    if board.variant == "icelandic":
+        across = {edge for edge in outer if board.cols <= edge < first_vertical}
+        upright = outer - set(range(first_vertical))
+        return across | {e for e in upright if (e - first_vertical) % (board.cols + 1) == 0}
+    return {"plain": set(), "swedish": outer}[board.variant]
+
+
 class Game:
     """A game in progress, played by the rules as one would explain them."""
 
     def __init__(self, board: Board) -> None:
         self.boxes = surroundings(board)
         self.size = board.num_edges
-        self.drawn: set[int] = set()
+        self.drawn: set[int] = start_lines(board)
         self.scores = [0, 0]
         self.to_play = 0
         self.owner: dict[int, int] = {}
@@ -134,16 +147,17 @@ def positions_of(board: Board, games: np.ndarray) -> State:
 
 
 def random_games(board: Board, seed: int, count: int) -> np.ndarray:
-    """Orders in which to draw all edges, ``[count, E]``."""
+    """Orders in which to draw all edges that are open at the start, ``[count, plies]``."""
     rng = np.random.default_rng(seed)
-    return np.stack([rng.permutation(board.num_edges) for _ in range(count)])
+    open_edges = sorted(set(range(board.num_edges)) - start_lines(board))
+    return np.stack([rng.permutation(open_edges) for _ in range(count)])
 
 
 def random_states(board: Board, seed: int, count: int, open_edges: Sequence[int]) -> State:
     """Positions reached by random play with a number of open edges drawn from a list."""
     rng = np.random.default_rng([seed, 1])
     states = positions_of(board, random_games(board, seed, count))
-    ply = board.num_edges - rng.choice(np.asarray(open_edges), size=count)
+    ply = len(states.to_play[0]) - 1 - rng.choice(np.asarray(open_edges), size=count)
     picked: State = jax.tree.map(lambda x: jnp.asarray(x[np.arange(count), ply]), states)
     return picked
 

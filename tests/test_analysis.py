@@ -18,7 +18,7 @@ from azdab.common.errors import UserError
 from azdab.engine import study
 from azdab.exact import oracle
 from azdab.exact.oracle import ILLEGAL, Oracle
-from azdab.game import structure
+from azdab.game import geometry, structure
 from azdab.game.board import Board
 from azdab.game.position import Position
 from azdab.lab import curves, figures, heatmaps, theory
@@ -196,7 +196,7 @@ def test_safe_play_is_safe(board: Board) -> None:
     assert 0 < len(edges) <= 200
     assert ((~edges).sum(axis=-1) <= most).all()
     assert (edges[:, board.box_edges()].sum(axis=-1) <= 2).all()
-    safe = theory.safe_edges(board, edges)
+    safe = geometry.safe_edges(board, edges)
     assert (~safe.any(axis=-1)).any()
     np.testing.assert_array_equal(judging.phases_of(board, edges) == 2, ~safe.any(axis=-1))
     for row, moves in zip(edges[:20], safe[:20], strict=True):
@@ -210,7 +210,7 @@ def test_safe_play_is_safe(board: Board) -> None:
 
 def test_the_long_chain_rule_holds_for_chains() -> None:
     edges = theory.safe_play(THREE, 14, 500, seed=3, ends=True)
-    assert not theory.safe_edges(THREE, edges).any()
+    assert not geometry.safe_edges(THREE, edges).any()
     winner = np.sign(study.exact_margins(known(THREE), edges))
     right = theory.rule_winner(THREE, edges) == winner
     kind = theory.kinds(THREE, edges)

@@ -492,7 +492,7 @@ def test_the_environment_of_every_start_is_recorded_and_bounded(expected: Path) 
     for start in starts:
         assert start["packages"]["jax"]
         assert start["devices"] >= 1
-        assert start["config"]["board"] == {"rows": 2, "cols": 2}
+        assert start["config"]["board"] == {"rows": 2, "cols": 2, "start": "plain"}
         assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?|None", str(start["git"]))
 
 

@@ -12,7 +12,7 @@ from azdab.common.config import config_from_dict
 from azdab.common.limits import TABLE_HORIZON
 from azdab.exact import dense_table, endings
 from azdab.exact.endings import Endings
-from azdab.game import rules
+from azdab.game import geometry
 from azdab.game.board import Board
 from azdab.learning import selfplay
 from azdab.search.evaluator import Evaluator
@@ -155,5 +155,5 @@ def test_self_play_takes_endings_of_the_engine(horizon: int) -> None:
     known = np.asarray(left <= horizon)
     values = np.asarray(dense_table.exact_values(common.solved(BOARD), examples.edges)).max(axis=-1)
     np.testing.assert_array_equal(np.asarray(examples.outcome)[known], values[known])
-    closed = np.asarray(rules.box_degrees(BOARD, examples.edges) == 4).sum(axis=(1, 2))
+    closed = np.asarray(geometry.box_degrees(BOARD, examples.edges) == 4).sum(axis=(1, 2))
     assert (np.abs(np.asarray(examples.margin)) <= closed).all()

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from azdab.game import rules
+from azdab.game import geometry, rules
 from azdab.game.board import Board
 from azdab.game.rules import State
 from tests import common
@@ -68,7 +68,7 @@ def test_every_ply_agrees_with_the_rules_in_plain_python(board: Board, seed: int
             assert ours.scores.tolist() == plain.scores
             assert int(ours.to_play) == plain.to_play
             assert int(rules.margin(ours)) == plain.lead
-            degrees = np.asarray(rules.box_degrees(board, ours.edges)).ravel().tolist()
+            degrees = np.asarray(geometry.box_degrees(board, ours.edges)).ravel().tolist()
             assert degrees == [len(box & plain.drawn) for box in plain.boxes]
             if ply < board.num_edges:
                 plain.draw(int(actions[ply]))

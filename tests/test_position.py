@@ -19,17 +19,22 @@ from azdab.network.features import chain_features as device_chains
 from tests import common
 
 boards = st.builds(Board, st.integers(1, 4), st.integers(1, 4))
+lined = st.builds(
+    Board, st.integers(1, 4), st.integers(2, 4), st.sampled_from(["swedish", "icelandic"])
+)
+"""Boards with lines drawn at the start."""
 
 
 @st.composite
 def positions(draw: Any, boards: st.SearchStrategy[Board] = boards) -> Position:
     """A game of random moves, stopped anywhere."""
     board = draw(boards)
-    moves = draw(st.permutations(range(board.num_edges)))
-    return Position(board, tuple(moves[: draw(st.integers(0, board.num_edges))]))
+    open_edges = sorted(set(range(board.num_edges)) - common.start_lines(board))
+    moves = draw(st.permutations(open_edges))
+    return Position(board, tuple(moves[: draw(st.integers(0, len(moves)))]))
 
 
-@given(positions())
+@given(positions(boards | lined))
 def test_a_position_agrees_with_the_rules_told_again(position: Position) -> None:
     game = common.Game(position.board)
     for ply, edge in enumerate(position.moves):
@@ -143,7 +148,7 @@ def test_pictures_show_what_is_drawn(position: Position) -> None:
         assert str(edge) in text.split() or str(edge) in text.replace("●", " ").split()
 
 
-@given(positions())
+@given(positions(boards | lined))
 def test_chains_agree_with_those_the_network_is_shown(position: Position) -> None:
     shown = device_chains(position.board, jnp.asarray(position.edges))
     length = np.zeros(position.board.num_boxes)
@@ -155,7 +160,7 @@ def test_chains_agree_with_those_the_network_is_shown(position: Position) -> Non
     np.testing.assert_array_equal(loop, np.asarray(shown.is_loop))
 
 
-@given(positions())
+@given(positions(boards | lined))
 def test_double_crosses_close_two_boxes(position: Position) -> None:
     count, before = 0, 0
     for ply in range(len(position.moves) + 1):

@@ -12,7 +12,7 @@ from azdab.common.errors import UserError
 from azdab.devices import batching
 from azdab.exact import oracle
 from azdab.exact.oracle import ILLEGAL, Oracle
-from azdab.game import rules
+from azdab.game import geometry, rules
 from azdab.game.board import Board
 from azdab.game.rules import State
 from azdab.learning.arena import MatchGames
@@ -102,7 +102,7 @@ def test_positions_become_states_with_the_mover_first() -> None:
         assert len(drawn) < BOARD.num_edges
         assert 0 <= closed < BOARD.num_boxes
     np.testing.assert_array_equal(
-        np.asarray(states.scores).sum(axis=1), position_sets.closed_boxes(BOARD, chosen.edges)
+        np.asarray(states.scores).sum(axis=1), geometry.closed_boxes(BOARD, chosen.edges)
     )
     assert np.asarray(states.scores).any()
 

@@ -15,7 +15,7 @@ from azdab.game import exchange, record
 from azdab.game.board import Board
 from azdab.game.position import Position
 from azdab.game.record import Record
-from tests.test_position import positions
+from tests.test_position import boards, lined, positions
 
 words = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), max_size=12).map(
     str.strip
@@ -24,7 +24,7 @@ words = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), max
 
 @st.composite
 def records(draw: Any) -> Record:
-    position = draw(positions())
+    position = draw(positions(boards | lined))
     plies = st.integers(0, max(len(position.moves) - 1, 0))
     known = bool(position.moves)
     evaluations = draw(

@@ -23,6 +23,7 @@ SETTINGS: list[tuple[Board, int, Any, int]] = [
     (Board(2, 3), 7, "margin", 6),
     (Board(2, 2), 5, "win", 3),
     (Board(1, 2), 20, "margin", 8),
+    (Board(2, 2, "icelandic"), 4, "margin", 3),
 ]
 all_settings = pytest.mark.parametrize("setting", SETTINGS, ids=lambda s: "-".join(map(str, s)))
 
@@ -30,7 +31,7 @@ all_settings = pytest.mark.parametrize("setting", SETTINGS, ids=lambda s: "-".jo
 def config_of(setting: tuple[Board, int, Any, int]) -> Config:
     board, horizon, utility, opening = setting
     return Config(
-        board=BoardConfig(board.rows, board.cols),
+        board=BoardConfig(board.rows, board.cols, board.variant),
         search=SearchConfig(utility=utility, num_simulations=4, max_num_considered_actions=4),
         selfplay=SelfPlayConfig(
             games_per_iteration=GAMES,
@@ -53,7 +54,7 @@ def player(setting: tuple[Board, int, Any, int]) -> Any:
 def played(setting: tuple[Board, int, Any, int]) -> tuple[Example, Example, SelfPlayStats]:
     """The main lines as ``[plies, games, ...]``, the extra examples, the statistics."""
     examples, stats = jax.tree.map(np.asarray, player(setting)(jax.random.key(5)))
-    plies = setting[0].num_edges
+    plies = setting[0].num_plies
     main = jax.tree.map(lambda x: x[: plies * GAMES].reshape(plies, GAMES, *x.shape[1:]), examples)
     return main, jax.tree.map(lambda x: x[plies * GAMES :], examples), stats
 
@@ -67,7 +68,7 @@ def replayed(setting: tuple[Board, int, Any, int]) -> list[list[dict[str, Any]]]
     for index in range(GAMES):
         plain = common.Game(board)
         plies = []
-        for ply in range(board.num_edges):
+        for ply in range(board.num_plies):
             assert common.indices(edges[ply, index]) == sorted(plain.drawn)
             (move,) = common.indices(after[ply, index] & ~edges[ply, index])
             before = {"move": move, "mover": plain.to_play, "scores": list(plain.scores)}
@@ -113,9 +114,9 @@ def test_policies_are_distributions_over_open_edges(setting: Any) -> None:
 
 @all_settings
 def test_exact_examples_hold_the_solved_value_and_exactly_the_optimal_moves(setting: Any) -> None:
-    board, horizon = setting[0], min(setting[1], setting[0].num_edges)
+    board, horizon = setting[0], min(setting[1], setting[0].num_plies)
     main, extra, _ = played(setting)
-    late = jax.tree.map(lambda x: x[board.num_edges - horizon :], main)
+    late = jax.tree.map(lambda x: x[board.num_plies - horizon :], main)
     late = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), late)
     exact = jax.tree.map(lambda a, b: np.concatenate([a, b]), late, extra)
     assert len(exact.margin) == GAMES * (horizon + 2 * max(horizon - 1, 0))
@@ -127,13 +128,15 @@ def test_exact_examples_hold_the_solved_value_and_exactly_the_optimal_moves(sett
     assert exact.outcome_valid.all()
     table = np.asarray(common.solved(board).table)
     boxes = common.surroundings(board)
+    start = common.start_lines(board)
+    bit = {e: 1 << i for i, e in enumerate(sorted(set(range(board.num_edges)) - start))}
     for i, edges in enumerate(exact.edges):
         drawn = set(common.indices(edges))
-        subset = sum(1 << edge for edge in drawn)
+        subset = sum(bit[edge] for edge in drawn - start)
         moves = {}
         for edge in common.indices(~edges):
             closed = sum(edge in box and box <= drawn | {edge} for box in boxes)
-            child = int(table[subset | 1 << edge])
+            child = int(table[subset | bit[edge]])
             moves[edge] = closed + child if closed else -child
         best = max(moves.values())
         assert exact.outcome[i] == best == table[subset]
@@ -171,7 +174,7 @@ def test_outcomes_count_from_the_first_ply_that_is_not_random(setting: Any) -> N
     valid = played(setting)[0].outcome_valid
     num_random = (~valid).sum(axis=0)
     assert (np.sort(valid, axis=0) == valid).all()  # once valid, valid to the end
-    most = min(opening, board.num_edges - min(horizon, board.num_edges))
+    most = min(opening, board.num_plies - min(horizon, board.num_plies))
     assert set(num_random.tolist()) == set(range(most + 1))
 
 
@@ -185,7 +188,7 @@ def test_openings_spread_the_games(setting: Any) -> None:
 def test_the_search_value_is_kept_only_where_it_is_a_margin(setting: Any) -> None:
     board, horizon, utility, _ = setting
     main, _, _ = played(setting)
-    searched = main.search_margin[: max(board.num_edges - horizon, 0)]
+    searched = main.search_margin[: max(board.num_plies - horizon, 0)]
     assert np.isnan(searched).all() if utility == "win" else np.isfinite(searched).all()
     assert np.isfinite(main.search_margin[len(searched) :]).all()
     if utility == "margin":
@@ -201,7 +204,7 @@ def test_statistics_are_those_of_the_games(setting: Any) -> None:
     wins = 0.5 + 0.5 * np.sign(leads)
     np.testing.assert_allclose(stats.first_player_win_rate, wins.mean(), rtol=1e-6)
     np.testing.assert_allclose(stats.mean_margin, leads.mean(), rtol=1e-5, atol=1e-6)
-    searched = max(board.num_edges - horizon, 0)
+    searched = max(board.num_plies - horizon, 0)
     if not searched:
         return
     policy = main.policy[:searched].astype(np.float64)

@@ -5,7 +5,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from azdab.game import rules, symmetry
+from azdab.game import geometry, symmetry
 from azdab.game.board import Board
 from tests import common
 
@@ -54,7 +54,9 @@ def test_the_transformed_game_gives_transformed_positions_and_the_same_scores(
     images = np.stack([np.argsort(perm)[actions] for perm in perms])
     states = common.positions_of(board, images)
     plain = jax.tree.map(lambda x: x[0], states)
-    degrees = np.asarray(rules.box_degrees(board, states.edges)).reshape(*states.to_play.shape, -1)
+    degrees = np.asarray(geometry.box_degrees(board, states.edges)).reshape(
+        *states.to_play.shape, -1
+    )
     for index, (perm, box_perm) in enumerate(zip(perms, box_perms, strict=True)):
         np.testing.assert_array_equal(states.edges[index], plain.edges[:, perm])
         np.testing.assert_array_equal(states.scores[index], plain.scores)

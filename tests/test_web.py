@@ -35,6 +35,10 @@ uvicorn = pytest.importorskip("uvicorn", reason="the extra 'web' is not installe
 Load = Callable[[Board, str], Engine]
 
 
+PLAIN = {"variant": "plain", "start": []}
+"""What a page is told of a board without lines at the start."""
+
+
 def light(board: Board, level: str) -> Engine:
     """Engines that are ready at once: no network."""
     return Engine(board, None, LEVELS[level])
@@ -200,7 +204,8 @@ def test_games_do_not_leak_into_each_other(client: Client) -> None:
     client.post(one, "undo", ply=1)
     assert client.ask("GET", f"/api/games/{one}")["ply"] == 0
     state = client.ask("GET", f"/api/games/{two}")
-    assert (state["ply"], state["moves"], state["board"]) == (1, [1], {"rows": 1, "cols": 1})
+    assert (state["ply"], state["moves"]) == (1, [1])
+    assert state["board"] == {"rows": 1, "cols": 1, **PLAIN}
 
 
 class Slow(Engine):
@@ -351,7 +356,7 @@ def test_an_imported_record_keeps_what_it_says(client: Client) -> None:
 def test_a_bare_history_needs_its_board(client: Client) -> None:
     assert client.refused("POST", "/api/games/import", {"text": "0 1 2"})[0] == 400
     state = client.ask("POST", "/api/games/import", {"text": "0 1 2", "board": "2x3"})
-    assert (state["moves"], state["board"]) == ([0, 1, 2], {"rows": 2, "cols": 3})
+    assert (state["moves"], state["board"]) == ([0, 1, 2], {"rows": 2, "cols": 3, **PLAIN})
 
 
 JSON = "/api/games"
@@ -587,7 +592,7 @@ def test_whatever_is_sent_the_host_lives(
     status, _, answer = client.send(method, path, body)
     assert status < 500, answer
     state = client.ask("GET", games["open"])
-    assert state["board"] == {"rows": 2, "cols": 2}
+    assert state["board"] == {"rows": 2, "cols": 2, **PLAIN}
 
 
 def test_raw_bytes_do_not_end_the_host(client: Client) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from azdab.common.config import Config
 from azdab.common.errors import UserError
+from azdab.common.lattice import PLAIN
 
 NAMES = ("openspiel",)
 """What can be measured beside azdab."""
@@ -49,6 +50,8 @@ class OpenSpielActor:
             from open_spiel.python.algorithms import mcts
             from open_spiel.python.algorithms.alpha_zero import evaluator, model_nnx
 
+        if config.board.start != PLAIN:
+            raise UserError("OpenSpiel has no lines drawn at the start: use board.start=plain")
         rows, cols = config.board.rows, config.board.cols
         self._rules = pyspiel.load_game(f"dots_and_boxes(num_rows={rows},num_cols={cols})")
         self._random = np.random.RandomState(config.seed)

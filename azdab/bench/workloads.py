@@ -18,7 +18,7 @@ from azdab.common.config import Config, config_from_dict, config_to_dict
 from azdab.devices import mesh
 from azdab.devices.mesh import SPLIT, WHOLE
 from azdab.game import rules
-from azdab.game.board import Board
+from azdab.game.board import Board, board_of
 from azdab.game.rules import State
 from azdab.learning import learner, programs, replay
 from azdab.runs import checkpoint
@@ -29,7 +29,7 @@ from azdab.search.evaluator import Evaluator, network_evaluator
 def random_states(board: Board, key: Array, count: int) -> State:
     """Positions after a random number of random moves."""
     key, length_key = jax.random.split(key)
-    lengths = jax.random.randint(length_key, (count,), 0, board.num_edges)
+    lengths = jax.random.randint(length_key, (count,), 0, board.num_plies)
     start = rules.init_states(board, count)
 
     def play_ply(states: State, inputs: tuple[Array, Array]) -> tuple[State, None]:
@@ -43,7 +43,7 @@ def random_states(board: Board, key: Array, count: int) -> State:
 
         return jax.tree.map(choose, moved, states), None
 
-    plies = jnp.arange(board.num_edges), jax.random.split(key, board.num_edges)
+    plies = jnp.arange(board.num_plies), jax.random.split(key, board.num_plies)
     return jax.lax.scan(play_ply, start, plies)[0]
 
 
@@ -54,7 +54,7 @@ def random_games(board: Board, count: int, key: Array) -> State:
         actions = rules.random_actions(key, rules.legal_actions(states))
         return rules.step_batch(board, states, actions), None
 
-    keys = jax.random.split(key, board.num_edges)
+    keys = jax.random.split(key, board.num_plies)
     return jax.lax.scan(play_ply, rules.init_states(board, count), keys)[0]
 
 
@@ -85,7 +85,7 @@ class Workloads:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.board = Board(config.board.rows, config.board.cols)
+        self.board = board_of(config)
         self.mesh = mesh.all_devices()
         self.key = jax.random.key(config.seed)
         self.evaluate = network_evaluator(self.board, config.network, config.search.utility)
@@ -128,7 +128,7 @@ class Workloads:
 
         program = mesh.divided(self.mesh, play, WHOLE, SPLIT)
         run, seconds = self.compile(program, (WHOLE,), SPLIT, self.key)
-        steps = games * self.board.num_edges
+        steps = games * self.board.num_plies
         return Work("environment", games, 0, lambda: run(self.key), steps, "steps", seconds)
 
     def searching(self, games: int, simulations: int) -> tuple[Work, Work]:
@@ -219,8 +219,8 @@ class Iteration:
     def parts(self) -> Iterator[Timed]:
         """The parts' times, after the whole was timed; its first, untimed run is left out."""
         games, simulations = self._sizes()
-        config, edges = self.config, self._work.board.num_edges
-        searched = games * (edges - config.solver_horizon)
+        config, plies = self.config, self._work.board.num_plies
+        searched = games * (plies - config.solver_horizon)
         amounts = {
             "self-play": (searched * (simulations + 1), "evaluations"),
             "replay": (games * config.examples_per_game, "positions"),

@@ -18,8 +18,10 @@ import pydantic
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 from pydantic.dataclasses import dataclass
 
+from azdab.common import lattice
 from azdab.common.errors import UserError, one_line, suggest
-from azdab.common.limits import ENGINE_DOTS, MAX_SIDE, TABLE_HORIZON
+from azdab.common.lattice import PLAIN, Variant
+from azdab.common.limits import ENGINE_DOTS, MAX_HORIZON, MAX_SIDE, TABLE_HORIZON
 
 _STRICT = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
@@ -35,11 +37,17 @@ class BoardConfig:
     """Rows of boxes."""
     cols: int = Field(default=5, ge=1, le=MAX_SIDE)
     """Columns of boxes."""
+    start: Variant = PLAIN
+    """Lines drawn at the start: none, all outer ones (swedish), left and bottom (icelandic)."""
+
+    def __post_init__(self) -> None:
+        lattice.start_edges(self.rows, self.cols, self.start)  # refuses silly boards
 
     @property
-    def num_edges(self) -> int:
-        """Edges to draw: the plies of a game."""
-        return self.rows * (self.cols + 1) + self.cols * (self.rows + 1)
+    def num_plies(self) -> int:
+        """Edges to draw: the moves of a game."""
+        drawn = lattice.start_edges(self.rows, self.cols, self.start)
+        return lattice.count_edges(self.rows, self.cols) - len(drawn)
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -100,7 +108,7 @@ class SelfPlayConfig:
     """Each game starts with a random number of opening plies, at most this many and none exact."""
     greedy_openings: float = Field(default=0.0, ge=0, le=1)
     """Share of games whose opening plies are greedy with errors; the rest are random."""
-    solver_horizon: int = Field(default=0, ge=0, le=36)
+    solver_horizon: int = Field(default=0, ge=0, le=MAX_HORIZON)
     """Positions with at most this many edges left are played and labelled exactly; 0: never.
     Up to 16 by a table on the device; beyond by the host's cores, which takes numba."""
     solver_rollouts: int = Field(default=2, ge=0, le=1000)
@@ -236,8 +244,8 @@ class Config:
 
     @property
     def solver_horizon(self) -> int:
-        """The horizon on this board: no more edges than there are."""
-        return min(self.selfplay.solver_horizon, self.board.num_edges)
+        """The horizon on this board: no more edges than there are to draw."""
+        return min(self.selfplay.solver_horizon, self.board.num_plies)
 
     @property
     def uses_engine(self) -> bool:
@@ -248,7 +256,7 @@ class Config:
     def examples_per_game(self) -> int:
         """Training positions that self-play makes of one game."""
         rollouts = self.selfplay.solver_rollouts * max(self.solver_horizon - 1, 0)
-        return self.board.num_edges + rollouts
+        return self.board.num_plies + rollouts
 
 
 def config_to_dict(config: Config) -> dict[str, Any]:

@@ -1,10 +1,18 @@
 """How far exact play reaches, and the largest board: every limit with its reason."""
 
 TABLE_HORIZON = 16
-"""Endings of at most this many edges are solved in dense tables on the device."""
+"""Endings of at most this many edges are solved in dense tables on the device: in training
+2^16 bytes for each of hundreds of games at once, and for the engine a table for every move."""
+
+MAX_HORIZON = 36
+"""Longest endings that self-play has solved. On 5x5 the search takes some tenths of a second
+for each of them, and every game has several."""
 
 ENGINE_DOTS = 64
 """Most dots of a board that the exact engine takes: its words have so many bits."""
+
+ENGINE_EDGES = 112
+"""Most edges of a board of ``ENGINE_DOTS`` dots, which 8x8 dots have."""
 
 MAX_SIDE = 10
 """Most rows or columns of boxes."""
@@ -13,11 +21,19 @@ MAX_OPEN_EDGES = 28
 """Largest solvable number of open edges: a table of 2^28 bytes."""
 
 TABLE_EDGES = 24
-"""Boards with at most this many edges are solved whole: 2^24 bytes, under a second."""
+"""Boards with at most this many edges to draw are solved whole: 2^24 bytes, under a second."""
 
 ENDGAME_EDGES = 24
 """Most edges left for :func:`azdab.exact.oracle.endgame_oracle`: a table of 2^24 bytes each."""
 
 SEARCH_EDGES = 40
 """Most edges left for :func:`azdab.exact.oracle.search_oracle`. On 5x5, 32 take milliseconds, 36
-some tenths of a second and 40 several seconds per position."""
+some tenths of a second and 40 several seconds per position. Also from where the engine's level
+``hard`` tries: with its bound on positions looked at, beyond it seldom succeeds."""
+
+PATIENT_EDGES = 44
+"""Most edges left at which the level ``max`` tries: it looks at ten times as many positions."""
+
+TIMED_EDGES = 48
+"""Most edges left at which an engine with seconds for a move tries. The seconds bound it, so
+this may be more than can be solved, but from further away it would waste half of the time."""

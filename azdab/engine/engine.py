@@ -14,7 +14,6 @@ on every move and every value is exact. On boards without a network an alpha-bet
 takes its place.
 """
 
-import importlib.util
 import threading
 import time
 from pathlib import Path
@@ -24,11 +23,11 @@ import jax
 import numpy as np
 
 from azdab.common.errors import UserError
-from azdab.common.limits import ENGINE_DOTS, SEARCH_EDGES, TABLE_EDGES
+from azdab.common.limits import PATIENT_EDGES, SEARCH_EDGES, TIMED_EDGES
 from azdab.engine import outlook
 from azdab.engine.outlook import Seen
 from azdab.exact import oracle
-from azdab.exact.oracle import ILLEGAL, Oracle
+from azdab.exact.oracle import ILLEGAL
 from azdab.game.board import Board
 from azdab.game.position import Position
 from azdab.players import handwritten, host_players
@@ -53,8 +52,8 @@ class Level(NamedTuple):
 LEVELS = {
     "easy": Level(-1, 0),
     "medium": Level(0, 0),
-    "hard": Level(256, 40),
-    "max": Level(2048, 44, 3_000_000),
+    "hard": Level(256, SEARCH_EDGES),
+    "max": Level(2048, PATIENT_EDGES, 3_000_000),
 }
 """Takes boxes and avoids giving them; the network's intuition; a fraction of a second of
 thought; some seconds of it."""
@@ -65,7 +64,6 @@ MAX_SIMULATIONS = 4096
 """Most simulations per move that are accepted: a tree of so many positions in memory."""
 
 _NODES_PER_SECOND = 500_000
-_TABLE_EDGES_LEFT = 16
 
 
 class Candidate(NamedTuple):
@@ -109,8 +107,8 @@ class Analysis(NamedTuple):
 
 
 def bundled_for(board: Board) -> Path | None:
-    """The network for a board that comes with azdab, if there is one."""
-    return checkpoint.bundled_networks().get(str(board))
+    """The network for boards of this size that comes with azdab, if there is one."""
+    return checkpoint.bundled_networks().get(board.size)
 
 
 class Engine:
@@ -120,7 +118,7 @@ class Engine:
 
     Args:
       board: the board.
-      player: a trained network for it; None plays by alpha-beta search.
+      player: a trained network of its size; None plays by alpha-beta search.
       level: how hard to try.
       seed: of the choice among moves that are equally good.
       name: shown to people.
@@ -135,8 +133,8 @@ class Engine:
         seed: int = 0,
         name: str = "azdab",
     ) -> None:
-        if player is not None and player.board != board:
-            raise UserError(f"{name} plays on {player.board}, not on {board}")
+        if player is not None:
+            player = player.playing_on(board, name)
         if level.simulations > MAX_SIMULATIONS:
             raise UserError(
                 f"at most {MAX_SIMULATIONS} simulations a move, got {level.simulations}"
@@ -144,7 +142,7 @@ class Engine:
         self.board, self.player, self.level, self.name = board, player, level, name
         self._seed = seed
         self._lock = threading.Lock()
-        self._truth = _truth(board, level)
+        self._truth = oracle.quick_oracle(board, level.edges, level.nodes)
         self._rules = None if player else _rules(board, level)
 
     @classmethod
@@ -153,6 +151,7 @@ class Engine:
         where: Board | str,
         level: Level | str = DEFAULT_LEVEL,
         *,
+        board: Board | None = None,
         runs: Path = Path("runs"),
         seconds: float | None = None,
         solver: bool = True,
@@ -164,6 +163,7 @@ class Engine:
           where: a board, to be played with the network that comes with azdab if there is
             one; or a checkpoint as :func:`azdab.runs.checkpoint.resolve` reads it.
           level: a name in :data:`LEVELS` or a level of your own.
+          board: to play on with a checkpoint, of its size; None: the board of its training.
           runs: where runs live.
           seconds: think about so long for each move; the level's simulations and nodes are
             set from the speed of this machine.
@@ -183,9 +183,14 @@ class Engine:
         if isinstance(where, str):
             path = checkpoint.resolve(where, runs)
         player = checkpoint.load_network(path) if path else None
-        board = where if isinstance(where, Board) else player.board if player else None
-        assert board is not None
+        if isinstance(where, Board):
+            board = where
+        elif board is None:
+            assert player is not None
+            board = player.board
         name = f"azdab {path.name}" if path and isinstance(where, Board) else f"azdab {where}"
+        if player is not None:
+            player = player.playing_on(board, str(where))
         if seconds is not None:
             level = paced(board, player, level, seconds)
         return cls(board, player, level, seed=seed, name=name)
@@ -292,25 +297,9 @@ class Engine:
         return Candidate(edge, float(seen.prior[edge]), visits, margin, exact)
 
 
-def _searchable(board: Board) -> bool:
-    dots = (board.rows + 1) * (board.cols + 1)
-    return dots <= ENGINE_DOTS and importlib.util.find_spec("numba") is not None
-
-
-def _truth(board: Board, level: Level) -> Oracle | None:
-    """The exact solver at hand for a level; None where it plays without."""
-    if not level.edges:
-        return None
-    if board.num_edges <= TABLE_EDGES:
-        return oracle.table_oracle(board)
-    if _searchable(board):
-        return oracle.search_oracle(board, level.edges, level.nodes)
-    return oracle.endgame_oracle(board, min(level.edges, _TABLE_EDGES_LEFT))
-
-
 def _rules(board: Board, level: Level) -> host_players.Act:
     """The player of boards without a network."""
-    if level.simulations > 0 and _searchable(board):
+    if level.simulations > 0 and oracle.can_search(board):
         return host_players.alphabeta_player(board, nodes=300 * level.simulations)
     return host_players.greedy_min_player(board)
 
@@ -322,7 +311,7 @@ def paced(board: Board, player: TrainedNetwork | None, level: Level, seconds: fl
     of simulations is a power of two: each number is a program of its own to compile.
     """
     nodes = max(int(seconds / 2 * _NODES_PER_SECOND), 1000)
-    edges = min(SEARCH_EDGES + 8, board.num_edges) if level.edges else 0
+    edges = min(TIMED_EDGES, board.num_plies) if level.edges else 0
     simulations = 64
     if player is not None:
         look = Engine(board, player, Level(simulations, 0))

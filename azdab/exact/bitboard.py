@@ -102,7 +102,7 @@ def geometry(board: Board) -> np.record:
       ValueError: it has more than ``ENGINE_DOTS`` dots.
     """
     rows, cols, width = board.rows, board.cols, board.cols + 1
-    if (rows + 1) * width > ENGINE_DOTS:
+    if board.num_dots > ENGINE_DOTS:
         raise ValueError(f"the exact engine takes boards of up to {ENGINE_DOTS} dots, got {board}")
     g = np.rec.array(np.zeros(1, Geometry))[0]
     g.width = width

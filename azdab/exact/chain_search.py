@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from azdab.common.limits import ENGINE_EDGES
 from azdab.exact.bitboard import (
     LOOP_BITS,
     ONE,
@@ -47,9 +48,7 @@ _NO_MOVE = 255
 
 _RESULT_BITS = Word(64 - LOOP_BITS)
 
-
 _USEFUL = 8192  # the history of an edge lies between minus this and this
-_MAX_EDGES = 112  # of a board with ENGINE_DOTS dots
 
 # What a search writes to beside its table.
 Scratch = np.dtype(
@@ -57,8 +56,8 @@ Scratch = np.dtype(
         ("visited", np.int64),  # nodes
         ("allowed", np.int64),  # nodes
         ("history", np.int64, (128,)),  # how useful drawing each edge has been
-        ("moves", np.int64, (_MAX_EDGES, _MAX_EDGES)),  # of each node on the path
-        ("order", np.int64, (_MAX_EDGES, _MAX_EDGES)),  # theirs: the largest comes first
+        ("moves", np.int64, (ENGINE_EDGES, ENGINE_EDGES)),  # of each node on the path
+        ("order", np.int64, (ENGINE_EDGES, ENGINE_EDGES)),  # theirs: the largest comes first
     ]
 )
 
@@ -171,17 +170,9 @@ def _remember(i: Any, depth: Any, m: Any) -> Any:
 
 @jit
 def _reply_suffices(
-    h: Any,
-    v: Any,
-    chains: Any,
-    loops: Any,
-    bound: Any,
-    safe: Any,
-    depth: Any,
-    g: Any,
-    m: Any,
-    table: Any,
-) -> Any:
+    h: Any, v: Any, chains: Any, loops: Any, bound: Any, safe: Any, depth: Any,
+    g: Any, m: Any, table: Any,
+) -> Any:  # fmt: skip
     """A value of at least ``bound`` that some safe move is already known to reach, or -128."""
     for i in range(safe):
         next_h, next_v = draw(h, v, m.moves[depth, i])
@@ -228,17 +219,9 @@ def _open(h: Any, v: Any, chains: Any, loops: Any, move: Any, g: Any) -> Any:
 
 @jit
 def _search(
-    h: Any,
-    v: Any,
-    chains: Any,
-    loops: Any,
-    boxes: Any,
-    bound: Any,
-    depth: Any,
-    g: Any,
-    m: Any,
-    table: Any,
-) -> Any:
+    h: Any, v: Any, chains: Any, loops: Any, boxes: Any, bound: Any, depth: Any,
+    g: Any, m: Any, table: Any,
+) -> Any:  # fmt: skip
     """Whether a quiet position is worth at least ``bound`` to the mover.
 
     Besides the open edges and what is set aside, it is given the number of boxes

@@ -20,6 +20,7 @@ high bits, and the few low bits are finished inside the rows.
 import functools
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,6 +28,7 @@ from jaxtyping import Array, Bool, Int
 
 from azdab.common.limits import MAX_OPEN_EDGES
 from azdab.game.board import Board
+from azdab.game.geometry import edge_boxes
 
 _NEVER = np.int32(-1)  # a box mask no subset can complete: every table has fewer than 31 bits
 
@@ -45,16 +47,6 @@ class Endgame(NamedTuple):
     box_masks: Int[Array, "*b r 2"]
 
 
-@functools.cache
-def _edge_boxes(board: Board) -> np.ndarray:
-    """The boxes beside each edge, ``int32[E, 2]``; ``num_boxes`` where there is only one."""
-    sides: list[list[int]] = [[] for _ in range(board.num_edges)]
-    for box, edges in enumerate(board.box_edges()):
-        for edge in edges:
-            sides[edge].append(box)
-    return np.array([[*boxes, board.num_boxes][:2] for boxes in sides], np.int32)
-
-
 def endgame(board: Board, edges: Bool[Array, "E"], num_open: int) -> Endgame:
     """Index the open edges of a position.
 
@@ -63,11 +55,12 @@ def endgame(board: Board, edges: Bool[Array, "E"], num_open: int) -> Endgame:
       edges: ``bool[E]``, the drawn edges; exactly ``num_open`` must be undrawn.
       num_open: static number of open edges ``r``, at most ``MAX_OPEN_EDGES``.
     """
+    chex.assert_shape(edges, (board.num_edges,))
     (open_edges,) = jnp.nonzero(~edges, size=num_open, fill_value=0)
     bits = jnp.zeros(board.num_edges, jnp.int32).at[open_edges].add(1 << jnp.arange(num_open))
     box_masks = jnp.append(bits[board.box_edges()].sum(axis=-1), _NEVER)
     return Endgame(
-        open_edges.astype(jnp.int32), box_masks[jnp.asarray(_edge_boxes(board))[open_edges]]
+        open_edges.astype(jnp.int32), box_masks[jnp.asarray(edge_boxes(board))[open_edges]]
     )
 
 
@@ -133,6 +126,7 @@ def solve_table(box_masks: Int[Array, "batch r 2"], low_bits: int = 0) -> Int[Ar
       ``int8[2^r, batch]``: the future margin, in boxes, of the player to move.
       Memory is ``batch * 2^r`` bytes and about as much again for the widest layer.
     """
+    chex.assert_shape(box_masks, (None, None, 2))
     batch, num_open, _ = box_masks.shape
     low_bits = min(low_bits, num_open)
     high_bits = num_open - low_bits
@@ -207,11 +201,12 @@ def solve(board: Board, edges: Bool[Array, "E"]) -> tuple[int, np.ndarray]:
 
 
 def board_values(board: Board) -> np.ndarray:
-    """The whole game: the value of every subset of edges, ``int8[2^E]``, for E <= 28.
+    """The whole game: the value of every subset of its moves, ``int8[2^r]``, for r <= 28.
 
-    Bit ``i`` of the index says that edge ``i`` is drawn.
+    ``r`` is ``board.num_plies``. Bit ``i`` of the index says that the ``i``-th of the edges that
+    are open at the start is drawn; without lines drawn at the start that is edge ``i``.
     """
-    position = endgame(board, jnp.zeros(board.num_edges, bool), board.num_edges)
+    position = endgame(board, jnp.asarray(board.start_mask()), board.num_plies)
     return np.asarray(jax.jit(solve_table, static_argnums=1)(position.box_masks[None], 6)[:, 0])
 
 
@@ -219,23 +214,26 @@ class SolvedBoard(NamedTuple):
     """The parameters of the perfect player: a whole board solved.
 
     Attributes:
-      box_masks: ``int32[E, 2]``, see :class:`azdab.exact.Endgame`.
-      table: ``int8[2^E]``.
+      open_edges: ``int32[r]``, the edges open at the start, see :class:`Endgame`.
+      box_masks: ``int32[r, 2]``, likewise.
+      table: ``int8[2^r]``.
     """
 
-    box_masks: Int[Array, "E 2"]
+    open_edges: Int[Array, "r"]
+    box_masks: Int[Array, "r 2"]
     table: Int[Array, "N"]
 
 
 def solve_board(board: Board) -> SolvedBoard:
-    """Solve a board of at most ``MAX_OPEN_EDGES`` edges for :func:`perfect_agent`."""
-    empty = jnp.zeros(board.num_edges, bool)
-    masks = endgame(board, empty, board.num_edges).box_masks
-    return SolvedBoard(masks, jnp.asarray(board_values(board)))
+    """Solve a board with at most ``MAX_OPEN_EDGES`` moves for :func:`perfect_agent`."""
+    first = endgame(board, jnp.asarray(board.start_mask()), board.num_plies)
+    return SolvedBoard(first.open_edges, first.box_masks, jnp.asarray(board_values(board)))
 
 
 def exact_values(solved: SolvedBoard, edges: Bool[Array, "*b E"]) -> Int[Array, "*b E"]:
     """The mover's optimal future margin after each move, ``int32``; -128 where illegal."""
-    bits = jnp.broadcast_to(1 << jnp.arange(edges.shape[-1], dtype=jnp.int32), edges.shape)
-    subset = jnp.sum(jnp.where(edges, bits, 0), axis=-1, dtype=jnp.int32)
-    return action_values(solved.box_masks, solved.table, subset).astype(jnp.int32)
+    drawn = jnp.asarray(edges)[..., solved.open_edges]
+    bits = jnp.broadcast_to(1 << jnp.arange(drawn.shape[-1], dtype=jnp.int32), drawn.shape)
+    subset = jnp.sum(jnp.where(drawn, bits, 0), axis=-1, dtype=jnp.int32)
+    values = action_values(solved.box_masks, solved.table, subset).astype(jnp.int32)
+    return jnp.full(edges.shape, -128, jnp.int32).at[..., solved.open_edges].set(values)

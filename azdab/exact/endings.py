@@ -16,6 +16,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -73,6 +74,7 @@ def endings_from_table(
         of its own, drawn from U(0, 1)^2: from nearly perfect to nearly random play.
       given: ``int32[B, N, horizon]``, the moves of the second to ``N + 1``-th line.
     """
+    chex.assert_shape(edges, (None, board.num_edges))
     position = jax.vmap(lambda edges: dense_table.endgame(board, edges, horizon))(edges)
     table = dense_table.solve_table(position.box_masks).T
     shape = (len(edges), lines)

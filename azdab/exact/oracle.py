@@ -2,10 +2,14 @@
 
 Three sources give the same values, and the tests hold them against each other:
 
-* *table*: a board of at most 24 edges is solved whole, every position of it;
+* *table*: a board with at most 24 edges to draw is solved whole, every position of it;
 * *search*: :mod:`azdab.exact.solver` (the extra ``exact``) on larger boards;
 * *endgames*: :mod:`azdab.exact.dense_table`, one position after another, where that extra is
   missing.
+
+Who needs values asks :func:`best_oracle` (measuring), :func:`quick_oracle` (the engine) or
+:func:`searching_oracle` (players); only here is decided where they come from. The numbers are
+in :mod:`azdab.common.limits`.
 """
 
 import dataclasses
@@ -16,7 +20,13 @@ import jax
 import numpy as np
 
 from azdab.common.errors import UserError
-from azdab.common.limits import ENDGAME_EDGES, ENGINE_DOTS, SEARCH_EDGES, TABLE_EDGES
+from azdab.common.limits import (
+    ENDGAME_EDGES,
+    ENGINE_DOTS,
+    SEARCH_EDGES,
+    TABLE_EDGES,
+    TABLE_HORIZON,
+)
 from azdab.devices import batching
 from azdab.exact import dense_table
 from azdab.game import rules
@@ -85,12 +95,12 @@ class Oracle:
 
 
 def table_oracle(board: Board) -> Oracle:
-    """Everything about a board of at most ``TABLE_EDGES`` edges."""
+    """Everything about a board with at most ``TABLE_EDGES`` edges to draw."""
     solved = dense_table.solve_board(board)
     look_up = batching.in_chunks(
         jax.jit(lambda edges: dense_table.exact_values(solved, edges)), 1024
     )
-    return Oracle(board, board.num_edges, "table", lambda edges: look_up(edges).astype(np.int8))
+    return Oracle(board, board.num_plies, "table", lambda edges: look_up(edges).astype(np.int8))
 
 
 def search_oracle(board: Board, max_edges: int, limit: int | None = None) -> Oracle:
@@ -125,20 +135,45 @@ def endgame_oracle(board: Board, max_edges: int) -> Oracle:
     return Oracle(board, max_edges, "endgames", solve)
 
 
+def can_solve(board: Board) -> bool:
+    """Whether the whole board is solved in a table: every position of it is then known."""
+    return board.num_plies <= TABLE_EDGES
+
+
+def can_search(board: Board) -> bool:
+    """Whether the exact search is at hand for a board: small enough, and with numba."""
+    return board.num_dots <= ENGINE_DOTS and importlib.util.find_spec("numba") is not None
+
+
+def missing_numba() -> UserError:
+    """What to say where numba cannot be imported."""
+    return UserError("needs numba, which is not installed: pip install 'azdab[exact]'")
+
+
+def require_search(board: Board) -> None:
+    """Refuse what needs the exact engine where there is none.
+
+    Raises:
+      UserError: the board is too large, or numba is not installed.
+    """
+    if board.num_dots > ENGINE_DOTS:
+        raise UserError(f"boards have at most {ENGINE_DOTS} dots here, {board} has more")
+    if not can_search(board):
+        raise missing_numba()
+
+
 def best_oracle(board: Board, max_edges: int) -> Oracle:
-    """The best source at hand for positions with at most ``max_edges`` edges left.
+    """For measuring: certain values of positions with at most ``max_edges`` edges left.
 
     A small board's table knows every position, whatever ``max_edges`` is.
 
     Raises:
       UserError: ``max_edges`` needs a package that is not installed.
     """
-    max_edges = min(max_edges, board.num_edges)
-    if board.num_edges <= TABLE_EDGES:
+    max_edges = min(max_edges, board.num_plies)
+    if can_solve(board):
         return table_oracle(board)
-    dots = (board.rows + 1) * (board.cols + 1)
-    searchable = dots <= ENGINE_DOTS and max_edges <= SEARCH_EDGES
-    if searchable and importlib.util.find_spec("numba"):
+    if max_edges <= SEARCH_EDGES and can_search(board):
         return search_oracle(board, max_edges)
     if max_edges <= ENDGAME_EDGES:
         return endgame_oracle(board, max_edges)
@@ -148,6 +183,31 @@ def best_oracle(board: Board, max_edges: int) -> Oracle:
     )
 
 
-def can_solve(board: Board) -> bool:
-    """Whether the whole board can be solved for :func:`regret`."""
-    return board.num_edges <= TABLE_EDGES
+def quick_oracle(board: Board, max_edges: int, limit: int) -> Oracle | None:
+    """For the engine: what can be known while a person waits.
+
+    Args:
+      board: the board.
+      max_edges: most edges left; 0: nothing is known.
+      limit: of :func:`search_oracle`.
+    """
+    if not max_edges:
+        return None
+    if can_solve(board):
+        return table_oracle(board)
+    if can_search(board):
+        return search_oracle(board, max_edges, limit)
+    return endgame_oracle(board, min(max_edges, TABLE_HORIZON))
+
+
+def searching_oracle(board: Board, max_edges: int, limit: int | None = None) -> Oracle:
+    """For players that are exact from so many edges left and not before: always by search.
+
+    Raises:
+      UserError: the search is not at hand.
+    """
+    require_search(board)
+    try:
+        return search_oracle(board, max_edges, limit)
+    except ImportError:
+        raise missing_numba() from None

@@ -98,10 +98,20 @@ def to_ccgc(game: Record) -> dict[str, Any]:
 
 
 def to_openspiel(game: Record) -> str:
-    """A game as ``pyspiel.deserialize_game_and_state`` reads it: OpenSpiel numbers edges alike."""
+    """A game as ``pyspiel.deserialize_game_and_state`` reads it: OpenSpiel numbers edges alike.
+
+    Raises:
+      UserError: lines are drawn at the start, which OpenSpiel does not know.
+    """
+    _check_openspiel(game.board)
     size = f"num_cols={game.board.cols},num_rows={game.board.rows}"
     history = "".join(f"{edge}\n" for edge in game.position.moves)
     return f"[Meta]\nVersion: 1\n\n[Game]\ndots_and_boxes({size})\n\n[State]\n{history}\n"
+
+
+def _check_openspiel(board: Board) -> None:
+    if board.start_edges:
+        raise UserError(f"OpenSpiel has no lines drawn at the start, and {board} has some")
 
 
 def from_openspiel(text: str, board: Board | None = None) -> Record:
@@ -132,6 +142,7 @@ def from_openspiel(text: str, board: Board | None = None) -> Record:
         board = next((b for b in squares if b.num_edges == len(moves)), None)
     if board is None:
         raise UserError("say on which board this history was played, such as --board 5x5")
+    _check_openspiel(board)
     try:
         return Record(Position(board, moves))
     except IllegalMoveError as error:

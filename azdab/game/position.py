@@ -61,7 +61,8 @@ class Position:
 
     Attributes:
       board: the board.
-      moves: edges in the order they were drawn, numbered as in :mod:`azdab.game.rules`.
+      moves: edges in the order they were drawn, numbered as in :mod:`azdab.game.board`;
+        lines drawn at the start are not among them.
 
     Raises:
       IllegalMoveError: an edge does not exist, or is drawn twice.
@@ -74,15 +75,18 @@ class Position:
         for edge in self.moves:
             if not 0 <= edge < self.board.num_edges:
                 raise IllegalMoveError(f"there is no edge {edge} on a {self.board} board")
-        if len(set(self.moves)) < len(self.moves):
-            twice = next(edge for i, edge in enumerate(self.moves) if edge in self.moves[:i])
+        start = self.board.start_edges
+        if len({*self.moves, *start}) < len(self.moves) + len(start):
+            twice = next(
+                edge for i, edge in enumerate(self.moves) if edge in start or edge in self.moves[:i]
+            )
             raise IllegalMoveError(f"{move_name(self.board, twice)} is drawn already")
 
     @functools.cached_property
     def _played(self) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
         """Drawn edges, owners of boxes, and the mover before each move and after the last."""
-        missing = [4] * self.board.num_boxes
-        edges = np.zeros(self.board.num_edges, bool)
+        edges = self.board.start_mask()
+        missing = (~edges)[self.board.box_edges()].sum(axis=1).tolist()
         owners = np.full(self.board.num_boxes, -1, np.int8)
         movers = [0]
         for edge in self.moves:
@@ -98,7 +102,7 @@ class Position:
 
     @property
     def edges(self) -> np.ndarray:
-        """The drawn edges, ``bool[E]``."""
+        """The drawn edges, those of the start among them, ``bool[E]``."""
         return self._played[0]
 
     @property
@@ -135,7 +139,7 @@ class Position:
     @property
     def is_over(self) -> bool:
         """Whether every edge is drawn."""
-        return len(self.moves) == self.board.num_edges
+        return len(self.moves) == self.board.num_plies
 
     def play(self, move: int | str) -> "Position":
         """The position after one more move.
@@ -154,7 +158,7 @@ class Position:
         return Position(self.board, self.moves[:ply])
 
     def undo(self, plies: int = 1) -> "Position":
-        """The position some moves earlier; the empty board at most."""
+        """The position some moves earlier; the first position at most."""
         return self.at(max(len(self.moves) - plies, 0))
 
     def state(self) -> State:

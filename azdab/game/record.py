@@ -15,7 +15,8 @@
     ...
 
 The first line says that a game begins; a file may hold any number of games. Headers
-come next, in any order; all but ``board`` may be missing. Then one line per move: who
+come next, in any order; all but ``board`` may be missing, and lines
+drawn at the start are named there, ``board: 5x5:swedish``. Then one line per move: who
 moves (``A`` the first player, ``B`` the second), the edge (:func:`azdab.game.position.move_name`),
 perhaps ``eval`` with the *first* player's expected final margin in boxes after the move,
 perhaps a remark after ``#``. ``result`` is the two scores, or ``*`` while a game is not

@@ -1,26 +1,23 @@
 """The rules of Dots and Boxes as pure functions over one position.
 
 Callers batch with ``jax.vmap``. A board of ``rows x cols`` *boxes* has
-``E = rows * (cols + 1) + cols * (rows + 1)`` edges, and a game lasts exactly
-``E`` plies: every move draws one edge, and closing a box only changes who moves
-next. Edges are numbered as in OpenSpiel's ``dots_and_boxes``, horizontal ones
-first, row by row:
-
-    horizontal (r, c), r in 0..rows, c in 0..cols-1  ->  r * cols + c
-    vertical   (r, c), r in 0..rows-1, c in 0..cols  ->  H + r * (cols + 1) + c
-
-with ``H = (rows + 1) * cols``. Boxes are numbered row by row.
+``E = rows * (cols + 1) + cols * (rows + 1)`` edges, numbered as in
+:mod:`azdab.game.board`. A game lasts exactly as many plies as edges are open at the
+start, ``board.num_plies``: every move draws one edge, and closing a box only changes
+who moves next.
 """
 
 import functools
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from azdab.game.board import Board
+from azdab.game.geometry import box_degrees
 
 
 class State(NamedTuple):
@@ -41,46 +38,17 @@ class State(NamedTuple):
 
 
 def init_state(board: Board) -> State:
-    """The empty board with the first player to move."""
+    """The first position, with the first player to move."""
     return State(
-        edges=jnp.zeros(board.num_edges, bool),
+        edges=jnp.asarray(board.start_mask()),
         scores=jnp.zeros(2, jnp.int16),
         to_play=jnp.zeros((), jnp.int8),
     )
 
 
 def init_states(board: Board, count: int) -> State:
-    """``count`` empty boards."""
+    """``count`` first positions."""
     return jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *x.shape)), init_state(board))
-
-
-def grid(board: Board, values: Array) -> tuple[Array, Array]:
-    """Split per-edge values ``[..., E]`` into horizontal and vertical grids.
-
-    Returns:
-      ``[..., rows + 1, cols]`` and ``[..., rows, cols + 1]``.
-    """
-    lead = values.shape[:-1]
-    horizontal = values[..., : board.num_horizontal].reshape(*lead, board.rows + 1, board.cols)
-    vertical = values[..., board.num_horizontal :].reshape(*lead, board.rows, board.cols + 1)
-    return horizontal, vertical
-
-
-def box_degrees(board: Board, edges: Bool[Array, "*b E"]) -> Int[Array, "*b rows cols"]:
-    """How many of each box's four edges are drawn, ``int8[..., rows, cols]``."""
-    h, v = (x.astype(jnp.int8) for x in grid(board, edges))
-    return h[..., :-1, :] + h[..., 1:, :] + v[..., :, :-1] + v[..., :, 1:]
-
-
-def edges_around(board: Board, boxes: Bool[Array, "*b rows cols"]) -> Bool[Array, "*b E"]:
-    """The edges beside any of the marked boxes, ``bool[..., E]``."""
-    lead = boxes.shape[:-2]
-    still = [(0, 0)] * len(lead)
-    tall = jnp.pad(boxes, [*still, (1, 1), (0, 0)])
-    wide = jnp.pad(boxes, [*still, (0, 0), (1, 1)])
-    horizontal = tall[..., :-1, :] | tall[..., 1:, :]
-    vertical = wide[..., :, :-1] | wide[..., :, 1:]
-    return jnp.concatenate([horizontal.reshape(*lead, -1), vertical.reshape(*lead, -1)], axis=-1)
 
 
 def legal_actions(state: State) -> Bool[Array, "*b E"]:
@@ -121,6 +89,8 @@ def step(board: Board, state: State, action: Int[Array, ""]) -> State:
     Returns:
       The next position; the same player is to move if a box was closed.
     """
+    chex.assert_shape(state.edges, (board.num_edges,))
+    chex.assert_rank([state.to_play, action], 0)
     edge = jnp.arange(board.num_edges) == action
     legal = jnp.any(edge & ~state.edges)
     edges = state.edges | edge

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from azdab.game import geometry
 from azdab.game.board import boxes_beside
 from azdab.game.position import Position
 
@@ -61,14 +62,11 @@ def long_chains(position: Position) -> int:
 
 def double_crosses(position: Position) -> int:
     """How many moves have closed two boxes at once."""
-    drawn = np.zeros(position.board.num_edges, bool)
-    around = position.board.box_edges()
-    count = 0
-    for edge in position.moves:
-        before = drawn[around].all(axis=1).sum()
-        drawn[edge] = True
-        count += int(drawn[around].all(axis=1).sum() - before == 2)
-    return count
+    order = np.array(position.moves, int)
+    history = np.tile(position.board.start_mask(), (len(order) + 1, 1))
+    for ply, edge in enumerate(order.tolist(), 1):
+        history[ply:, edge] = True
+    return int((np.diff(geometry.closed_boxes(position.board, history)) == 2).sum())
 
 
 def controller(position: Position) -> int:
@@ -79,9 +77,13 @@ def controller(position: Position) -> int:
     and double-crosses made so far to be an even number. Whether that comes true is what
     the middle of the game is about.
 
+    A line drawn at the start is a turn less: with Euler's formula a game has as many turns
+    as open edges at the start, less boxes, plus double-crosses, plus one. On the Swedish
+    board those are the inner dots and the double-crosses.
+
     Returns:
       0 for the first player, 1 for the second.
     """
     board = position.board
-    dots = (board.rows + 1) * (board.cols + 1)
-    return (dots + long_chains(position) + double_crosses(position)) % 2
+    turns = board.num_dots - len(board.start_edges)
+    return (turns + long_chains(position) + double_crosses(position)) % 2

@@ -172,7 +172,7 @@ _CHECKS = (
 def _decided(settings: Config) -> _Check:
     """Whether the ply at which games are decided moves; exact endings hide that."""
     horizon = settings.solver_horizon
-    searched = settings.board.num_edges - horizon
+    searched = settings.board.num_plies - horizon
     return _Check(
         "games are decided earlier or later", "selfplay/decided_ply",
         lambda first, now: None if horizon else abs(now - first) > 0.01 * searched,
@@ -205,6 +205,6 @@ def diagnose(run: Curves, settings: Config) -> list[Finding]:
     """
     decided = _examine(run, _decided(settings))
     if settings.solver_horizon and decided.measured != "not measured":
-        searched = settings.board.num_edges - settings.solver_horizon
+        searched = settings.board.num_plies - settings.solver_horizon
         decided = decided._replace(measured=f"{decided.measured}, only plies to {searched} count")
     return [*(_examine(run, check) for check in _CHECKS), decided]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from azdab.exact.oracle import Oracle
-from azdab.game import structure, symmetry
+from azdab.game import geometry, structure, symmetry
 from azdab.game.board import Board
 from azdab.game.position import Position
 
@@ -85,10 +85,10 @@ def dealings(board: Board) -> list[Dealing]:
                 key = kind == 0, len(chain), rest
                 if len(chain) < 3 or key in found:
                     continue
-                after = np.ones(board.num_edges, bool)
-                after[list(itertools.chain(*kept))] = False
-                edges = after.copy()
-                edges[chain[-2:]] = False
+                after = geometry.drawn_mask(board, itertools.chain(*kept))
+                edges = after & geometry.drawn_mask(board, chain[-2:])
+                if not edges[list(board.start_edges)].all():
+                    continue  # the board has lines where these chains end
                 found[key] = Dealing(edges, chain[-2], chain[-1], rest, after)
     return list(found.values())
 
@@ -119,15 +119,6 @@ def control(known: Oracle, asked: Sequence[Dealing]) -> np.ndarray:
     return worth
 
 
-def safe_edges(board: Board, edges: np.ndarray) -> np.ndarray:
-    """The moves after which nothing can be closed, ``bool[N, E]``, where no box is ready."""
-    full = edges[:, board.box_edges()].sum(axis=-1) >= 2
-    unsafe = edges.copy()
-    for box, around in enumerate(board.box_edges()):
-        unsafe[:, around] |= full[:, box, None]
-    return ~unsafe
-
-
 def safe_play(
     board: Board, most_open: int, count: int, seed: int, *, ends: bool = False
 ) -> np.ndarray:
@@ -144,16 +135,16 @@ def safe_play(
       ends: take the moment at which no safe move remains.
     """
     rng = np.random.default_rng(seed)
-    edges = np.zeros((count, board.num_edges), bool)
+    edges = np.tile(board.start_mask(), (count, 1))
     ranks = rng.random((count, board.num_edges))
     history = [edges]
-    while (safe := safe_edges(board, edges)).any():
+    while (safe := geometry.safe_edges(board, edges)).any():
         move = np.where(safe, ranks, 2.0).argmin(axis=-1)
         edges = edges | (safe & (np.arange(board.num_edges) == move[:, None]))
         history.append(edges)
     games = np.stack(history, axis=1)
-    plies = games[:, -1].sum(axis=-1)
-    first = max(board.num_edges - most_open, 0)
+    plies = games[:, -1].sum(axis=-1) - len(board.start_edges)
+    first = max(board.num_plies - most_open, 0)
     games, plies = games[plies >= first], plies[plies >= first]
     chosen = plies if ends else rng.integers(first, plies + 1)
     return games[np.arange(len(games)), chosen]
@@ -177,7 +168,7 @@ def kinds(board: Board, edges: np.ndarray) -> np.ndarray:
     that there are fewer than one counts now. Keeping control past a loop costs four boxes,
     not two, which can be more than it is worth.
     """
-    junctions = (edges[:, board.box_edges()].sum(axis=-1) < 2).any(axis=-1)
+    junctions = (geometry.box_degrees(board, edges) < 2).any(axis=(-1, -2))
     loops = [
         any(chain.is_loop for chain in structure.chains_of(_drawn(board, row))) for row in edges
     ]
@@ -186,7 +177,7 @@ def kinds(board: Board, edges: np.ndarray) -> np.ndarray:
 
 def _drawn(board: Board, edges: np.ndarray) -> Position:
     """A position with these edges drawn, in any order: no box may be closed."""
-    return Position(board, tuple(np.flatnonzero(edges).tolist()))
+    return Position(board, tuple(np.flatnonzero(edges & ~board.start_mask()).tolist()))
 
 
 class OpeningClasses(NamedTuple):
@@ -202,12 +193,15 @@ class OpeningClasses(NamedTuple):
 
 
 def opening_classes(board: Board, plies: int) -> OpeningClasses:
-    """All positions after ``plies`` moves, at most ``BOOK_PLIES``, one of each class."""
+    """All positions after ``plies`` moves, at most ``BOOK_PLIES``, one of each class.
+
+    Only on boards without lines at the start is it certain that no box can be closed in them.
+    """
     if not 0 <= plies <= BOOK_PLIES:
         raise ValueError(f"openings have 0 to {BOOK_PLIES} plies, got {plies}")
     permutations = symmetry.edge_permutations(board)
     one_more = np.eye(board.num_edges, dtype=bool)
-    edges, sizes = np.zeros((1, board.num_edges), bool), np.ones(1, int)
+    edges, sizes = board.start_mask()[None], np.ones(1, int)
     for _ in range(plies):
         longer = (edges[:, None] | one_more)[~edges]
         packed = np.packbits(longer[:, permutations], axis=-1)
@@ -222,5 +216,8 @@ def opening_classes(board: Board, plies: int) -> OpeningClasses:
 
 
 def first_player_margins(edges: np.ndarray, margin: np.ndarray) -> np.ndarray:
-    """Movers' margins as the first player's, in openings where no box is closed."""
+    """Movers' margins as the first player's, in openings of a board without lines at the start.
+
+    No box is closed in them.
+    """
     return np.where(edges.sum(axis=-1) % 2 == 0, margin, -margin)

@@ -6,13 +6,14 @@ parameters ignore the first argument.
 
 from typing import Any, Protocol
 
+import chex
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
 from azdab.common.config import SearchConfig
 from azdab.exact.dense_table import SolvedBoard, exact_values
-from azdab.game import rules
+from azdab.game import geometry, rules
 from azdab.game.board import Board
 from azdab.game.rules import State
 from azdab.search import tree_search
@@ -41,20 +42,17 @@ def capturable(board: Board, edges: Bool[Array, "*b E"]) -> Int[Array, "*b"]:
 
     Closing every box with three drawn edges until none is left takes them all.
     """
+    chex.assert_axis_dimension(edges, -1, board.num_edges)
 
     def three(edges: Array) -> Array:
-        return rules.box_degrees(board, edges) == 3
+        return geometry.box_degrees(board, edges) == 3
 
     taken = jax.lax.while_loop(
         lambda edges: three(edges).any(),
-        lambda edges: edges | rules.edges_around(board, three(edges)),
+        lambda edges: edges | geometry.edges_around(board, three(edges)),
         edges,
     )
-
-    def closed(edges: Array) -> Array:
-        return jnp.sum(rules.box_degrees(board, edges) == 4, axis=(-1, -2))
-
-    return closed(taken) - closed(edges)
+    return geometry.closed_boxes(board, taken) - geometry.closed_boxes(board, edges)
 
 
 def greedy_agent(board: Board) -> Agent:
@@ -67,7 +65,7 @@ def greedy_agent(board: Board) -> Agent:
     def act(params: Any, key: Array, states: State) -> Array:
         del params
         legal = rules.legal_actions(states)
-        closes = rules.edges_around(board, rules.box_degrees(board, states.edges) == 3) & legal
+        closes = geometry.closing_edges(board, states.edges)
         given = capturable(board, states.edges[:, None] | edge[None])
         given = jnp.where(legal, given, 2 * board.num_boxes)
         least = given == given.min(axis=-1, keepdims=True)

@@ -18,16 +18,16 @@ class MatchGames(NamedTuple):
     """A finished match between A and B, on the device or in numpy.
 
     Attributes:
-      states: positions before each ply, ``[E, G, ...]``.
-      actions: ``int32[E, G]``.
-      random: ``bool[E, G]``, True where the move belonged to the opening.
+      states: positions before each of the ``T = board.num_plies`` plies, ``[T, G, ...]``.
+      actions: ``int32[T, G]``.
+      random: ``bool[T, G]``, True where the move belonged to the opening.
       a_seat: ``int8[G]``, 0 where A is the first player.
       margin: ``int32[G]``, A's final margin in boxes.
     """
 
     states: State
-    actions: Int[Array, "E G"]
-    random: Bool[Array, "E G"]
+    actions: Int[Array, "T G"]
+    random: Bool[Array, "T G"]
     a_seat: Int[Array, "G"]
     margin: Int[Array, "G"]
 
@@ -64,12 +64,12 @@ def play_games(
         a_moves = agents[0](params[0], a_key, states)
         b_moves = agents[1](params[1], b_key, states)
         chosen = jnp.where(states.to_play == a_seat, a_moves, b_moves)
-        random = jnp.full(num_games, ply < min(opening_plies, board.num_edges))
+        random = jnp.full(num_games, ply < min(opening_plies, board.num_plies))
         action = jnp.where(random, opening, chosen).astype(jnp.int32)
         next_states = rules.step_batch(board, states, action)
         return next_states, (states, action, random)
 
-    plies = jnp.arange(board.num_edges), jax.random.split(key, board.num_edges)
+    plies = jnp.arange(board.num_plies), jax.random.split(key, board.num_plies)
     final, (states, actions, random) = jax.lax.scan(play_ply, start, plies)
     lead = final.scores[:, 0].astype(jnp.int32) - final.scores[:, 1]
     return MatchGames(states, actions, random, a_seat, jnp.where(a_seat == 0, lead, -lead))

@@ -1,8 +1,8 @@
 """Self-play: hundreds of games in one ``lax.scan``, and the examples they yield.
 
-Every game lasts exactly ``E`` plies, so a batch of games is one scan with nothing
-to reset and nothing padded. With a solver horizon ``k`` the search plays the first
-``E - k`` plies (:func:`play_to_horizon`), the rest is played and labelled exactly
+Every game of a board lasts equally long, ``T = board.num_plies``, so a batch of games is one
+scan with nothing to reset and nothing padded. With a solver horizon ``k`` the search plays the
+first ``T - k`` plies (:func:`play_to_horizon`), the rest is played and labelled exactly
 (:mod:`azdab.exact.endings`), and :func:`finish` makes examples of both.
 """
 
@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 from azdab.common.config import Config
 from azdab.exact import endings
 from azdab.exact.endings import Endings
-from azdab.game import rules
+from azdab.game import geometry, rules
 from azdab.game.board import Board
 from azdab.game.rules import State
 from azdab.learning import agents
@@ -98,7 +98,7 @@ class UnfinishedGames(NamedTuple):
 
     Attributes:
       states: where they stand, ``[B, ...]``.
-      plies: how they got there, ``[E - horizon, B, ...]``.
+      plies: how they got there, ``[T - horizon, B, ...]``.
       num_random: ``int32[B]``, random plies at the start of each.
       rollouts: ``int32[B, N, horizon]``, how the network would play on, ``N`` times.
     """
@@ -119,7 +119,7 @@ def play_to_horizon(
     the games spread over the board, and the searches still teach.
     """
     games = config.selfplay.parallel_games
-    num_plies = board.num_edges - config.solver_horizon
+    num_plies = board.num_plies - config.solver_horizon
     key, opening_key = jax.random.split(key)
     opening = agents.opening_agent(
         board, config.selfplay.greedy_openings, games, jax.random.fold_in(opening_key, 1)
@@ -191,7 +191,7 @@ def _noisy_examples(board: Board, endings: Endings, key: Array) -> Example:
 
     edges, value, optimal = flat(endings.edges), flat(endings.value), flat(endings.optimal)
     # Any score can precede these positions, and none changes the optimal margin.
-    closed = jnp.sum(rules.box_degrees(board, edges) == 4, axis=(-1, -2))
+    closed = geometry.closed_boxes(board, edges)
     margin = 2 * jax.random.binomial(key, closed.astype(jnp.float32), 0.5) - closed
     return Example(
         edges=edges,
@@ -210,7 +210,7 @@ def _first_player_lead(states: State) -> Int[Array, "*b"]:
 
 def _owners(board: Board, states: State) -> Int[Array, "B boxes"]:
     """Who closes each box, +1 the first, -1 the second player, in games ``[T, B, ...]``."""
-    closed = rules.box_degrees(board, states.edges) == 4
+    closed = geometry.box_degrees(board, states.edges) == 4
     last = jnp.ones_like(closed[:1])  # every box is closed at the end
     newly = jnp.concatenate([closed[1:], last]) & ~closed
     mover = jnp.where(states.to_play == 0, 1, -1)[..., None, None]
@@ -225,7 +225,7 @@ def _examples(
     num_plies, games = states.to_play.shape
     sign = jnp.where(states.to_play == 0, 1, -1)
     outcome = (_first_player_lead(final)[None] - _first_player_lead(states)) * sign
-    is_open = (rules.box_degrees(board, states.edges) < 4).reshape(num_plies, games, -1)
+    is_open = (geometry.box_degrees(board, states.edges) < 4).reshape(num_plies, games, -1)
     ownership = _owners(board, states)[None] * sign[..., None] * is_open
     ply = jnp.arange(num_plies)[:, None]
     search_margin = plies.value * board.num_boxes
@@ -289,15 +289,15 @@ def finish(
 
 
 def moves(board: Board, edges: np.ndarray, games: int) -> np.ndarray:
-    """The moves of the games that a device's examples come from, ``int32[games, E]``.
+    """The moves of the games that a device's examples come from, ``int32[games, T]``.
 
     Args:
       board: the board.
       edges: ``bool[N, E]`` of the examples; the plies of all games come first.
       games: how many there were.
     """
-    plies = board.num_edges
-    before = edges[: plies * games].reshape(plies, games, plies)
+    plies = board.num_plies
+    before = edges[: plies * games].reshape(plies, games, board.num_edges)
     after = np.concatenate([before[1:], np.ones_like(before[:1])])
     return np.argmax(after & ~before, axis=-1).T.astype(np.int32)
 

@@ -106,7 +106,7 @@ def setting_name(simulations: int) -> str:
 
 def evaluations(board: Board, form: Form) -> int:
     """About how many network evaluations :func:`measure_network` takes."""
-    asked = form.games * board.num_edges // 2 + len(SETS) * form.positions
+    asked = form.games * board.num_plies // 2 + len(SETS) * form.positions
     return asked * sum(count + 1 for count in form.simulations) + len(SETS) * form.positions
 
 
@@ -173,7 +173,7 @@ def measure_network(player: TrainedNetwork, truth: Oracle, form: Form, watch: Wa
     opponent = host_players.strong(truth)
     openings = matches.random_openings(board, form.games // 2, form.opening_plies, seeds[1])
     for name, act in {RANDOM: host_players.random_player(board), **engines}.items():
-        moves = form.games * board.num_edges // 2
+        moves = form.games * board.num_plies // 2
         watch.stage(f"games, {name}", cost.get(name, 0) * moves)
         match = matches.play_pairs(board, (act, opponent), openings, key)
         games[name] = figures_of_games(truth, match)

@@ -18,7 +18,7 @@ import numpy as np
 from azdab.exact import dense_table
 from azdab.exact.dense_table import SolvedBoard
 from azdab.exact.oracle import ILLEGAL, Oracle, has_choice
-from azdab.game import rules
+from azdab.game import geometry, rules
 from azdab.game.board import Board
 from azdab.learning.arena import MatchGames
 
@@ -36,7 +36,7 @@ class Regret(NamedTuple):
       loss: mean boxes of final margin lost per move.
       optimal: share of moves that lose nothing.
       loss_choice, optimal_choice: the same over positions where moves differ in value.
-      by_ply: ``float64[E]``, mean loss per move at each ply; NaN where A had none.
+      by_ply: ``float64[board.num_plies]``, mean loss per move at each ply; NaN where A had none.
       num_moves: moves counted; the random opening is not.
     """
 
@@ -170,14 +170,10 @@ def phases_of(board: Board, edges: np.ndarray) -> np.ndarray:
     """The phase of each position, ``int[N]``, an index into ``PHASES``.
 
     The endgame begins when no move is safe: each closes a box or lets the opponent
-    close one. Before it, the opening lasts until half of the edges are drawn.
+    close one. Before it, the opening lasts until half of the moves are made.
     """
-    degrees = edges[:, board.box_edges()].sum(axis=-1)
-    ready = np.zeros_like(edges)  # edges of a box with two or more edges drawn
-    for box, around in enumerate(board.box_edges()):
-        ready[:, around] |= (degrees[:, box] >= 2)[:, None]
-    safe = (~edges & ~ready).any(axis=-1)
-    early = 2 * edges.sum(axis=-1) < board.num_edges
+    safe = geometry.safe_edges(board, edges).any(axis=-1)
+    early = 2 * (edges.sum(axis=-1) - len(board.start_edges)) < board.num_plies
     return np.where(safe, np.where(early, 0, 1), 2)
 
 

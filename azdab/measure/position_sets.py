@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from azdab.exact.oracle import Oracle, has_choice
-from azdab.game import rules
+from azdab.game import geometry, rules
 from azdab.game.board import Board
 from azdab.game.rules import State
 from azdab.learning.arena import MatchGames
@@ -36,14 +36,9 @@ class PositionSet(NamedTuple):
     values: np.ndarray
 
 
-def closed_boxes(board: Board, edges: np.ndarray) -> np.ndarray:
-    """How many boxes are closed, ``int32[...]``."""
-    return edges[..., board.box_edges()].all(axis=-1).sum(axis=-1, dtype=np.int32)
-
-
 def states_of_set(board: Board, positions: PositionSet) -> State:
     """The positions as states, in numpy, in which the first player is to move."""
-    closed = closed_boxes(board, positions.edges)
+    closed = geometry.closed_boxes(board, positions.edges)
     scores = np.stack([closed + positions.margin, closed - positions.margin], axis=-1) // 2
     fields: dict[str, Any] = {
         "edges": positions.edges,
@@ -86,9 +81,10 @@ def random_subsets(truth: Oracle, count: int, seed: int) -> PositionSet:
     rng = np.random.default_rng(seed)
     candidates = _ROUNDS * count
     left = rng.integers(2, truth.max_edges + 1, candidates)
-    ranks = rng.random((candidates, board.num_edges)).argsort(axis=-1).argsort(axis=-1)
-    edges = ranks >= left[:, None]
-    closed = closed_boxes(board, edges)
+    order = rng.random((candidates, board.num_edges))
+    order[:, list(board.start_edges)] = 1  # the last to be left open
+    edges = order.argsort(axis=-1).argsort(axis=-1) >= left[:, None]
+    closed = geometry.closed_boxes(board, edges)
     margin = 2 * rng.binomial(closed, 0.5) - closed
     return select(truth, edges, margin.astype(np.int32), count, seed)
 

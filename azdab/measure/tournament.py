@@ -53,7 +53,9 @@ def add_match_options(parser: argparse.ArgumentParser) -> None:
         help="stop a match when it has decided between A leading by ELO0 and by ELO1 points",
     )
     group.add_argument(
-        "--board", metavar="RxC", help="the board, such as 5x5; otherwise the network's"
+        "--board",
+        metavar="RxC",
+        help="the board, such as 5x5, 5x5:swedish; otherwise the network's",
     )
     group.add_argument(
         "--batch", metavar="N", type=int, default=64, help="games of a match played at once; even"
@@ -83,8 +85,8 @@ def run_from_options(
     if options.sprt and options.sprt[0] >= options.sprt[1]:
         raise UserError("--sprt needs ELO0 below ELO1, got {:g} {:g}".format(*options.sprt))
     board = board_of_match(options.board, specs, checkpoint)
-    if not 0 <= options.opening_plies < board.num_edges:
-        raise UserError(f"--opening-plies must be less than the {board.num_edges} edges")
+    if not 0 <= options.opening_plies < board.num_plies:
+        raise UserError(f"--opening-plies must be less than the {board.num_plies} edges")
     if len(specs) > 2:
         ratings.load_choix()  # before the games, not after
     contestants = [registry.make_player(spec, board, checkpoint) for spec in specs]
@@ -218,6 +220,7 @@ def tournament_values(result: Tournament, board: Board, seed: int) -> dict[str, 
         {
             "azdab": __version__,
             "board": [board.rows, board.cols],
+            "start": board.variant,
             "seed": seed,
             "players": result.names,
             "ratings": result.ratings,

@@ -14,13 +14,14 @@ third nearer to the exact values after equal time (notebooks/network.md).
 
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from azdab.common.config import FeatureSet
-from azdab.game import rules
+from azdab.game import geometry
 from azdab.game.board import Board
 from azdab.game.structure import LONG
 
@@ -70,21 +71,11 @@ class Chains(NamedTuple):
         return self.member & (self.exits == 0) & (self.ready == 0)
 
 
-def _neighbours(board: Board) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Ordered pairs of boxes side by side, and the edge between: three ``int[P]``."""
-    around = board.box_edges()
-    shared = (around[:, None, :, None] == around[None, :, None, :]) & ~np.eye(
-        len(around), dtype=bool
-    )[..., None, None]
-    first, second, side, _ = np.nonzero(shared)
-    return first, second, around[first, side]
-
-
 def chain_features(board: Board, edges: Bool[Array, "*b E"]) -> Chains:
     """Follow every chain: the transitive closure of "joined by an open edge"."""
-    first, second, between = _neighbours(board)
+    first, second, between = geometry.box_pairs(board)
     lead, count = edges.shape[:-1], board.num_boxes
-    drawn = rules.box_degrees(board, edges).reshape(*lead, count)
+    drawn = geometry.box_degrees(board, edges).reshape(*lead, count)
     member = (drawn == 2) | (drawn == 3)
     is_open = ~edges[..., between]
     joined = (is_open & member[..., first] & member[..., second]).astype(jnp.float32)
@@ -110,11 +101,11 @@ def _cell_planes(board: Board, edges: Array, found: Chains | None) -> Array:
         missing = ((0, height - planes.shape[-3]), (0, width - planes.shape[-2]), (0, 0))
         return jnp.pad(planes.astype(jnp.float32), ((0, 0),) * len(lead) + missing)
 
-    right, below = rules.grid(board, edges)
+    right, below = geometry.edge_grids(board, edges)
     planes = [
         pad(jnp.stack([~right, right], axis=-1)),
         pad(jnp.stack([~below, below], axis=-1)),
-        pad(jax.nn.one_hot(rules.box_degrees(board, edges), 5)),
+        pad(jax.nn.one_hot(geometry.box_degrees(board, edges), 5)),
     ]
     if found is not None:
         length = jnp.minimum(found.length, _LENGTHS).astype(jnp.int32) - 1
@@ -128,14 +119,13 @@ def _cell_planes(board: Board, edges: Array, found: Chains | None) -> Array:
 
 def _counts(board: Board, edges: Array, found: Chains) -> list[Array]:
     """Open edges, open boxes, safe edges, long chains and loops, ``float32[...]`` each."""
-    drawn = rules.box_degrees(board, edges)
-    unsafe = edges | rules.edges_around(board, drawn >= 2)
+    drawn = geometry.box_degrees(board, edges)
     share = found.member / jnp.maximum(found.length, 1)
     is_long = (found.length >= LONG) & ~found.is_loop
     return [
         (~edges).sum(axis=-1),
         (drawn < 4).sum(axis=(-1, -2)),
-        (~unsafe).sum(axis=-1),
+        geometry.safe_edges(board, edges).sum(axis=-1),
         jnp.round((share * is_long).sum(axis=-1)),
         jnp.round((share * found.is_loop).sum(axis=-1)),
     ]
@@ -152,6 +142,9 @@ def network_features(
       edges: drawn edges.
       margin: the mover's score margin in boxes; 0 where it must not matter.
     """
+    chex.assert_axis_dimension(edges, -1, board.num_edges)
+    chex.assert_type(edges, bool)
+    chex.assert_equal_shape_prefix([edges, margin], margin.ndim)
     found = chain_features(board, edges) if kind == "chains" else None
     whole = [margin / board.num_boxes]
     if found is not None:

@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from azdab.common.config import NetworkConfig
-from azdab.game import rules
+from azdab.game import geometry
 from azdab.game.board import Board
 from azdab.network.features import network_features
 from azdab.network.layers import AttentionBlock, Conv, GlobalPool, ResidualBlock
@@ -60,7 +60,7 @@ def _support(board: Board, lead: tuple[int, ...]) -> Float[Array, "*b M"]:
 def possible_margins(board: Board, edges: Bool[Array, "*b E"]) -> Bool[Array, "*b M"]:
     """Which future margins ``n`` open boxes allow: ``|m| <= n`` and ``m = n (mod 2)``."""
     chex.assert_axis_dimension(edges, -1, board.num_edges)
-    num_open = jnp.sum(rules.box_degrees(board, edges) < 4, axis=(-1, -2))[..., None]
+    num_open = jnp.sum(geometry.box_degrees(board, edges) < 4, axis=(-1, -2))[..., None]
     support = _support(board, edges.shape[:-1]).astype(jnp.int32)
     return (jnp.abs(support) <= num_open) & ((support - num_open) % 2 == 0)
 

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from azdab.game.board import Board
+from azdab.game import geometry
+from azdab.game.board import Board, boxes_beside
 from azdab.game.rules import random_choices
 
 
@@ -31,18 +32,8 @@ def greedy_actions(board: Board, rng: np.random.Generator, edges: np.ndarray) ->
     Returns:
       ``int32[B]``.
     """
-    around = board.box_edges()
-    drawn = edges[:, around].sum(axis=-1)
-
-    def beside(marked: np.ndarray) -> np.ndarray:
-        """The open edges of the marked boxes, ``bool[B, E]``, from ``bool[B, boxes]``."""
-        found = np.zeros_like(edges)
-        games, boxes = np.nonzero(marked)
-        found[games[:, None], around[boxes]] = True
-        return found & ~edges
-
     choices = ~edges
-    for better in (~edges & ~beside(drawn == 2), beside(drawn == 3)):
+    for better in (geometry.safe_edges(board, edges), geometry.closing_edges(board, edges)):
         choices = np.where(better.any(axis=1, keepdims=True), better, choices)
     return random_choices(rng, choices)
 
@@ -81,11 +72,9 @@ class ChainPlayer:
     """
 
     def __init__(self, board: Board) -> None:
+        self._board = board
         self._edges_of = [tuple(map(int, edges)) for edges in board.box_edges()]
-        self._boxes_of: list[list[int]] = [[] for _ in range(board.num_edges)]
-        for box, edges in enumerate(self._edges_of):
-            for edge in edges:
-                self._boxes_of[edge].append(box)
+        self._boxes_of = boxes_beside(board)
 
     def choices(self, open_edges: set[int]) -> list[int]:
         """The edges the player is content with, best play by rule; never empty.
@@ -107,11 +96,9 @@ class ChainPlayer:
         return next((other for other in self._boxes_of[edge] if other != box), None)
 
     def _safe(self, open_edges: set[int]) -> list[int]:
-        return [
-            edge
-            for edge in open_edges
-            if all(len(self._open(box, open_edges)) > 2 for box in self._boxes_of[edge])
-        ]
+        drawn = geometry.drawn_mask(self._board, open_edges)
+        safe = geometry.safe_edges(self._board, drawn)
+        return [edge for edge in open_edges if safe[edge]]
 
     def _runs(self, open_edges: set[int]) -> list[Run]:
         """Every run of boxes that can be taken now."""

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array
 
 from azdab.common.errors import UserError
-from azdab.common.limits import ENGINE_DOTS
+from azdab.common.limits import SEARCH_EDGES
 from azdab.devices import batching, mesh
 from azdab.devices.mesh import AXIS, SPLIT, WHOLE
 from azdab.exact import oracle
@@ -186,17 +186,17 @@ def chains_player(board: Board, *, exact: int = 20) -> Act:
         return int(rng.choice(player.choices(set(np.flatnonzero(~edges).tolist()))))
 
     by_rule = one_by_one(choose)
-    return exact_within(_searched_truth(board, exact), by_rule) if exact else by_rule
+    return exact_within(oracle.searching_oracle(board, exact), by_rule) if exact else by_rule
 
 
 def alphabeta_player(board: Board, *, nodes: int = 20_000) -> Act:
     """Alpha-beta search of so many nodes per move, without a network."""
     _at_least("nodes", nodes, 1)
+    oracle.require_search(board)
     try:
         from azdab.exact import alphabeta
     except ImportError:
-        raise _missing("numba", "azdab[exact]") from None
-    _check_dots(board)
+        raise oracle.missing_numba() from None
     return one_by_one(alphabeta.Searcher(board, nodes).choose)
 
 
@@ -214,7 +214,11 @@ def mcts_player(board: Board, *, simulations: int = 1000, uct_c: float = 2.0) ->
     try:
         import pyspiel
     except ImportError:
-        raise _missing("OpenSpiel", "open-spiel") from None
+        raise UserError(
+            "needs OpenSpiel, which is not installed: pip install 'open-spiel'"
+        ) from None
+    if board.start_edges:
+        raise UserError(f"OpenSpiel has no lines drawn at the start, and {board} has some")
     loaded = pyspiel.load_game(f"dots_and_boxes(num_rows={board.rows},num_cols={board.cols})")
 
     def act(key: Array, states: State, history: np.ndarray) -> np.ndarray:
@@ -249,7 +253,7 @@ def engine_player(
     *,
     checkpoint: str,
     simulations: int = 64,
-    edges: int = 40,
+    edges: int = SEARCH_EDGES,
     nodes: int = 1_000_000,
 ) -> Act:
     """A network with search, exact once few edges are left.
@@ -261,34 +265,17 @@ def engine_player(
     _at_least("edges", edges, 0)
     _at_least("nodes", nodes, 1)
     look = search_player(board, checkpoint=checkpoint, simulations=simulations)
-    return exact_within(_searched_truth(board, edges, nodes), look)
+    return exact_within(oracle.searching_oracle(board, edges, nodes), look)
 
 
-def solver_player(board: Board, *, edges: int = 40, nodes: int = 1_000_000) -> Act:
+def solver_player(board: Board, *, edges: int = SEARCH_EDGES, nodes: int = 1_000_000) -> Act:
     """Exact where it can be, else ``greedy-min``."""
-    return exact_within(_searched_truth(board, edges, nodes), greedy_min_player(board))
+    return exact_within(oracle.searching_oracle(board, edges, nodes), greedy_min_player(board))
 
 
 def _at_least(option: str, value: int, least: int) -> None:
     if value < least:
         raise UserError(f"{option} must be at least {least}, got {value}")
-
-
-def _missing(library: str, package: str) -> UserError:
-    return UserError(f"needs {library}, which is not installed: pip install '{package}'")
-
-
-def _check_dots(board: Board) -> None:
-    if (board.rows + 1) * (board.cols + 1) > ENGINE_DOTS:
-        raise UserError(f"boards have at most {ENGINE_DOTS} dots here, {board} has more")
-
-
-def _searched_truth(board: Board, edges: int, nodes: int | None = None) -> Oracle:
-    _check_dots(board)
-    try:
-        return oracle.search_oracle(board, edges, nodes)
-    except ImportError:
-        raise _missing("numba", "azdab[exact]") from None
 
 
 @functools.lru_cache(maxsize=4)
@@ -298,7 +285,4 @@ def trained(name: str) -> checkpoint.TrainedNetwork:
 
 
 def _load(board: Board, name: str) -> checkpoint.TrainedNetwork:
-    player = trained(name)
-    if player.board != board:
-        raise UserError(f"{name} plays on {player.board}, not on {board}")
-    return player
+    return trained(name).playing_on(board, name)

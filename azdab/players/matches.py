@@ -28,7 +28,7 @@ class Match(NamedTuple):
 
     Attributes:
       names: A's and B's.
-      actions: ``int32[G, E]``.
+      actions: ``int32[G, board.num_plies]``.
       opening_plies: how many of a game's first moves were random.
       margin: ``int32[G]``, A's final margin in boxes.
       decision: the hypothesis that a sequential test accepted.
@@ -67,7 +67,8 @@ class Tournament(NamedTuple):
 def random_openings(board: Board, count: int, plies: int, seed: int) -> np.ndarray:
     """Random first moves, ``int32[count, plies]``; a longer list starts like a shorter one."""
     ranks = np.random.default_rng(seed).random((count, board.num_edges))
-    return ranks.argsort(axis=1)[:, :plies].astype(np.int32)
+    ranks[:, list(board.start_edges)] = 1  # behind all that can be drawn
+    return ranks.argsort(axis=1)[:, : min(plies, board.num_plies)].astype(np.int32)
 
 
 @functools.cache
@@ -97,11 +98,11 @@ def play_pairs(
     given = np.repeat(openings, 2, axis=0).T
     plies, count = given.shape
     a_seat: Any = np.arange(count, dtype=np.int8) % 2
-    actions: Any = np.zeros((board.num_edges, count), np.int32)
+    actions: Any = np.zeros((board.num_plies, count), np.int32)
     actions[:plies] = given
     here: Any = jax.tree.map(np.asarray, rules.init_states(board, count))
     history = []
-    for ply in range(board.num_edges):
+    for ply in range(board.num_plies):
         if ply >= plies:
             keys = jax.random.split(jax.random.fold_in(key, ply))
             for act, act_key, seat in zip(acts, keys, (a_seat, 1 - a_seat), strict=True):
@@ -111,10 +112,10 @@ def play_pairs(
                     actions[ply, rows] = act(act_key, host_players.take(here, rows), past)
         history.append(here)
         here = jax.tree.map(np.asarray, _step(board)(here, actions[ply]))
-        advance(count / board.num_edges)
+        advance(count / board.num_plies)
     lead = here.scores[:, 0].astype(np.int32) - here.scores[:, 1]
     states = jax.tree.map(lambda *x: np.stack(x), *history)
-    random: Any = np.repeat(np.arange(board.num_edges)[:, None] < plies, count, axis=1)
+    random: Any = np.repeat(np.arange(board.num_plies)[:, None] < plies, count, axis=1)
     return arena.MatchGames(states, actions, random, a_seat, np.where(a_seat == 0, lead, -lead))
 
 
@@ -144,7 +145,7 @@ def play_match(
       advance: told of progress.
     """
     openings = random_openings(board, games // 2, opening_plies, seed)
-    actions = np.zeros((0, board.num_edges), np.int32)
+    actions = np.zeros((0, board.num_plies), np.int32)
     margin = np.zeros(0, np.int32)
     decision, interrupted = None, False
     for number, start in enumerate(range(0, games // 2, batch // 2)):

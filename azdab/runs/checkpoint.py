@@ -35,7 +35,7 @@ from azdab.common.config import Config, config_from_dict, config_to_dict
 from azdab.common.errors import UserError, one_line, suggest
 from azdab.devices.device import device_share
 from azdab.devices.mesh import SPLIT, WHOLE, barrier, is_first, placed, shardings
-from azdab.game.board import Board
+from azdab.game.board import Board, board_of
 from azdab.learning import learner, replay
 from azdab.learning.learner import LearnerState
 from azdab.learning.replay import Replay
@@ -77,12 +77,33 @@ class TrainState(NamedTuple):
 
 
 class TrainedNetwork(NamedTuple):
-    """A trained network with what is needed to use it."""
+    """A trained network with what is needed to use it.
+
+    Attributes:
+      board: what it plays on: the board of its training, or another of that size.
+      config: of its training.
+      params: its parameters.
+      iteration: of the training, after which it was saved.
+    """
 
     board: Board
     config: Config
     params: Params
     iteration: int
+
+    def playing_on(self, board: Board, name: str) -> "TrainedNetwork":
+        """The same network on a board of its size, whatever is drawn there at the start.
+
+        Args:
+          board: the board.
+          name: of the network, for the message.
+
+        Raises:
+          UserError: the size is another.
+        """
+        if self.board.size != board.size:
+            raise UserError(f"{name} plays on {self.board}, not on {board}")
+        return self._replace(board=board)
 
 
 PLACES: Any = TrainState(WHOLE, WHOLE, SPLIT, WHOLE, WHOLE, WHOLE)  # type: ignore[arg-type]
@@ -326,7 +347,7 @@ def load_network(path: Path, which: str = "best") -> TrainedNetwork:
             run_config = config_from_dict(metadata["config"])
         except UserError as error:
             raise UserError(f"{checkpoint} cannot be used: {error}") from None
-        board = Board(run_config.board.rows, run_config.board.cols)
+        board = board_of(run_config)
         like = jax.eval_shape(
             lambda: model.init_params(jax.random.key(0), board, run_config.network)
         )

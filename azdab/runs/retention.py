@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from azdab.common.config import Config
 from azdab.common.errors import UserError
 from azdab.devices.mesh import SPLIT, barrier, is_first, placed, shardings
-from azdab.game.board import Board
+from azdab.game.board import board_of
 from azdab.learning import replay
 from azdab.learning.replay import Replay
 from azdab.runs import atomic, checkpoint, run_directory
@@ -143,7 +143,7 @@ class Checkpoints:
 
 def _buffers(run_config: Config, devices: int | None) -> Replay:
     """The replay of a run on so many devices; None: as written before there could be several."""
-    board = Board(run_config.board.rows, run_config.board.cols)
+    board = board_of(run_config)
     if devices is None:
         return replay.init_replay(board, run_config.replay.capacity)
     one = replay.init_replay(board, run_config.replay.capacity // devices)

@@ -104,7 +104,7 @@ def search(
         root=_root(board, evaluate, params, states),
         recurrent_fn=_recurrent(board, config.utility, evaluate),
         invalid_actions=~rules.legal_actions(states),
-        max_depth=board.num_edges,
+        max_depth=board.num_plies,
     )
     summary = output.search_tree.summary()
     weights = jnp.where(summary.visit_counts > 0, output.action_weights, 0)

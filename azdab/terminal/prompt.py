@@ -227,7 +227,7 @@ class GamePrompt(_Prompt):
         self._advance()
 
     def do_new(self, argument: str) -> None:
-        """new [RxC]: begin another game, perhaps on another board."""
+        """new [RxC]: begin another game, perhaps on another board, such as 5x5:swedish."""
         if argument:
             self._use(parse_board(argument))
         self.position = Position(self._engine.board)

@@ -100,7 +100,7 @@ class Protocol:
         return str(argument in self._commands).lower()
 
     def do_board(self, argument: str) -> str:
-        """Begin a game on an empty board, ``board 5x5``."""
+        """Begin a game on a board, ``board 5x5`` or ``board 5x5:swedish``."""
         self.position = Position(parse_board(argument))
         return ""
 

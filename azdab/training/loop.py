@@ -19,7 +19,7 @@ from azdab.common import progress
 from azdab.common.config import Config
 from azdab.common.errors import UserError
 from azdab.devices import device, mesh
-from azdab.game.board import Board
+from azdab.game.board import Board, board_of
 from azdab.learning import arena, baselines, diverged, memory, programs
 from azdab.learning.learner import LearnerState
 from azdab.learning.programs import Programs
@@ -80,7 +80,7 @@ def train(
       UserError: no checkpoint is intact, or the numbers went wrong; the line says what to do.
       OSError: the run cannot be written.
     """
-    board = Board(config.board.rows, config.board.cols)
+    board = board_of(config)
     devices = mesh.all_devices()
     gamebook = Gamebook(board, run / "games" if save_games else None)
     report = functools.partial(opening.say, console)
@@ -189,7 +189,7 @@ def self_play_phase(
         stats.append(wave_stats)
     played = jax.tree.map(lambda *x: np.mean(x), *map(mesh.gather, stats))
     seconds = time.perf_counter() - start
-    searched = context.board.num_edges - config.solver_horizon
+    searched = context.board.num_plies - config.solver_horizon
     simulations = config.search.num_simulations
     return buffer, {
         **{f"selfplay/{name}": value for name, value in played._asdict().items()},
@@ -321,7 +321,7 @@ def stop_requests(console: Console) -> Iterator[list[int]]:
 
 def dry_run(config: Config, console: Console) -> None:
     """Compile everything and print the memory it will need, without allocating any of it."""
-    board = Board(config.board.rows, config.board.cols)
+    board = board_of(config)
     devices = mesh.all_devices()
     state = jax.eval_shape(lambda: checkpoint.initial_state(board, config, devices))
     with console.status("compiling") as status:

@@ -15,7 +15,7 @@ from azdab.common import presets
 from azdab.common.config import Config, config_differences, config_from_dict, config_to_dict
 from azdab.common.errors import UserError
 from azdab.devices import device, mesh
-from azdab.game.board import Board
+from azdab.game.board import board_of
 from azdab.learning import memory, replay
 from azdab.network.model import Params
 from azdab.runs import atomic, checkpoint, metrics, retention, run_directory
@@ -153,7 +153,9 @@ def initial_params(run: Path, run_config: Config) -> Params | None:
         return None
     player = checkpoint.load_network(checkpoint.resolve(run_config.initial, run.parent))
     for part in ("board", "network"):
-        if differ := config_differences(getattr(player.config, part), getattr(run_config, part)):
+        differ = config_differences(getattr(player.config, part), getattr(run_config, part))
+        differ.pop("start", None)  # a network plays on every board of its size
+        if differ:
             key, (theirs, ours) = next(iter(differ.items()))
             raise UserError(
                 f"initial: {run_config.initial} has {part}.{key} {theirs}, and this run {ours}"
@@ -167,7 +169,7 @@ def check_memory(run_config: Config) -> None:
     Raises:
       UserError: says how much it needs and how much there is.
     """
-    board = Board(run_config.board.rows, run_config.board.cols)
+    board = board_of(run_config)
     needed = replay.replay_num_bytes(board, run_config.replay.capacity)
     available = device.memory_bytes()
     if needed > available:
@@ -235,7 +237,7 @@ def _prepare(run: Path, from_step: int | None, console: Console) -> None:
 
 def fitted(run_config: Config, limit: int, console: Console) -> Config:
     """The config with the largest batch of games that fits into so many bytes."""
-    board = Board(run_config.board.rows, run_config.board.cols)
+    board = board_of(run_config)
     if jax.default_backend() == "cpu":  # whose devices share its memory
         limit //= jax.local_device_count()
     with console.status("compiling small batches") as status:

@@ -223,7 +223,8 @@ class _Host:
             text = exchange.dump_game(game.record(), form)
         except UserError as error:
             raise RefusedError(400, str(error)) from None
-        name = f"dots-and-boxes-{game.board}.{'json' if form == 'ccgc' else 'txt'}"
+        size = str(game.board).replace(":", "-")  # not every system takes a colon
+        name = f"dots-and-boxes-{size}.{'json' if form == 'ccgc' else 'txt'}"
         headers = {
             "cache-control": "no-store",
             "content-disposition": f'attachment; filename="{name}"',

@@ -91,7 +91,12 @@ class HostedGame:
         here = self.position
         return {
             "id": self.name,
-            "board": {"rows": self.board.rows, "cols": self.board.cols},
+            "board": {
+                "rows": self.board.rows,
+                "cols": self.board.cols,
+                "variant": self.board.variant,
+                "start": list(self.board.start_edges),
+            },
             "seats": list(self.seats),
             "names": [self._record.first, self._record.second],
             "moves": list(self.moves),
