@@ -26,8 +26,8 @@ from azdab.exact.oracle import Oracle
 from azdab.game.board import Board
 from azdab.measure import evaluation, report, tournament
 from azdab.measure.evaluation import Form, Watch
-from azdab.runs import checkpoint
-from azdab.runs.checkpoint import TrainedNetwork
+from azdab.runs import networks
+from azdab.runs.networks import TrainedNetwork
 
 QUICK_SIMULATIONS = (0, 16, 64)
 """Simulations per move in the quick form."""
@@ -113,7 +113,7 @@ def _evaluate(path: Path, options: Any, console: Console) -> None:
       UserError: the checkpoint or an option cannot be used.
     """
     start = time.perf_counter()
-    player = checkpoint.load_network(path)
+    player = networks.load_network(path)
     size = form(player.board, options)
     with console.status("solving"):
         known = oracle.best_oracle(player.board, options.max_edges)
@@ -216,7 +216,7 @@ def main(argv: list[str] | None = None) -> int:
         device.enable_cache()
         path = None
         if options.checkpoint:
-            path = checkpoint.resolve(options.checkpoint, Path(options.runs))
+            path = networks.resolve(options.checkpoint, Path(options.runs))
         if options.match or options.tournament:
             tournament.run_from_options(options, path, console)
         elif path:

@@ -29,8 +29,8 @@ from azdab.exact import oracle
 from azdab.measure import evaluation, report
 from azdab.measure.evaluation import Form
 from azdab.network import model
-from azdab.runs import checkpoint
-from azdab.runs.checkpoint import TrainedNetwork
+from azdab.runs import checkpoint, networks
+from azdab.runs.networks import TrainedNetwork
 from azdab.search import tree_search
 
 PLATFORMS = ("cpu", "cuda")
@@ -224,7 +224,7 @@ def write_export(player: TrainedNetwork, directory: Path, values: dict[str, Any]
     unfinished = directory.with_name(f"{directory.name}.unfinished")
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
-        checkpoint.export_network(player, unfinished, card_text(player, values))
+        networks.export_network(player, unfinished, card_text(player, values))
         text = json.dumps(values, indent=2) + "\n"
         (unfinished / "card.json").write_text(text, encoding="utf-8")
         (unfinished / ARTIFACT).write_bytes(program(player))
@@ -270,8 +270,8 @@ def main(argv: list[str] | None = None) -> int:
             raise UserError(f"--games must be even, got {options.games}")
         if directory.exists():
             raise UserError(f"{directory} exists: choose another, or remove it first")
-        path = checkpoint.resolve(options.checkpoint, Path(options.runs))
-        player = checkpoint.load_network(path)
+        path = networks.resolve(options.checkpoint, Path(options.runs))
+        player = networks.load_network(path)
         figures = None
         if options.games:
             form = Form((0, 64), 5 * options.games, options.games, 2, seed=0, chunk=64)

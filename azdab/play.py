@@ -18,7 +18,7 @@ from azdab.game.record import Record
 from azdab.measure import tournament
 from azdab.players import matches, registry
 from azdab.players.matches import Match
-from azdab.runs import checkpoint
+from azdab.runs import networks
 from azdab.terminal import prompt, protocol
 
 BOARD = Board(5, 5)
@@ -114,8 +114,8 @@ def engine_loader(options: Any) -> Callable[[Board, str | None], Engine]:
             chosen = chosen._replace(simulations=options.simulations)
         where: Board | str = board
         if options.checkpoint:
-            found = checkpoint.load_network(
-                checkpoint.resolve(options.checkpoint, Path(options.runs))
+            found = networks.load_network(
+                networks.resolve(options.checkpoint, Path(options.runs))
             )
             if found.board == board:
                 where = options.checkpoint
@@ -140,8 +140,8 @@ def _chosen_board(options: Any) -> Board:
     asked = parse_board(options.board) if options.board else None
     if not options.checkpoint:
         return asked or BOARD
-    path = checkpoint.resolve(options.checkpoint, Path(options.runs))
-    trained = checkpoint.load_network(path).board
+    path = networks.resolve(options.checkpoint, Path(options.runs))
+    trained = networks.load_network(path).board
     if asked and asked != trained:
         raise UserError(f"{options.checkpoint} plays on {trained}, not on {asked}")
     return trained
@@ -161,7 +161,7 @@ def play_human(options: Any, console: Console) -> None:
     if engine.player is None:
         console.print(
             f"No network comes for {board}: azdab plays by alpha-beta search. "
-            f"There is one for {', '.join(checkpoint.bundled_networks())}."
+            f"There is one for {', '.join(networks.bundled_networks())}."
         )
     game = prompt.GamePrompt(console, engine, 0 if options.ai_first else 1, load, Position(board))
     try:
@@ -197,7 +197,7 @@ def contestant(options: Any, name: str, simulations: int | None) -> str:
         if simulations is not None:
             raise UserError(f"--simulations are of networks; write '{name}:simulations=N'")
         return name
-    path = checkpoint.resolve(name, Path(options.runs))
+    path = networks.resolve(name, Path(options.runs))
     level = LEVELS[options.level or DEFAULT_LEVEL]
     count = max(level.simulations, 0) if simulations is None else simulations
     if count == 0:

@@ -23,7 +23,7 @@ from azdab.players import host_players, matches, registry
 from azdab.players.matches import Match
 from azdab.players.ratings import Sprt
 from azdab.players.registry import Player
-from azdab.runs import checkpoint
+from azdab.runs import networks
 from tests import common
 
 BOARD = Board(2, 2)
@@ -280,8 +280,8 @@ def test_mistakes_are_named_in_one_line(words: list[str], message: str) -> None:
 def test_the_board_is_that_of_the_first_network(monkeypatch: pytest.MonkeyPatch) -> None:
     boards = {"given": Board(2, 3), "first": Board(3, 3), "second": Board(4, 4)}
 
-    def trained(name: str) -> checkpoint.TrainedNetwork:
-        return checkpoint.TrainedNetwork(boards[name], Config(), None, 0)
+    def trained(name: str) -> networks.TrainedNetwork:
+        return networks.TrainedNetwork(boards[name], Config(), None, 0)
 
     monkeypatch.setattr(host_players, "trained", trained)
     specs = ["random", "search:simulations=4,checkpoint=first", "network:checkpoint=second"]

@@ -18,7 +18,7 @@ from azdab.common.errors import UserError
 from azdab.devices import device
 from azdab.game.board import Board
 from azdab.learning import arena
-from azdab.runs import checkpoint, metrics
+from azdab.runs import metrics, networks
 from azdab.training import opening
 from tests import common
 from tests.runs import iterations, lasting, saved, start
@@ -93,8 +93,8 @@ def test_the_best_network_changes_hands_by_the_rule(whole: Path) -> None:
 
 def test_players_load_from_a_run_or_a_checkpoint(whole: Path) -> None:
     state = saved(whole)
-    latest = checkpoint.load_network(whole, "latest")
-    best = checkpoint.load_network(whole)
+    latest = networks.load_network(whole, "latest")
+    best = networks.load_network(whole)
     assert latest.iteration == 2
     assert best.iteration == int(state.best_iteration)
     assert latest.board == best.board == Board(2, 2)
@@ -102,15 +102,15 @@ def test_players_load_from_a_run_or_a_checkpoint(whole: Path) -> None:
     assert common.same_trees(latest.params, state.learner.ema_params)
     assert common.same_trees(best.params, state.best_params)
     for path in (whole / "checkpoints", whole / "checkpoints" / "2"):
-        again = checkpoint.load_network(path)
+        again = networks.load_network(path)
         assert again.iteration == 2
         assert common.same_trees(again.params, latest.params)
-    assert checkpoint.load_network(whole / "checkpoints" / "1").iteration == 1
+    assert networks.load_network(whole / "checkpoints" / "1").iteration == 1
 
 
 def test_where_there_is_no_checkpoint_that_is_said(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no checkpoint in"):
-        checkpoint.load_network(tmp_path)
+        networks.load_network(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_a_run_can_begin_with_a_trained_network(whole: Path, runs: Path, tmp_pat
     still = ["--learner.learning_rate", "1e-60", "--learner.weight_decay", "0"]
     argv = ["--config", "smoke", *name, *still, "--initial", str(trained), "--iterations", "1"]
     assert train.main(argv) == 0
-    params = checkpoint.load_network(checkpoint_folder).params
+    params = networks.load_network(checkpoint_folder).params
     assert common.same_trees(saved(runs / "second").learner.params, params)
     shutil.rmtree(trained)  # which is not needed any more
     assert train.main(["--resume", *name, "--iterations", "2"]) == 0

@@ -33,7 +33,7 @@ def efficiency(timed: Timed, found: list[Timed]) -> float | None:
     )
 
 
-def as_json(found: list[Timed], run_config: Config, more: dict[str, Any]) -> dict[str, Any]:
+def as_json(found: list[Timed], config: Config, more: dict[str, Any]) -> dict[str, Any]:
     """The report as a file holds it."""
     results = [
         {
@@ -47,7 +47,7 @@ def as_json(found: list[Timed], run_config: Config, more: dict[str, Any]) -> dic
     return {
         "device": jax.devices()[0].device_kind,
         "jax": jax.__version__,
-        "config": config_to_dict(run_config),
+        "config": config_to_dict(config),
         "results": results,
         **device.device_metrics(),
         **more,

@@ -32,8 +32,8 @@ from azdab.exact.oracle import ILLEGAL, Oracle
 from azdab.game.board import Board
 from azdab.game.position import Position
 from azdab.players import handwritten, host_players
-from azdab.runs import checkpoint
-from azdab.runs.checkpoint import TrainedNetwork
+from azdab.runs import networks
+from azdab.runs.networks import TrainedNetwork
 
 
 class Level(NamedTuple):
@@ -110,7 +110,7 @@ class Analysis(NamedTuple):
 
 def bundled_for(board: Board) -> Path | None:
     """The network for a board that comes with azdab, if there is one."""
-    return checkpoint.bundled_networks().get(str(board))
+    return networks.bundled_networks().get(str(board))
 
 
 class Engine:
@@ -162,7 +162,7 @@ class Engine:
 
         Args:
           where: a board, to be played with the network that comes with azdab if there is
-            one; or a checkpoint as :func:`azdab.runs.checkpoint.resolve` reads it.
+            one; or a checkpoint as :func:`azdab.runs.networks.resolve` reads it.
           level: a name in :data:`LEVELS` or a level of your own.
           runs: where runs live.
           seconds: think about so long for each move; the level's simulations and nodes are
@@ -181,8 +181,8 @@ class Engine:
             level = level._replace(edges=0)
         path = bundled_for(where) if isinstance(where, Board) else None
         if isinstance(where, str):
-            path = checkpoint.resolve(where, runs)
-        player = checkpoint.load_network(path) if path else None
+            path = networks.resolve(where, runs)
+        player = networks.load_network(path) if path else None
         board = where if isinstance(where, Board) else player.board if player else None
         assert board is not None
         name = f"azdab {path.name}" if path and isinstance(where, Board) else f"azdab {where}"

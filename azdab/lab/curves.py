@@ -66,14 +66,14 @@ def newest(*places: Path | str) -> Path | None:
     return max(written, key=lambda path: path.stat().st_mtime).parent if written else None
 
 
-def train_run(runs: Path | str, name: str, preset: str, *settings: str) -> Path:
+def train_run(runs: Path | str, name: str, preset: str, *overrides: str) -> Path:
     """Train a run in a process of its own, unless it is there already.
 
     Args:
       runs: where runs live.
       name: of the run.
       preset: a preset or a YAML file.
-      settings: as on the command line, such as ``"--learner.learning_rate", "0.01"``.
+      overrides: as on the command line, such as ``"--learner.learning_rate", "0.01"``.
 
     Returns:
       The run's directory.
@@ -84,7 +84,7 @@ def train_run(runs: Path | str, name: str, preset: str, *settings: str) -> Path:
     run = Path(runs) / name
     if not (run / "metrics.jsonl").exists():
         command = [sys.executable, "-m", "azdab.train", "--config", preset]
-        command += ["--runs", str(runs), "--run", name, *settings]
+        command += ["--runs", str(runs), "--run", name, *overrides]
         done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
         if done.returncode:
             raise UserError(f"training {name} failed: {(done.stderr or done.stdout)[-500:]}")
@@ -116,7 +116,7 @@ def _recent(values: np.ndarray) -> float:
     return float(values[-max(1, len(values) // _RECENT) :].mean())
 
 
-def diagnose(run: Curves, settings: Config) -> list[Finding]:
+def diagnose(run: Curves, config: Config) -> list[Finding]:
     """Check a run for the usual troubles.
 
     The limits are rules of thumb, set from runs that learnt and runs that did not: the last
@@ -124,7 +124,7 @@ def diagnose(run: Curves, settings: Config) -> list[Finding]:
 
     Args:
       run: its metrics.
-      settings: its config.
+      config: its config.
     """
     found = []
 
@@ -162,8 +162,8 @@ def diagnose(run: Curves, settings: Config) -> list[Finding]:
         lambda first, now: now > 0.25 * first,
         "lower search.value_scale; selfplay.max_opening_plies and replay.min_window for variety",
     )  # fmt: skip
-    horizon = settings.solver_horizon
-    searched = settings.board.num_edges - horizon
+    horizon = config.solver_horizon
+    searched = config.board.num_edges - horizon
     check(
         "games are decided earlier or later", "selfplay/decided_ply", many,
         "ply {first:.1f} to {now:.1f}" + (f", only plies to {searched} count" if horizon else ""),

@@ -95,7 +95,7 @@ class _Prompt(cmd.Cmd):
             word = word.lower()
         try:
             return bool(super().onecmd(word + space + rest))
-        except (UserError, IllegalMoveError) as error:
+        except UserError as error:
             self.complain(str(error))
             return False
 

@@ -18,7 +18,7 @@ from azdab.devices import device, mesh
 from azdab.game.board import Board
 from azdab.learning import memory, replay
 from azdab.network.model import Params
-from azdab.runs import atomic, checkpoint, metrics, retention, run_directory
+from azdab.runs import atomic, metrics, networks, retention, run_directory
 
 FIXED = (
     "board.",
@@ -143,42 +143,42 @@ def checkpoint_settings(run: Path) -> dict[str, Any] | None:
     return dict(recorded["config"])
 
 
-def initial_params(run: Path, run_config: Config) -> Params | None:
+def initial_params(run: Path, config: Config) -> Params | None:
     """The parameters that a run without checkpoints begins with; None: random ones.
 
     Raises:
       UserError: there is no such network, or it is not of the run's board and shape.
     """
-    if run_config.initial is None or atomic.steps(run / "checkpoints"):
+    if config.initial is None or atomic.steps(run / "checkpoints"):
         return None
-    player = checkpoint.load_network(checkpoint.resolve(run_config.initial, run.parent))
+    player = networks.load_network(networks.resolve(config.initial, run.parent))
     for part in ("board", "network"):
-        if differ := config_differences(getattr(player.config, part), getattr(run_config, part)):
+        if differ := config_differences(getattr(player.config, part), getattr(config, part)):
             key, (theirs, ours) = next(iter(differ.items()))
             raise UserError(
-                f"initial: {run_config.initial} has {part}.{key} {theirs}, and this run {ours}"
+                f"initial: {config.initial} has {part}.{key} {theirs}, and this run {ours}"
             )
     return player.params
 
 
-def check_memory(run_config: Config) -> None:
+def check_memory(config: Config) -> None:
     """Refuse a replay that no array on this machine can hold, before it is made.
 
     Raises:
       UserError: says how much it needs and how much there is.
     """
-    board = Board(run_config.board.rows, run_config.board.cols)
-    needed = replay.replay_num_bytes(board, run_config.replay.capacity)
+    board = Board(config.board.rows, config.board.cols)
+    needed = replay.replay_num_bytes(board, config.replay.capacity)
     available = device.memory_bytes()
     if needed > available:
         raise UserError(
-            f"replay.capacity: {run_config.replay.capacity:,} positions take "
+            f"replay.capacity: {config.replay.capacity:,} positions take "
             f"{needed / 1e9:,.1f} GB, and there are {available / 1e9:,.1f} GB: lower it"
         )
 
 
 @contextmanager
-def opened(run: Path, run_config: Config, options: Any, console: Console) -> Iterator[None]:
+def opened(run: Path, config: Config, options: Any, console: Console) -> Iterator[None]:
     """Make or take a run, hold it, and leave its directory in order for training.
 
     Of several processes the first does; the others wait for it.
@@ -199,7 +199,7 @@ def opened(run: Path, run_config: Config, options: Any, console: Console) -> Ite
             run_directory.remove_temporary_files(run)
             if options.resume:
                 _prepare(run, options.from_step, console)
-            presets.write_settings(run_config, run / "config.yaml")
+            presets.write_settings(config, run / "config.yaml")
             created = False
             mesh.barrier("the run is open")
             yield
@@ -233,15 +233,15 @@ def _prepare(run: Path, from_step: int | None, console: Console) -> None:
         say(console, f"No iteration of {run} was finished: it starts from the beginning")
 
 
-def fitted(run_config: Config, limit: int, console: Console) -> Config:
+def fitted(config: Config, limit: int, console: Console) -> Config:
     """The config with the largest batch of games that fits into so many bytes."""
-    board = Board(run_config.board.rows, run_config.board.cols)
+    board = Board(config.board.rows, config.board.cols)
     if jax.default_backend() == "cpu":  # whose devices share its memory
         limit //= jax.local_device_count()
     with console.status("compiling small batches") as status:
         found = memory.largest_batch(
             board,
-            run_config,
+            config,
             mesh.all_devices(),
             limit,
             lambda name: status.update(f"compiling {name}"),
@@ -263,11 +263,11 @@ def say(console: Console, line: str) -> None:
     console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def record_start(run: Path, run_config: Config, iteration: int, console: Console) -> None:
+def record_start(run: Path, config: Config, iteration: int, console: Console) -> None:
     """Add this start to the run's ``environment.json``."""
     devices = jax.devices()
     kind = f"{devices[0].platform}: {devices[0].device_kind}"
-    entry = run_directory.environment(kind, len(devices), iteration, config_to_dict(run_config))
+    entry = run_directory.environment(kind, len(devices), iteration, config_to_dict(config))
     if note := run_directory.record_environment(run, entry):
         say(console, note)
 

@@ -48,7 +48,7 @@ from azdab.game import exchange
 from azdab.game.board import Board, parse_board
 from azdab.game.position import Position
 from azdab.game.record import Record
-from azdab.runs.checkpoint import bundled_networks
+from azdab.runs.networks import bundled_networks
 from azdab.web import json_views, sessions
 from azdab.web.guard import LOOPBACK, Guard, answer_json, listen, read_body
 from azdab.web.sessions import Engines, HostedGame, RefusedError, Sessions
