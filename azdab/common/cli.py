@@ -55,7 +55,9 @@ def even(low: int) -> Callable[[str], int]:
     def read(text: str) -> int:
         value = number(text)
         if value % 2:
-            raise argparse.ArgumentTypeError(f"must be even, so that sides can be swapped; got {value}")
+            raise argparse.ArgumentTypeError(
+                f"must be even, so that sides can be swapped; got {value}"
+            )
         return value
 
     return read
@@ -69,7 +71,9 @@ def seconds(text: str) -> float:
         value = math.nan
     if not 0 < value <= 3600:
         shown = one_line(repr(text), 40)
-        raise argparse.ArgumentTypeError(f"must be more than 0 and at most 3600 seconds, got {shown}")
+        raise argparse.ArgumentTypeError(
+            f"must be more than 0 and at most 3600 seconds, got {shown}"
+        )
     return value
 
 

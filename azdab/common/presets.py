@@ -80,7 +80,9 @@ def read_settings(name: str) -> dict[str, Any]:
         )
     try:
         if path.stat().st_size > MAX_CONFIG_BYTES:
-            raise UserError(f"it is larger than the {MAX_CONFIG_BYTES:,} bytes of a config", str(path))
+            raise UserError(
+                f"it is larger than the {MAX_CONFIG_BYTES:,} bytes of a config", str(path)
+            )
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise UserError("it is not valid YAML: it is not UTF-8 text", str(path)) from None

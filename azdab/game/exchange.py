@@ -135,9 +135,7 @@ def from_openspiel(text: str, board: Board | None = None) -> Record:
         squares = [Board(n, n) for n in range(1, 11)]
         board = next((b for b in squares if b.num_edges == len(moves)), None)
     if board is None:
-        raise UnknownBoardError(
-            "say on which board this history was played, such as --board 5x5"
-        )
+        raise UnknownBoardError("say on which board this history was played, such as --board 5x5")
     return Record(Position(board, moves))
 
 

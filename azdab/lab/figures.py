@@ -238,11 +238,11 @@ def plot_scaling(result: Report, simulations: Sequence[int]) -> Any:
     places = range(len(names))
     for i, (set_name, rows) in enumerate(result.sets.items()):
         shown = [rows[name].all for name in names]
-        rates = [row.optimal for row in rows]
-        errors = wilson_errors(rates, [row.moves for row in rows])
+        rates = [row.optimal for row in shown]
+        errors = wilson_errors(rates, [row.moves for row in shown])
         style = {"color": COLOURS[i], "marker": "o", "markersize": 4, "label": set_name}
         axes[0].errorbar(places, rates, errors, capsize=2, **style)
-        axes[1].plot(places, [row.loss for row in rows], **style)
+        axes[1].plot(places, [row.loss for row in shown], **style)
     flawless = [result.games[name].flawless for name in names]
     errors = wilson_errors(flawless, [result.games[name].games for name in names])
     axes[2].errorbar(places, flawless, errors, capsize=2, color=COLOURS[3], marker="o")

@@ -65,7 +65,7 @@ def moves_table(sets: dict[str, dict[str, Figures]]) -> Table:
     """Quality of moves on the position sets, with optimal moves by phase."""
     columns = ["", "optimal", "boxes/move", "outcome kept"]
     table = _table("Moves on fixed positions", [*columns, *judging.PHASES])
-    for set_name, settings in sets.items():
+    for set_name, rows in sets.items():
         _add_heading(table, set_name, rows)
         for name, row in rows.items():
             table.add_row(
@@ -82,7 +82,7 @@ def edges_table(sets: dict[str, dict[str, Figures]]) -> Table:
     """Optimal moves by the number of edges left."""
     labels = list(next(iter(next(iter(sets.values())).values())).by_edges)
     table = _table("Optimal moves by edges left", ["", *labels])
-    for set_name, settings in sets.items():
+    for set_name, rows in sets.items():
         _add_heading(table, set_name, rows)
         for name, row in rows.items():
             table.add_row(name, *(percent(quality.optimal) for quality in row.by_edges.values()))

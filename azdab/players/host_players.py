@@ -149,9 +149,7 @@ def of_network(
       report: told how many moves are made.
     """
     config = trained.config.search
-    evaluate = tree_search.network_evaluator(
-        trained.board, trained.config.network, config.utility
-    )
+    evaluate = tree_search.network_evaluator(trained.board, trained.config.network, config.utility)
     if simulations == 0:
         agent = agents.network_agent(evaluate)
     else:

@@ -131,9 +131,7 @@ def make_player(spec: str, board: Board, checkpoint: Path | str | None = None) -
             values[option] = kind(value)
         except ValueError:
             word = "an integer" if kind is int else "a number"
-            raise UserError(
-                f"{option} must be {word}, got '{value}'", f"player '{spec}'"
-            ) from None
+            raise UserError(f"{option} must be {word}, got '{value}'", f"player '{spec}'") from None
     if "checkpoint" in options and "checkpoint" not in values:
         raise UserError(f"player '{spec}' needs a network: add checkpoint=PATH")
     try:

@@ -123,11 +123,10 @@ def load_network(path: Path, which: str = "best") -> TrainedNetwork:
         except UserError as error:
             raise error.inside(f"{found} cannot be used") from None
         board = Board(config.board.rows, config.board.cols)
-        like = jax.eval_shape(
-            lambda: model.init_params(jax.random.key(0), board, config.network)
-        )
+        like = jax.eval_shape(lambda: model.init_params(jax.random.key(0), board, config.network))
         device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-        params = checkpoint.load_parts(found, {"params": checkpoint.abstract(like, device)})["params"]
+        parts = {"params": checkpoint.abstract(like, device)}
+        params = checkpoint.load_parts(found, parts)["params"]
     except checkpoint.PASSED_ON:
         raise
     except Exception as error:
