@@ -67,8 +67,10 @@ def _parser() -> cli.Parser:
         metavar="HOST:PORT",
         help="several processes: address of process 0, or 'auto' to ask the cluster",
     )
-    made.add_argument("--num-processes", metavar="N", type=int, help="how many there are")
-    made.add_argument("--process-id", metavar="I", type=int, help="which this one is, from 0")
+    made.add_argument("--num-processes", metavar="N", type=cli.whole(1), help="how many there are")
+    made.add_argument(
+        "--process-id", metavar="I", type=cli.whole(0), help="which this one is, from 0"
+    )
     made.add_argument("--list-configs", action="store_true", help="print the presets")
     return made
 

@@ -119,10 +119,19 @@ def test_a_match_takes_the_place_of_the_figures(
         (["nowhere"], "no checkpoint 'nowhere'"),
         (["lates"], "did you mean 'latest'"),
         (["latest"], "no run with a checkpoint"),
-        (["best", "--games", "3"], "--games must be even"),
-        (["best", "--positions", "0"], "--positions must be at least 1"),
-        (["best", "--simulations", "-1"], "--simulations must not be negative"),
-        (["best", "--max-edges", "many"], "invalid int value"),
+        (["best", "--games", "3"], "argument --games: must be even"),
+        (
+            ["best", "--positions", "0"],
+            "argument --positions: must be a whole number of at least 1",
+        ),
+        (
+            ["best", "--simulations", "-1"],
+            "argument --simulations: must be a whole number of at least 0, got '-1'",
+        ),
+        (
+            ["best", "--max-edges", "many"],
+            "argument --max-edges: must be a whole number of at least 2, got 'many'",
+        ),
         (["best", "--json", "no/such/place.json"], "no directory"),
         (["best", "--gamez", "4"], "did you mean '--games'"),
     ],

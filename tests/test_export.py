@@ -18,6 +18,7 @@ from azdab.game.board import Board
 from azdab.game.position import Position
 from azdab.network import model
 from azdab.runs import checkpoint, networks
+from azdab.runs import exported as exported_network
 from azdab.runs.networks import TrainedNetwork
 from azdab.search import tree_search
 from tests import common
@@ -68,7 +69,7 @@ def test_the_program_computes_what_the_network_does(utility: str, batch: int) ->
     player = untrained(utility)
     states = common.random_states(BOARD, batch, batch, range(1, 17))
     margin = np.arange(batch, dtype=np.int32) % 5 - 2
-    run = jax_export.deserialize(bytearray(export.program(player)))
+    run = jax_export.deserialize(bytearray(exported_network.portable_program(player)))
     log_policy, weights, mean, ownership = run.call(states.edges, margin)
     shown = tree_search.shown_margin(jax.numpy.asarray(margin), utility)
     expected = model.apply(BOARD, player.config.network, player.params, states.edges, shown)

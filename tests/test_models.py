@@ -37,8 +37,7 @@ def test_a_bundled_network_names_no_path_of_the_machine_that_wrote_it(name: str)
     for path in networks.bundled_networks()[name].rglob("*"):
         if path.is_file():
             assert (
-                str(networks.bundled_networks()[name].parents[1]).encode()
-                not in path.read_bytes()
+                str(networks.bundled_networks()[name].parents[1]).encode() not in path.read_bytes()
             )
 
 

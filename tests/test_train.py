@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from azdab import train
-from azdab.common import presets
+from azdab.common import cli, presets
 from azdab.common.config import NetworkConfig, config_from_dict
 from azdab.common.errors import UserError
 from azdab.devices import device
 from azdab.game.board import Board
 from azdab.learning import arena
-from azdab.runs import metrics, networks
+from azdab.runs import checkpoint, metrics, networks
 from azdab.training import opening
 from tests import common
 from tests.runs import iterations, lasting, saved, start
@@ -139,8 +139,8 @@ def test_what_cannot_change_is_refused_by_name(
 
 def test_what_may_change_is_taken_from_the_command_line(whole: Path) -> None:
     argv = ["--resume", "--run", "whole", "--runs", str(whole.parent)]
-    options, settings = train._parser().parse([*argv, "--learner.learning_rate", "0.5"])
-    run, run_config = opening.open_run(options, settings)
+    given, overrides = train._parser().parse([*argv, "--learner.learning_rate", "0.5"])
+    run, run_config = opening.open_run(cli.typed(opening.RunOptions, given), overrides)
     assert run == whole
     assert run_config.learner.learning_rate == 0.5
     assert run_config.learner.batch_size == 16  # from the run, not the default

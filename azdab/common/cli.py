@@ -15,14 +15,14 @@ from azdab.common import presets
 from azdab.common.config import config_fields
 from azdab.common.errors import UserError, one_line, suggest
 
-T = TypeVar("T")
-Options = TypeVar("Options", bound=NamedTuple)
+_T = TypeVar("_T")
+_Options = TypeVar("_Options", bound=NamedTuple)
 
 
-def argument(parse: Callable[[str], T]) -> Callable[[str], T]:
+def argument(parse: Callable[[str], _T]) -> Callable[[str], _T]:
     """A function that raises :class:`UserError`, as a type for argparse."""
 
-    def read(text: str) -> T:
+    def read(text: str) -> _T:
         try:
             return parse(text)
         except UserError as error:
@@ -105,7 +105,7 @@ def output_file(text: str) -> Path:
     return path
 
 
-def typed(kind: type[Options], options: argparse.Namespace) -> Options:
+def typed(kind: type[_Options], options: argparse.Namespace) -> _Options:
     """Those of the parsed options that are the fields of a NamedTuple."""
     return kind._make(getattr(options, name) for name in kind._fields)
 

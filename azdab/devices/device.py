@@ -113,7 +113,7 @@ def enable_cache() -> None:
 
     A directory the user has set with ``JAX_COMPILATION_CACHE_DIR`` is left alone.
     """
-    if not jax.config.jax_compilation_cache_dir:
+    if not jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]
         directory = platformdirs.user_cache_path("azdab") / "xla"
         jax.config.update("jax_compilation_cache_dir", str(directory))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
