@@ -46,7 +46,7 @@ def _parser() -> cli.Parser:
         "--time-per-move",
         metavar="SECONDS",
         type=cli.seconds,
-        help="think so long about each position",
+        help="how long to think about each position",
     )
     made.add_argument(
         "--html", metavar="FILE", type=cli.output_file, help="write a page with boards and a curve"

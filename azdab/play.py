@@ -63,7 +63,7 @@ def _parser() -> cli.Parser:
     add("--checkpoint2", metavar="NAME", help="the second player of dual-ai")
     add("--simulations", metavar="N", type=simulations, help="of the search for each move")
     add("--simulations2", metavar="N", type=simulations, help="of the second player of dual-ai")
-    add("--time-per-move", metavar="SECONDS", type=cli.seconds, help="think about so long")
+    add("--time-per-move", metavar="SECONDS", type=cli.seconds, help="how long to think")
     add("--no-solver", action="store_true", help="network and search to the end, nothing exact")
     add("--num-games", metavar="N", type=cli.whole(1, 1_000_000),
         help=f"of ai (default 1) and dual-ai (default {USUAL_GAMES})")  # fmt: skip

@@ -38,7 +38,7 @@ def cores() -> int:
 
 
 def device_share(config: Config, devices: int) -> Config:
-    """What one of several devices does of a run: its share of games, replay and batch.
+    """The config of one of several devices that share a run: games, replay and batch divided.
 
     Raises:
       UserError: something cannot be divided, and is named.

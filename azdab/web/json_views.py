@@ -22,7 +22,7 @@ def first_player_margin(margin: float, position: Position) -> float:
     return margin if position.to_play == 0 else -margin
 
 
-def read_record(text: Any, board: Board | None, number: int) -> tuple[Record, int]:
+def read_record(text: object, board: Board | None, number: int) -> tuple[Record, int]:
     """A game from pasted text, and how many the text holds.
 
     Args:

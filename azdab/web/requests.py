@@ -25,7 +25,7 @@ def whole_number(body: dict[str, Any], name: str) -> int:
     return value
 
 
-def board_asked(value: Any) -> Board:
+def board_asked(value: object) -> Board:
     """The board that a request names.
 
     Raises:
