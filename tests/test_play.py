@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from azdab import analyze, play
-from azdab.common import cli
+from azdab.common import cli, files
 from azdab.engine import loading
 from azdab.engine.engine import LEVELS, Engine
 from azdab.game import exchange, record
@@ -133,7 +133,7 @@ def test_interrupting_a_game_saves_it(person: Any, tmp_path: Path) -> None:
 
 def test_a_replay(person: Any, tmp_path: Path) -> None:
     path = tmp_path / "two.txt"
-    record.write_text(path, record.records_text([CROSS, Record(Position(Board(1, 2)))]))
+    files.write_text(path, record.records_text([CROSS, Record(Position(Board(1, 2)))]))
     child = person("--replay", str(path))
     child.expect("Game 1 of 2: Ann against B.*Move 0 of 4.*replay> ")
     say(child, "", "Move 1 of 4: A h 0 1.*replay> ")
@@ -289,7 +289,7 @@ def analysed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("analysis")
     moves = tuple(int(edge) for edge in common.random_games(Board(3, 3), 5, 1)[0])
     game = Record(Position(Board(3, 3), moves), first="<Ann>", second="Bob & Co")
-    record.write_text(folder / "game.txt", record.record_text(game))
+    files.write_text(folder / "game.txt", record.record_text(game))
     argv = [str(folder / "game.txt")]
     for kind in ("html", "json", "text"):
         argv += [f"--{kind}", str(folder / f"out.{kind}")]

@@ -19,6 +19,7 @@ from rich.progress import Progress, track
 from azdab.bench import openspiel, speed_report, timing
 from azdab.bench.timing import Timed, Work
 from azdab.bench.workloads import Workloads
+from azdab.common import files
 from azdab.common.config import Config
 from azdab.devices import device
 
@@ -207,4 +208,4 @@ def measure_speed(
         profile_self_play(loads, sizes, options.profile, out)
     if options.json:
         report = speed_report.as_json(found, config, more)
-        options.json.write_text(json.dumps(report, indent=1), encoding="utf-8")
+        files.write_text(options.json, json.dumps(report, indent=1))

@@ -83,9 +83,7 @@ def choice(known: Sequence[str]) -> Callable[[str], str]:
     def read(text: str) -> str:
         if text not in known:
             shown = one_line(repr(text), 40)
-            raise argparse.ArgumentTypeError(
-                f"must be one of {', '.join(known)}; got {shown}{suggest(text, list(known))}"
-            )
+            raise argparse.ArgumentTypeError(f"must be one of {', '.join(known)}; got {shown}")
         return text
 
     return read

@@ -240,19 +240,3 @@ def read_text(path: Path) -> str:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
     except UnicodeDecodeError:
         raise UserError(f"{path} is not UTF-8 text") from None
-
-
-def write_text(path: Path, text: str, *, append: bool = False) -> None:
-    """Write a text file that a person named, or add to it.
-
-    Raises:
-      UserError: it cannot be written.
-    """
-    try:
-        if append and path.exists() and path.stat().st_size:
-            with path.open("a", encoding="utf-8") as file:
-                file.write("\n" + text)
-        else:
-            path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from None

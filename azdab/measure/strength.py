@@ -13,7 +13,7 @@ from rich.progress import ProgressColumn, Task
 from rich.text import Text
 
 from azdab import __version__
-from azdab.common import progress
+from azdab.common import files, progress
 from azdab.common.limits import TABLE_EDGES
 from azdab.devices import device
 from azdab.exact import oracle
@@ -140,8 +140,7 @@ def measure_checkpoint(path: Path, options: MeasureOptions, console: Console) ->
       console: where to print.
 
     Raises:
-      UserError: the checkpoint or an option cannot be used.
-      OSError: a file cannot be written.
+      UserError: the checkpoint or an option cannot be used, or a file not be written.
     """
     start = time.perf_counter()
     if options.plot:
@@ -161,7 +160,7 @@ def measure_checkpoint(path: Path, options: MeasureOptions, console: Console) ->
     for table in report.tables(found, opponent_name(known)):
         console.print(table)
     if options.json:
-        options.json.write_text(figures_text(path, trained, known, form, found), encoding="utf-8")
+        files.write_text(options.json, figures_text(path, trained, known, form, found))
     if options.plot:
         report.plot_report(found, options.plot)
     console.print(f"Took {time.perf_counter() - start:.0f} s.", highlight=False)

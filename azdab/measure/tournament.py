@@ -17,7 +17,7 @@ from rich.progress import TextColumn
 from rich.table import Table
 
 from azdab import __version__
-from azdab.common import cli, progress
+from azdab.common import cli, files, progress
 from azdab.common.errors import UserError
 from azdab.game.board import Board, parse_board
 from azdab.measure import report
@@ -106,8 +106,7 @@ def run_from_options(
       console: where to print.
 
     Raises:
-      UserError: an option cannot be used.
-      OSError: a file cannot be written.
+      UserError: an option cannot be used, or a file not be written.
     """
     specs = options.match or options.tournament or []
     games = options.games or GAMES_PER_MATCH
@@ -141,7 +140,7 @@ def run_from_options(
     console.print(match_table(result.matches[0, 1]) if options.match else standings(result))
     if options.json:
         values = tournament_values(result, board, options.seed)
-        options.json.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+        files.write_text(options.json, json.dumps(values, indent=2) + "\n")
     if options.plot:
         plot_tournament(result, options.plot)
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from azdab.common import progress
+from azdab.common import files, progress
 from azdab.common.errors import UserError
 from azdab.engine import loading
 from azdab.engine.engine import DEFAULT_LEVEL, LEVELS
@@ -147,4 +147,4 @@ def _records(board: Board, played: Match) -> list[Record]:
 def _save(games: GameOptions, played: list[Record]) -> None:
     """Add games to the file asked for, if one is."""
     if games.save_games:
-        record.write_text(games.save_games, record.records_text(played), append=True)
+        files.write_text(games.save_games, record.records_text(played), append=True)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from azdab.common import progress
+from azdab.common import files, progress
 from azdab.common.errors import UserError
 from azdab.engine import review, review_page
 from azdab.engine.engine import Engine
@@ -67,12 +67,12 @@ def analyze_game(options: AnalyzeOptions, console: Console) -> None:
         bar = shown.add_task("", total=len(game.position.moves) + 1)
         judged = review.review_game(game, engine, lambda: shown.advance(bar))
     if options.html:
-        record.write_text(options.html, review_page.page(judged))
+        files.write_text(options.html, review_page.page(judged))
     if options.json:
         values = json.dumps(review.review_values(judged), ensure_ascii=False, indent=2)
-        record.write_text(options.json, values + "\n")
+        files.write_text(options.json, values + "\n")
     if options.text:
-        record.write_text(options.text, record.record_text(review.annotated(judged)))
+        files.write_text(options.text, record.record_text(review.annotated(judged)))
     console.print(
         f"{game.first or 'A'} against {game.second or 'B'} on {game.board}, {game.result}. "
         f"Judged by {engine.name}; ~ is an estimate, the rest exact.",
