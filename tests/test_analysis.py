@@ -25,8 +25,8 @@ from azdab.lab import curves, figures, heatmaps, theory
 from azdab.lab.curves import Curves
 from azdab.measure import judging
 from azdab.network import model
-from azdab.runs import checkpoint
-from azdab.runs.checkpoint import TrainedNetwork
+from azdab.runs import networks
+from azdab.runs.networks import TrainedNetwork
 from tests import common
 
 THREE, FOUR = Board(3, 3), Board(4, 4)
@@ -42,7 +42,7 @@ def player() -> TrainedNetwork:
 
 @functools.cache
 def trained() -> TrainedNetwork:
-    return checkpoint.load_network(checkpoint.resolve("3x3"))
+    return networks.load_network(networks.resolve("3x3"))
 
 
 @functools.cache

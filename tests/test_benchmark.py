@@ -9,10 +9,10 @@ import pytest
 from rich.console import Console
 
 from azdab import benchmark
-from azdab.bench import openspiel, speed_report, timing
+from azdab.bench import measuring, openspiel, speed_report, timing
 from azdab.bench.timing import Timed, Work
 from azdab.bench.workloads import Workloads
-from azdab.common import presets
+from azdab.common import cli, presets
 from azdab.common.config import config_from_dict
 from tests import common
 
@@ -39,7 +39,7 @@ def test_it_reports_every_program_and_compares(
         "search",
         "self-play",
     }
-    assert speed_report.read_report(file).keys() == {
+    assert speed_report.read_report(Path(file)).keys() == {
         (r["name"], r["games"], r["simulations"]) for r in report["results"]
     }
 
@@ -47,14 +47,14 @@ def test_it_reports_every_program_and_compares(
 def test_scaling_covers_the_range(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert benchmark.RANGE[-1] == 16
-    monkeypatch.setattr(benchmark, "RANGE", (1, 4))  # each size is compiled
-    options, values = benchmark._parser().parse(
+    assert measuring.RANGE[-1] == 16
+    monkeypatch.setattr(measuring, "RANGE", (1, 4))  # each size is compiled
+    given, overrides = benchmark._parser().parse(
         [*TINY, "--selfplay.parallel_games", "8", "--selfplay.games_per_iteration", "8"]
     )
-    run_config = config_from_dict(presets.merge(presets.read_settings("smoke"), values))
-    sizes = benchmark.Sizes(options, run_config)
-    scaling = benchmark.measure_scaling(Workloads(run_config), sizes, Console())
+    run_config = config_from_dict(presets.merge(presets.read_settings("smoke"), overrides))
+    sizes = measuring.Sizes(cli.typed(measuring.BenchmarkOptions, given), run_config)
+    scaling = measuring.measure_scaling(Workloads(run_config), sizes, Console())
     assert "iteration by simulations" in capsys.readouterr().out
     assert scaling["games"]["sizes"] == [(2, 1), (8, 1)]
     assert scaling["simulations"]["sizes"] == [(2, 1), (2, 4)]
@@ -78,7 +78,7 @@ def test_what_cannot_be_measured_is_refused(
     assert "cannot read" in refused("--compare", str(tmp_path / "none.json"))
     (tmp_path / "other.json").write_text("[]", encoding="utf-8")
     assert "not written by --json" in refused("--compare", str(tmp_path / "other.json"))
-    assert "cannot write" in refused("--json", str(tmp_path / "none" / "times.json"))
+    assert "no directory" in refused("--json", str(tmp_path / "none" / "times.json"))
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert "azdab[exact]" in refused("--endgames")
     assert "open-spiel" in refused("--opponent", "openspiel")

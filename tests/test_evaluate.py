@@ -18,8 +18,8 @@ from azdab.game.board import Board
 from azdab.measure import calibration
 from azdab.measure.calibration import Forecast
 from azdab.network import model
-from azdab.runs import checkpoint
-from azdab.runs.checkpoint import TrainedNetwork
+from azdab.runs import networks
+from azdab.runs.networks import TrainedNetwork
 from tests import common
 
 BOARD = Board(2, 2)
@@ -36,7 +36,7 @@ def untrained(seed: int = 0, iteration: int = 3) -> TrainedNetwork:
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network as it comes with azdab."""
     directory = tmp_path_factory.mktemp("models") / "tiny"
-    checkpoint.export_network(untrained(), directory, "# tiny\n")
+    networks.export_network(untrained(), directory, "# tiny\n")
     return directory
 
 
@@ -119,10 +119,19 @@ def test_a_match_takes_the_place_of_the_figures(
         (["nowhere"], "no checkpoint 'nowhere'"),
         (["lates"], "did you mean 'latest'"),
         (["latest"], "no run with a checkpoint"),
-        (["best", "--games", "3"], "--games must be even"),
-        (["best", "--positions", "0"], "--positions must be at least 1"),
-        (["best", "--simulations", "-1"], "--simulations must not be negative"),
-        (["best", "--max-edges", "many"], "invalid int value"),
+        (["best", "--games", "3"], "argument --games: must be even"),
+        (
+            ["best", "--positions", "0"],
+            "argument --positions: must be a whole number of at least 1",
+        ),
+        (
+            ["best", "--simulations", "-1"],
+            "argument --simulations: must be a whole number of at least 0, got '-1'",
+        ),
+        (
+            ["best", "--max-edges", "many"],
+            "argument --max-edges: must be a whole number of at least 2, got 'many'",
+        ),
         (["best", "--json", "no/such/place.json"], "no directory"),
         (["best", "--gamez", "4"], "did you mean '--games'"),
     ],
@@ -148,14 +157,14 @@ def test_a_directory_without_a_checkpoint_is_refused(
 def test_a_damaged_checkpoint_is_refused(
     lost: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    checkpoint.export_network(untrained(), tmp_path / "net", "")
+    networks.export_network(untrained(), tmp_path / "net", "")
     damaged = tmp_path / "net" / "best" / "3" / lost
     damaged.rename(tmp_path / "elsewhere")
     assert str(tmp_path) in refused(capsys, str(tmp_path / "net"))
 
 
 def test_an_exported_network_comes_back_as_it_was(exported: Path) -> None:
-    player, again = untrained(), checkpoint.load_network(exported)
+    player, again = untrained(), networks.load_network(exported)
     assert common.same_trees(player.params, again.params)
     assert again[:2] == player[:2]
     assert again.iteration == 3
@@ -163,23 +172,23 @@ def test_an_exported_network_comes_back_as_it_was(exported: Path) -> None:
     stored = config_from_dict(presets.read_settings(str(exported / "config.yaml")))
     assert stored == player.config
     with pytest.raises(UserError, match="exists"):
-        checkpoint.export_network(player, exported, "")
+        networks.export_network(player, exported, "")
 
 
 def test_words_mean_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     models = tmp_path / "models"
     for name, iteration in (("runs/old", 1), ("runs/new", 2), ("models/2x2", 9)):
-        checkpoint.export_network(untrained(0, iteration), tmp_path / name, "")
+        networks.export_network(untrained(0, iteration), tmp_path / name, "")
     best = Path("runs/new/best/2")
-    assert checkpoint.resolve("best") == best
-    assert checkpoint.resolve("runs/new") == best
-    assert checkpoint.resolve("runs/new/best/2") == best
-    assert checkpoint.resolve("old") == Path("runs/old/best/1")
+    assert networks.resolve("best") == best
+    assert networks.resolve("runs/new") == best
+    assert networks.resolve("runs/new/best/2") == best
+    assert networks.resolve("old") == Path("runs/old/best/1")
     with pytest.raises(UserError, match="no run with a checkpoint"):
-        checkpoint.resolve("latest")
-    monkeypatch.setattr(checkpoint, "bundled_networks", lambda: {"2x2": models / "2x2"})
-    assert checkpoint.resolve("2x2") == models / "2x2" / "best" / "9"
+        networks.resolve("latest")
+    monkeypatch.setattr(networks, "bundled_networks", lambda: {"2x2": models / "2x2"})
+    assert networks.resolve("2x2") == models / "2x2" / "best" / "9"
 
 
 def test_calibration_by_hand() -> None:

@@ -17,8 +17,9 @@ from azdab.engine.engine import Engine
 from azdab.game.board import Board
 from azdab.game.position import Position
 from azdab.network import model
-from azdab.runs import checkpoint
-from azdab.runs.checkpoint import TrainedNetwork
+from azdab.runs import checkpoint, networks
+from azdab.runs import exported as exported_network
+from azdab.runs.networks import TrainedNetwork
 from azdab.search import evaluator
 from tests import common
 
@@ -41,7 +42,7 @@ def untrained(utility: str = "margin") -> TrainedNetwork:
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("export") / "net"
     source = directory.with_name("source")
-    checkpoint.export_network(untrained(), source, "")
+    networks.export_network(untrained(), source, "")
     assert export.main([str(source), "--to", str(directory), "--games", "2"]) == 0
     return directory
 
@@ -68,7 +69,7 @@ def test_the_program_computes_what_the_network_does(utility: str, batch: int) ->
     player = untrained(utility)
     states = common.random_states(BOARD, batch, batch, range(1, 17))
     margin = np.arange(batch, dtype=np.int32) % 5 - 2
-    run = jax_export.deserialize(bytearray(export.program(player)))
+    run = jax_export.deserialize(bytearray(exported_network.portable_program(player)))
     log_policy, weights, mean, ownership = run.call(states.edges, margin)
     shown = evaluator.shown_margin(jax.numpy.asarray(margin), utility)
     expected = model.apply(BOARD, player.config.network, player.params, states.edges, shown)
@@ -98,7 +99,7 @@ def test_an_export_is_loaded_by_its_path(exported: Path) -> None:
     engine = Engine.load(str(exported))
     assert engine.board == BOARD
     assert engine.choose(Position(BOARD)) in range(BOARD.num_edges)
-    loaded = checkpoint.load_network(exported)
+    loaded = networks.load_network(exported)
     assert common.same_trees(loaded.params, untrained().params)
 
 
@@ -125,7 +126,7 @@ def test_there_is_a_golden_checkpoint_of_the_format() -> None:
 @pytest.mark.parametrize("path", sorted(GOLDEN.iterdir()), ids=lambda path: path.name)
 def test_old_checkpoints_load_and_say_what_they_said(path: Path) -> None:
     """Written by the azdab that introduced the format; never written again."""
-    player = checkpoint.load_network(path)
+    player = networks.load_network(path)
     said = json.loads((path / "said.json").read_text())
     edges = np.array(said["edges"], bool)
     zero = np.zeros(len(edges), np.int32)

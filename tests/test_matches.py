@@ -1,6 +1,5 @@
 """Matches on the host: fair openings, swapped sides, interruption, and the command line."""
 
-import argparse
 import functools
 import io
 import json
@@ -23,7 +22,7 @@ from azdab.players import host_players, matches, registry
 from azdab.players.matches import Match
 from azdab.players.ratings import Sprt
 from azdab.players.registry import Player
-from azdab.runs import checkpoint
+from azdab.runs import networks
 from tests import common
 
 BOARD = Board(2, 2)
@@ -190,16 +189,15 @@ def test_an_interrupted_round_robin_keeps_the_finished_matches() -> None:
         matches.round_robin(BOARD, contestants[1:], games=8, opening_plies=2, seed=0)
 
 
-def parse(*words: str) -> argparse.Namespace:
-    parser = cli.Parser(settings=False, prog="test")
-    parser.add_argument("--games", type=int)
+def parse(*words: str) -> tournament.MatchOptions:
+    parser = cli.Parser(overrides=False, prog="test")
+    parser.add_argument("--games", type=cli.even(2))
     parser.add_argument("--opening-plies", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json")
-    parser.add_argument("--plot")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--plot", type=Path)
     tournament.add_match_options(parser)
-    options, _ = parser.parse(list(words))
-    return options
+    return cli.typed(tournament.MatchOptions, parser.parse(list(words))[0])
 
 
 def run(*words: str) -> str:
@@ -254,11 +252,7 @@ def test_a_sequential_test_on_the_command_line() -> None:
     ("words", "message"),
     [
         (["--match", "greedy", "random"], "say on which --board"),
-        (["--match", "greedy", "random", "--board", "2"], "write rows and columns"),
-        (["--match", "greedy", "random", "--board", "0x2"], "write rows and columns"),
         (["--match", "greedy", "randon", "--board", "2x2"], "did you mean 'random'?"),
-        (["--match", "greedy", "random", "--board", "2x2", "--games", "7"], "--games must be even"),
-        (["--match", "greedy", "random", "--board", "2x2", "--batch", "0"], "--batch must be even"),
         (["--tournament", "greedy", "--board", "2x2"], "at least two players"),
         (
             ["--match", "greedy", "random", "--board", "2x2", "--sprt", "5", "5"],
@@ -277,17 +271,36 @@ def test_mistakes_are_named_in_one_line(words: list[str], message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--board", "2"], "argument --board: write rows and columns"),
+        (["--board", "0x2"], "argument --board: write rows and columns"),
+        (["--games", "7"], "argument --games: must be even"),
+        (["--batch", "0"], "argument --batch: must be a whole number of at least 2"),
+        (["--batch", "5"], "argument --batch: must be even"),
+    ],
+)
+def test_wrong_values_are_named_by_their_option(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        parse("--match", "greedy", "random", *words)
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+
+
 def test_the_board_is_that_of_the_first_network(monkeypatch: pytest.MonkeyPatch) -> None:
     boards = {"given": Board(2, 3), "first": Board(3, 3), "second": Board(4, 4)}
 
-    def trained(name: str) -> checkpoint.TrainedNetwork:
-        return checkpoint.TrainedNetwork(boards[name], Config(), None, 0)
+    def trained(name: str) -> networks.TrainedNetwork:
+        return networks.TrainedNetwork(boards[name], Config(), None, 0)
 
     monkeypatch.setattr(host_players, "trained", trained)
     specs = ["random", "search:simulations=4,checkpoint=first", "network:checkpoint=second"]
     assert tournament.board_of_match(None, specs, None) == boards["first"]
     assert tournament.board_of_match(None, specs, "given") == boards["given"]
-    assert tournament.board_of_match("4x2", specs, "given") == Board(4, 2)
+    assert tournament.board_of_match(Board(4, 2), specs, "given") == Board(4, 2)
 
 
 def test_a_missing_library_is_named_before_the_games(monkeypatch: pytest.MonkeyPatch) -> None:

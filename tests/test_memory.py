@@ -101,7 +101,7 @@ def test_sizes_are_read(text: str, size: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "GB", "-1GB", "nan", "inf", "4XB", "1e9GB"])
 def test_what_is_no_size_is_refused(text: str) -> None:
-    with pytest.raises(UserError, match="--max-memory takes"):
+    with pytest.raises(UserError, match="give an amount such as"):
         memory.parse_memory(text)
 
 

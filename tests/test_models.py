@@ -8,13 +8,13 @@ from azdab.exact import oracle
 from azdab.game.board import Board
 from azdab.measure import judging, position_sets
 from azdab.players import host_players
-from azdab.runs import checkpoint
+from azdab.runs import networks
 
-MODELS = sorted(checkpoint.bundled_networks())
+MODELS = sorted(networks.bundled_networks())
 
 
 def size(name: str) -> int:
-    files = checkpoint.bundled_networks()[name].rglob("*")
+    files = networks.bundled_networks()[name].rglob("*")
     return sum(path.stat().st_size for path in files if path.is_file())
 
 
@@ -24,28 +24,27 @@ def test_there_is_a_network_for_the_smallest_real_board() -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_bundled_network_loads_by_name_and_is_small(name: str) -> None:
-    player = checkpoint.load_network(checkpoint.resolve(name))
+    player = networks.load_network(networks.resolve(name))
     assert str(player.board) == name
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(player.params))
     assert size(name) < 3_000_000
-    card = (checkpoint.bundled_networks()[name] / "README.md").read_text(encoding="utf-8")
+    card = (networks.bundled_networks()[name] / "README.md").read_text(encoding="utf-8")
     assert "azdab.evaluate" in card
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_bundled_network_names_no_path_of_the_machine_that_wrote_it(name: str) -> None:
-    for path in checkpoint.bundled_networks()[name].rglob("*"):
+    for path in networks.bundled_networks()[name].rglob("*"):
         if path.is_file():
             assert (
-                str(checkpoint.bundled_networks()[name].parents[1]).encode()
-                not in path.read_bytes()
+                str(networks.bundled_networks()[name].parents[1]).encode() not in path.read_bytes()
             )
 
 
 def test_the_raw_3x3_policy_is_nearly_perfect_in_strong_play() -> None:
     board = Board(3, 3)
     known = oracle.best_oracle(board, board.num_edges)
-    player = checkpoint.load_network(checkpoint.resolve("3x3"))
+    player = networks.load_network(networks.resolve("3x3"))
     found = position_sets.noisy_play(known, 300, seed=5)
     act = host_players.of_network(player, 0, 64)
     states = position_sets.states_of_set(board, found)

@@ -12,6 +12,8 @@ import pytest
 from rich.console import Console
 
 from azdab import analyze, play
+from azdab.common import cli, files
+from azdab.engine import loading
 from azdab.engine.engine import LEVELS, Engine
 from azdab.game import exchange, record
 from azdab.game.board import Board
@@ -131,7 +133,7 @@ def test_interrupting_a_game_saves_it(person: Any, tmp_path: Path) -> None:
 
 def test_a_replay(person: Any, tmp_path: Path) -> None:
     path = tmp_path / "two.txt"
-    record.write_text(path, record.records_text([CROSS, Record(Position(Board(1, 2)))]))
+    files.write_text(path, record.records_text([CROSS, Record(Position(Board(1, 2)))]))
     child = person("--replay", str(path))
     child.expect("Game 1 of 2: Ann against B.*Move 0 of 4.*replay> ")
     say(child, "", "Move 1 of 4: A h 0 1.*replay> ")
@@ -202,21 +204,21 @@ def test_networks_meet(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--board", "99x99"], "at most 10x10"),
         (["--board", "3x3", "--checkpoint", "5x5"], "5x5 plays on 5x5, not on 3x3"),
         (["--checkpoint", "nobody"], "no checkpoint 'nobody'"),
-        (["--level", "absurd"], "--level must be easy, medium, hard, max"),
-        (["--simulations", "-1"], "--simulations must be 0 to"),
-        (["--simulations", "100000"], "--simulations must be 0 to"),
-        (["--simulations", "x"], "invalid int value"),
-        (["--time-per-move", "0"], "--time-per-move must be"),
-        (["--time-per-move", "nan"], "--time-per-move must be"),
-        (["--seed", "-1"], "--seed must be"),
-        (["--port", "0"], "--port must be"),
+        (["--level", "absurd"], "argument --level: must be one of easy, medium, hard, max"),
+        (["--simulations", "-1"], "argument --simulations: must be a whole number from 0 to"),
+        (["--simulations", "100000"], "argument --simulations: must be a whole number from 0"),
+        (["--simulations", "x"], "argument --simulations: must be a whole number from 0 to"),
+        (["--time-per-move", "0"], "argument --time-per-move: must be more than 0"),
+        (["--time-per-move", "nan"], "argument --time-per-move: must be more than 0"),
+        (["--seed", "-1"], "argument --seed: must be"),
+        (["--port", "0"], "argument --port: must be"),
         (["--web", "--mode", "ai"], "choose one of"),
         (["--replay", "/nowhere/at/all"], "cannot read"),
         (["--mode", "dual-ai"], "needs --checkpoint and --checkpoint2"),
         (["--checkpoint2", "greedy"], "need --mode dual-ai"),
         (["--mode", "ai", "--num-games", "3"], "must be even"),
-        (["--mode", "ai", "--num-games", "0"], "--num-games must be"),
-        (["--save-games", "/nowhere/at/all"], "no directory"),
+        (["--mode", "ai", "--num-games", "0"], "argument --num-games: must be"),
+        (["--save-games", "/nowhere/at/all"], "argument --save-games: there is no directory"),
         (["--colour", "red"], "unknown option"),
         (
             ["--mode", "dual-ai", "--checkpoint", "greedy", "--checkpoint2", "random"],
@@ -241,20 +243,23 @@ def test_what_makes_no_sense_is_refused(argv: list[str], reason: str, capsys: An
     assert reason in common.refused(play.main, capsys, *argv)
 
 
+def engine_options(*argv: str) -> loading.EngineOptions:
+    return cli.typed(loading.EngineOptions, play._parser().parse(list(argv))[0])
+
+
 def test_levels_of_the_command_line() -> None:
-    options = play._parser().parse(["--level", "medium", "--simulations", "8"])[0]
-    load = play.engine_loader(options)
+    load = loading.engine_loader(engine_options("--level", "medium", "--simulations", "8"))
     assert load(Board(2, 2), None).level == LEVELS["medium"]._replace(simulations=8)
     assert load(Board(2, 2), "medium").level == LEVELS["medium"]._replace(simulations=8)
     assert load(Board(2, 2), "hard").level == LEVELS["hard"]
-    options = play._parser().parse(["--no-solver"])[0]
-    assert play.engine_loader(options)(Board(2, 2), None).level.edges == 0
+    load = loading.engine_loader(engine_options("--no-solver"))
+    assert load(Board(2, 2), None).level.edges == 0
 
 
 def test_a_checkpoint_plays_on_its_board() -> None:
-    options = play._parser().parse(["--checkpoint", "3x3"])[0]
-    assert play._chosen_board(options) == Board(3, 3)
-    load = play.engine_loader(options)
+    options = engine_options("--checkpoint", "3x3")
+    assert loading.chosen_board(options) == Board(3, 3)
+    load = loading.engine_loader(options)
     assert load(Board(3, 3), "easy").name == "azdab 3x3"
     assert load(Board(2, 2), "easy").player is None
 
@@ -284,7 +289,7 @@ def analysed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("analysis")
     moves = tuple(int(edge) for edge in common.random_games(Board(3, 3), 5, 1)[0])
     game = Record(Position(Board(3, 3), moves), first="<Ann>", second="Bob & Co")
-    record.write_text(folder / "game.txt", record.record_text(game))
+    files.write_text(folder / "game.txt", record.record_text(game))
     argv = [str(folder / "game.txt")]
     for kind in ("html", "json", "text"):
         argv += [f"--{kind}", str(folder / f"out.{kind}")]
@@ -334,10 +339,10 @@ def test_a_report_as_a_page(analysed: Path) -> None:
         (["/nowhere"], "cannot read /nowhere"),
         ([], "the following arguments are required"),
         (["GAME", "--game", "2"], "has games 1 to 1, not 2"),
-        (["GAME", "--level", "absurd"], "the levels are"),
+        (["GAME", "--level", "absurd"], "argument --level: must be one of easy"),
         (["GAME", "--checkpoint", "5x5"], "plays on 5x5, not on 3x3"),
         (["GAME", "--html", "/nowhere/x"], "no directory"),
-        (["GAME", "--time-per-move", "-1"], "--time-per-move must be"),
+        (["GAME", "--time-per-move", "-1"], "argument --time-per-move: must be more than 0"),
     ],
 )
 def test_reports_that_are_refused(

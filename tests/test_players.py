@@ -22,7 +22,7 @@ from azdab.network import model
 from azdab.players import host_players, matches, ratings, registry
 from azdab.players.handwritten import ChainPlayer
 from azdab.players.registry import Player
-from azdab.runs import checkpoint
+from azdab.runs import networks
 from tests import common
 
 BOARD = Board(2, 3)
@@ -39,14 +39,14 @@ TRAINED = ["network", "search:simulations=2"]
 
 
 @functools.cache
-def untrained(name: str = "") -> checkpoint.TrainedNetwork:
+def untrained(name: str = "") -> networks.TrainedNetwork:
     settings: dict[str, Any] = {
         "board": {"rows": BOARD.rows, "cols": BOARD.cols},
         "network": {"filters": 8, "blocks": 1},
     }
     run_config: Config = config_from_dict(settings)
     params = model.init_params(jax.random.key(0), BOARD, run_config.network)
-    return checkpoint.TrainedNetwork(BOARD, run_config, params, 0)
+    return networks.TrainedNetwork(BOARD, run_config, params, 0)
 
 
 @functools.cache

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from azdab.common import files
 from azdab.common.errors import UserError
 from azdab.game import exchange, record
 from azdab.game.board import Board
@@ -103,15 +104,15 @@ def test_other_versions_and_beginnings() -> None:
 def test_files(tmp_path: Path) -> None:
     game = Record(Position(Board(2, 2), (0, 1)), first="Ann")
     path = tmp_path / "games.txt"
-    record.write_text(path, record.record_text(game))
-    record.write_text(path, record.record_text(game), append=True)
+    files.write_text(path, record.record_text(game))
+    files.write_text(path, record.record_text(game), append=True)
     assert exchange.load_games(path) == [game, game]
     with pytest.raises(UserError, match="cannot read"):
         exchange.load_games(tmp_path / "missing")
     with pytest.raises(UserError, match="cannot read"):
         exchange.load_games(tmp_path)
     with pytest.raises(UserError, match="cannot write"):
-        record.write_text(tmp_path, "")
+        files.write_text(tmp_path, "")
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UserError, match="not UTF-8"):
         exchange.load_games(path)

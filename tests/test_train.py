@@ -15,13 +15,13 @@ import chex
 import pytest
 
 from azdab import train
-from azdab.common import metric_table, presets
+from azdab.common import cli, metric_table, presets
 from azdab.common.config import NetworkConfig, config_from_dict
 from azdab.common.errors import UserError
 from azdab.devices import device
 from azdab.game.board import Board
 from azdab.learning import arena, learner, replay, selfplay
-from azdab.runs import checkpoint, metrics
+from azdab.runs import checkpoint, metrics, networks
 from azdab.training import opening
 from tests import common
 from tests.runs import iterations, lasting, saved, start
@@ -133,8 +133,8 @@ def test_the_best_network_changes_hands_by_the_rule(whole: Path) -> None:
 
 def test_players_load_from_a_run_or_a_checkpoint(whole: Path) -> None:
     state = saved(whole)
-    latest = checkpoint.load_network(whole, "latest")
-    best = checkpoint.load_network(whole)
+    latest = networks.load_network(whole, "latest")
+    best = networks.load_network(whole)
     assert latest.iteration == 2
     assert best.iteration == int(state.best_iteration)
     assert latest.board == best.board == Board(2, 2)
@@ -142,15 +142,15 @@ def test_players_load_from_a_run_or_a_checkpoint(whole: Path) -> None:
     chex.assert_trees_all_equal(latest.params, state.learner.ema_params)
     chex.assert_trees_all_equal(best.params, state.best_params)
     for path in (whole / "checkpoints", whole / "checkpoints" / "2"):
-        again = checkpoint.load_network(path)
+        again = networks.load_network(path)
         assert again.iteration == 2
         chex.assert_trees_all_equal(again.params, latest.params)
-    assert checkpoint.load_network(whole / "checkpoints" / "1").iteration == 1
+    assert networks.load_network(whole / "checkpoints" / "1").iteration == 1
 
 
 def test_where_there_is_no_checkpoint_that_is_said(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no checkpoint in"):
-        checkpoint.load_network(tmp_path)
+        networks.load_network(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -179,8 +179,8 @@ def test_what_cannot_change_is_refused_by_name(
 
 def test_what_may_change_is_taken_from_the_command_line(whole: Path) -> None:
     argv = ["--resume", "--run", "whole", "--runs", str(whole.parent)]
-    options, settings = train._parser().parse([*argv, "--learner.learning_rate", "0.5"])
-    run, run_config = opening.open_run(options, settings)
+    given, overrides = train._parser().parse([*argv, "--learner.learning_rate", "0.5"])
+    run, run_config = opening.open_run(cli.typed(opening.RunOptions, given), overrides)
     assert run == whole
     assert run_config.learner.learning_rate == 0.5
     assert run_config.learner.batch_size == 16  # from the run, not the default
@@ -223,7 +223,7 @@ def test_a_run_can_begin_with_a_trained_network(whole: Path, runs: Path, tmp_pat
     still = ["--learner.learning_rate", "1e-60", "--learner.weight_decay", "0"]
     argv = ["--config", "smoke", *name, *still, "--initial", str(trained), "--iterations", "1"]
     assert train.main(argv) == 0
-    params = checkpoint.load_network(checkpoint_folder).params
+    params = networks.load_network(checkpoint_folder).params
     chex.assert_trees_all_equal(saved(runs / "second").learner.params, params)
     shutil.rmtree(trained)  # which is not needed any more
     assert train.main(["--resume", *name, "--iterations", "2"]) == 0

@@ -12,7 +12,7 @@ import pytest
 import tensorstore as ts
 
 from azdab.common.errors import UserError
-from azdab.runs import atomic, checkpoint
+from azdab.runs import atomic, networks
 
 HUGE = 10**6
 
@@ -20,7 +20,7 @@ HUGE = 10**6
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     """A copy of a bundled network, whose files may be forged: it has no digests."""
-    shutil.copytree(checkpoint.resolve("3x3"), tmp_path / "150")
+    shutil.copytree(networks.resolve("3x3"), tmp_path / "150")
     assert not (tmp_path / "150" / atomic.SUMS).exists()
     return tmp_path / "150"
 
@@ -40,7 +40,7 @@ def set_config(model: Path, section: str, name: str, value: Any) -> None:
 
 def names(model: Path) -> list[str]:
     """The arrays of the network, as they are stored."""
-    player = checkpoint.load_network(model)
+    player = networks.load_network(model)
     paths = [path for path, _ in jax.tree.leaves_with_path(player.params)]
     return [jax.tree_util.keystr(path, simple=True, separator=".") for path in paths]
 
@@ -61,7 +61,7 @@ def refused(model: Path) -> str:
     process = psutil.Process()
     before = process.memory_info().rss
     with pytest.raises(UserError) as error:
-        checkpoint.load_network(model)
+        networks.load_network(model)
     assert process.memory_info().rss - before < 1e9
     message = str(error.value)
     assert "\n" not in message
@@ -118,7 +118,7 @@ def test_descriptions_that_claim_giants_are_refused(model: Path) -> None:
         if path.is_file():
             change(path, edit)
     try:
-        checkpoint.load_network(model)  # the arrays themselves are small
+        networks.load_network(model)  # the arrays themselves are small
     except UserError:
         refused(model)
 

@@ -10,18 +10,16 @@ from azdab.common.config import Config
 from azdab.common.errors import UserError
 from azdab.common.lattice import PLAIN
 
-NAMES = ("openspiel",)
+OPPONENTS = ("openspiel",)
 """What can be measured beside azdab."""
 
 
-def require(name: str) -> None:
-    """Refuse an opponent that is unknown or not installed.
+def require_installed() -> None:
+    """Refuse to go on where OpenSpiel is not installed.
 
     Raises:
-      UserError: says what is, or what to install.
+      UserError: says what to install.
     """
-    if name not in NAMES:
-        raise UserError(f"--opponent must be one of: {', '.join(NAMES)}; got '{name}'")
     if importlib.util.find_spec("open_spiel") is None:
         raise UserError("--opponent openspiel needs OpenSpiel: pip install 'open-spiel>=2'")
     if importlib.util.find_spec("open_spiel.python.algorithms.alpha_zero.model_nnx") is None:

@@ -15,6 +15,9 @@ from azdab.common.config import Config, config_to_dict
 from azdab.common.errors import UserError
 from azdab.devices import device
 
+WorkKey = tuple[str, int, int]
+"""Name, games and simulations: what tells one work from another."""
+
 
 def moves_per_second(found: list[Timed]) -> float:
     """Searched moves per second of self-play."""
@@ -33,7 +36,7 @@ def efficiency(timed: Timed, found: list[Timed]) -> float | None:
     )
 
 
-def as_json(found: list[Timed], run_config: Config, more: dict[str, Any]) -> dict[str, Any]:
+def as_json(found: list[Timed], config: Config, more: dict[str, Any]) -> dict[str, Any]:
     """The report as a file holds it."""
     results = [
         {
@@ -47,21 +50,21 @@ def as_json(found: list[Timed], run_config: Config, more: dict[str, Any]) -> dic
     return {
         "device": jax.devices()[0].device_kind,
         "jax": jax.__version__,
-        "config": config_to_dict(run_config),
+        "config": config_to_dict(config),
         "results": results,
         **device.device_metrics(),
         **more,
     }
 
 
-def read_report(path: str) -> dict[tuple[str, int, int], float]:
+def read_report(path: Path) -> dict[WorkKey, float]:
     """Rates by work from an earlier ``--json``.
 
     Raises:
       UserError: it cannot be read or is none.
     """
     try:
-        found = json.loads(Path(path).read_text(encoding="utf-8"))["results"]
+        found = json.loads(path.read_text(encoding="utf-8"))["results"]
         return {(r["name"], r["games"], r["simulations"]): r["per_second"] for r in found}
     except OSError as error:
         raise UserError(f"--compare: cannot read {path}: {error.strerror}") from None
@@ -69,7 +72,7 @@ def read_report(path: str) -> dict[tuple[str, int, int], float]:
         raise UserError(f"--compare: {path} was not written by --json") from None
 
 
-def show(found: list[Timed], before: dict[Any, float] | None, title: str, out: Console) -> None:
+def show(found: list[Timed], before: dict[WorkKey, float] | None, title: str, out: Console) -> None:
     """Print the times."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     columns = ["", "games", "sims", "median s", "spread", "per second", "efficiency"]
@@ -91,14 +94,14 @@ def show(found: list[Timed], before: dict[Any, float] | None, title: str, out: C
     out.print(f"compiling, not counted above: {seconds:.0f} s", highlight=False)
 
 
-def check_writable(path: str) -> None:
+def check_writable(path: Path) -> None:
     """Refuse a file that cannot be written before an hour is spent on what goes into it.
 
     Raises:
       UserError: says why.
     """
     try:
-        Path(path).touch()
+        path.touch()
     except OSError as error:
         raise UserError(f"--json: cannot write {path}: {error.strerror}") from None
 

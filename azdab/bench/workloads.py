@@ -21,9 +21,13 @@ from azdab.game import rules
 from azdab.game.board import Board, board_of
 from azdab.game.rules import State
 from azdab.learning import learner, programs, replay
+from azdab.learning.learner import LearnerState, Losses
+from azdab.learning.replay import Replay
+from azdab.network.model import Params
 from azdab.runs import checkpoint
 from azdab.search import tree_search
 from azdab.search.evaluator import Evaluator, network_evaluator
+from azdab.search.tree_search import SearchOutput
 
 
 def random_states(board: Board, key: Array, count: int) -> State:
@@ -58,7 +62,7 @@ def random_games(board: Board, count: int, key: Array) -> State:
     return jax.lax.scan(play_ply, rules.init_states(board, count), keys)[0]
 
 
-def bare_network(evaluate: Evaluator, count: int, params: Any, states: State) -> Array:
+def bare_network(evaluate: Evaluator, count: int, params: Params, states: State) -> Array:
     """Evaluate the same batch ``count`` times, each depending on the one before."""
 
     def again(states: State, _: None) -> tuple[State, None]:
@@ -94,7 +98,7 @@ class Workloads:
         self._learn: tuple[Callable[..., Any], float] | None = None
 
     @property
-    def params(self) -> Any:
+    def params(self) -> Params:
         """The parameters of an untrained network."""
         return self.learner.params
 
@@ -112,7 +116,9 @@ class Workloads:
         """A learning phase, which no size of self-play changes, and its seconds of compiling."""
         if self._learn is None:
 
-            def learn(state: Any, buffer: Any, key: Array) -> Any:
+            def learn(
+                state: LearnerState, buffer: Replay, key: Array
+            ) -> tuple[LearnerState, Losses]:
                 return learner.learn(state, buffer, self.board, self.config, self.mesh, key)
 
             self._learn = self.compile(
@@ -138,10 +144,10 @@ class Workloads:
         states = mesh.placed(self.mesh, made, SPLIT)
         count = simulations + 1
 
-        def evaluate(params: Any, states: State) -> Array:
+        def evaluate(params: Params, states: State) -> Array:
             return bare_network(self.evaluate, count, params, states)
 
-        def look(params: Any, states: State) -> Any:
+        def look(params: Params, states: State) -> SearchOutput:
             key = mesh.own_key(self.key)
             return tree_search.search(self.board, config, self.evaluate, params, key, states)
 

@@ -114,7 +114,7 @@ class SelfPlayConfig:
     solver_rollouts: int = Field(default=2, ge=0, le=1000)
     """Extra endgames per game, played imperfectly from the solved position, labelled exactly."""
     network_rollouts: int = Field(default=0, ge=0, le=1000)
-    """So many of these the network plays, for both sides; the rest is perfect play with errors."""
+    """How many of these the network plays, for both sides; the rest is perfect play with errors."""
 
     def __post_init__(self) -> None:
         if self.network_rollouts > self.solver_rollouts:

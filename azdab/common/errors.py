@@ -4,7 +4,23 @@ import difflib
 
 
 class UserError(ValueError):
-    """Something a person asked for that cannot be done; the message is one line for them."""
+    """Something a person asked for that cannot be done; ``str`` gives one line for them.
+
+    Attributes:
+      reason: what is wrong, and what to do.
+      where: in what it is wrong, from the outside in: a file, a line. May be empty.
+    """
+
+    def __init__(self, reason: str, *where: str) -> None:
+        super().__init__(reason, *where)
+        self.reason, self.where = reason, where
+
+    def __str__(self) -> str:
+        return ": ".join((*self.where, self.reason))
+
+    def inside(self, place: str) -> "UserError":
+        """The same error, found in something larger."""
+        return UserError(self.reason, place, *self.where)
 
 
 def one_line(text: str, width: int = 600) -> str:

@@ -80,24 +80,26 @@ def read_settings(name: str) -> dict[str, Any]:
         )
     try:
         if path.stat().st_size > MAX_CONFIG_BYTES:
-            raise UserError(f"{path} is larger than the {MAX_CONFIG_BYTES:,} bytes of a config")
-        values = load_yaml(path.read_text(encoding="utf-8"))
+            raise UserError(
+                f"it is larger than the {MAX_CONFIG_BYTES:,} bytes of a config", str(path)
+            )
+        text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise UserError(f"{path} is not valid YAML: it is not UTF-8 text") from None
+        raise UserError("it is not valid YAML: it is not UTF-8 text", str(path)) from None
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from None
+        raise UserError(f"it cannot be read: {error.strerror or error}", str(path)) from None
+    try:
+        values = load_yaml(text)
     except ValueError as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"{path} is not valid YAML: {error}") from None
+        raise UserError(f"it is not valid YAML: {error}", str(path)) from None
     if not isinstance(values, dict):
-        raise UserError(f"{path} must hold settings as 'key: value' lines")
+        raise UserError("it must hold settings as 'key: value' lines", str(path))
     return values
 
 
-def write_settings(run_config: Config, path: Path) -> None:
+def write_settings(config: Config, path: Path) -> None:
     """Write a config as YAML, whole or not at all."""
-    write_whole(path, yaml.safe_dump(config_to_dict(run_config), sort_keys=False))
+    write_whole(path, yaml.safe_dump(config_to_dict(config), sort_keys=False))
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import os
 import sys
-from typing import Any
 
 import jax
 import platformdirs
@@ -14,8 +13,8 @@ from azdab.common.config import Config
 from azdab.common.errors import UserError
 
 
-def apply_settings(config: Config, limit: int | None = None) -> None:
-    """Pass memory settings to JAX, which reads them when it first touches the device.
+def limit_memory(config: Config, limit: int | None = None) -> None:
+    """Tell JAX how much memory it may take; it listens when it first touches the device.
 
     Variables the user has set already are left alone.
 
@@ -39,7 +38,7 @@ def cores() -> int:
 
 
 def device_share(config: Config, devices: int) -> Config:
-    """What one of several devices does of a run: its share of games, replay and batch.
+    """The config of one of several devices that share a run: games, replay and batch divided.
 
     Raises:
       UserError: something cannot be divided, and is named.
@@ -105,9 +104,8 @@ def divide_cpu(config: Config | None = None, *, alone: bool = True) -> None:
         count = cores()
     else:
         count = config.device.cpu_devices or (most_devices(config, cores()) if alone else 1)
-    settings: Any = jax.config
     with contextlib.suppress(RuntimeError):  # JAX has its devices already, in a notebook say
-        settings.update("jax_num_cpu_devices", count)
+        jax.config.update("jax_num_cpu_devices", count)
 
 
 def enable_cache() -> None:
@@ -115,11 +113,10 @@ def enable_cache() -> None:
 
     A directory the user has set with ``JAX_COMPILATION_CACHE_DIR`` is left alone.
     """
-    settings: Any = jax.config
-    if not settings.jax_compilation_cache_dir:
+    if not jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]
         directory = platformdirs.user_cache_path("azdab") / "xla"
-        settings.update("jax_compilation_cache_dir", str(directory))
-    settings.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+        jax.config.update("jax_compilation_cache_dir", str(directory))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
 def gpu_memory_gb() -> float | None:

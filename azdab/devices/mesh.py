@@ -8,7 +8,7 @@ but :func:`is_first`, for what is written once.
 import os
 import sys
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array
 
 from azdab.common.errors import UserError
+
+_Tree = TypeVar("_Tree")
 
 AXIS = "data"
 """The mesh's only axis."""
@@ -85,14 +87,23 @@ def shardings(mesh: Mesh, specs: Any) -> Any:
     )
 
 
-def placed(mesh: Mesh, tree: Any, specs: Any = WHOLE) -> Any:
-    """Arrays on the devices, from a tree that every process holds whole, or is there already."""
+def placed(mesh: Mesh, tree: _Tree, specs: Any = WHOLE) -> _Tree:
+    """The arrays of a tree, put on the devices.
+
+    Args:
+      mesh: the devices.
+      tree: every process holds it whole, or it is on the devices already.
+      specs: how each part is divided; by default every device has all of it.
+    """
     keys = jax.tree.map(_is_key, tree)
     # Between processes numpy travels; neither keys nor arrays of one device do.
     bits = jax.tree.map(lambda x, key: jax.random.key_data(x) if key else x, tree, keys)
     bits = jax.tree.map(lambda x: np.asarray(x) if _is_elsewhere(x) else x, bits)
-    placed = jax.device_put(bits, shardings(mesh, specs))
-    return jax.tree.map(lambda x, key: jax.random.wrap_key_data(x) if key else x, placed, keys)
+    there = jax.device_put(bits, shardings(mesh, specs))
+    wrapped: _Tree = jax.tree.map(
+        lambda x, key: jax.random.wrap_key_data(x) if key else x, there, keys
+    )
+    return wrapped
 
 
 def _is_key(x: Any) -> bool:
@@ -131,11 +142,12 @@ def local(x: Array) -> np.ndarray:
     return np.concatenate(parts(x))
 
 
-def from_local(mesh: Mesh, tree: Any) -> Any:
+def from_local(mesh: Mesh, tree: _Tree) -> _Tree:
     """The reverse of :func:`local`, for trees."""
-    return jax.tree.map(
+    there: _Tree = jax.tree.map(
         lambda x: jax.make_array_from_process_local_data(shardings(mesh, SPLIT), x), tree
     )
+    return there
 
 
 def gather(tree: Any) -> Any:

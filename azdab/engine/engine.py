@@ -31,8 +31,8 @@ from azdab.exact.oracle import ILLEGAL
 from azdab.game.board import Board
 from azdab.game.position import Position
 from azdab.players import handwritten, host_players
-from azdab.runs import checkpoint
-from azdab.runs.checkpoint import TrainedNetwork
+from azdab.runs import networks
+from azdab.runs.networks import TrainedNetwork
 
 
 class Level(NamedTuple):
@@ -108,7 +108,7 @@ class Analysis(NamedTuple):
 
 def bundled_for(board: Board) -> Path | None:
     """The network for boards of this size that comes with azdab, if there is one."""
-    return checkpoint.bundled_networks().get(board.size)
+    return networks.bundled_networks().get(board.size)
 
 
 class Engine:
@@ -161,7 +161,7 @@ class Engine:
 
         Args:
           where: a board, to be played with the network that comes with azdab if there is
-            one; or a checkpoint as :func:`azdab.runs.checkpoint.resolve` reads it.
+            one; or a checkpoint as :func:`azdab.runs.networks.resolve` reads it.
           level: a name in :data:`LEVELS` or a level of your own.
           board: to play on with a checkpoint, of its size; None: the board of its training.
           runs: where runs live.
@@ -181,8 +181,8 @@ class Engine:
             level = level._replace(edges=0)
         path = bundled_for(where) if isinstance(where, Board) else None
         if isinstance(where, str):
-            path = checkpoint.resolve(where, runs)
-        player = checkpoint.load_network(path) if path else None
+            path = networks.resolve(where, runs)
+        player = networks.load_network(path) if path else None
         if isinstance(where, Board):
             board = where
         elif board is None:

@@ -14,7 +14,7 @@ from azdab.game.board import Board
 from azdab.game.position import Position
 from azdab.game.rules import State
 from azdab.network import model
-from azdab.runs.checkpoint import TrainedNetwork
+from azdab.runs.networks import TrainedNetwork
 from azdab.search import tree_search
 from azdab.search.evaluator import network_evaluator, network_inputs
 

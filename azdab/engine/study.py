@@ -10,7 +10,7 @@ from azdab.exact.oracle import ILLEGAL, Oracle
 from azdab.game.position import Position
 from azdab.game.rules import State
 from azdab.network import model
-from azdab.runs.checkpoint import TrainedNetwork
+from azdab.runs.networks import TrainedNetwork
 
 
 class Answers(NamedTuple):

@@ -20,6 +20,10 @@ CCGC_BOARD = Board(5, 5)
 _COLUMNS = "abcdef"
 
 
+class UnknownBoardError(UserError):
+    """A history that does not say on which board it was played."""
+
+
 def _ccgc_edge(text: Any) -> int:
     """The edge of ``(b4,v)``: a column a to f and a row 1 to 6 counted from the bottom."""
     found = re.fullmatch(r"[rb]\(([a-f])([1-6]),([hv])\)", str(text))
@@ -31,7 +35,7 @@ def _ccgc_edge(text: Any) -> int:
             return CCGC_BOARD.horizontal(6 - number, column)
         return CCGC_BOARD.vertical(5 - number, column)
     except ValueError as error:
-        raise UserError(f"the competition's move {text}: {error}") from None
+        raise UserError(str(error), f"the competition's move {text}") from None
 
 
 def _ccgc_piece(edge: int, mover: int) -> str:
@@ -55,11 +59,11 @@ def from_ccgc(values: Any) -> Record:
         edge = _ccgc_edge(piece)
         if str(piece)[0] != "rb"[position.to_play]:
             colour = ("red", "blue")[position.to_play]
-            raise UserError(f"move {number}, {piece}: {colour} is to move")
+            raise UserError(f"{colour} is to move", f"move {number}, {piece}")
         try:
             position = position.play(edge)
         except IllegalMoveError as error:
-            raise UserError(f"move {number}, {piece}: {error}") from None
+            raise error.inside(f"move {number}, {piece}") from None
 
     def text(name: str) -> str:
         value = values.get(name, "")
@@ -141,12 +145,9 @@ def from_openspiel(text: str, board: Board | None = None) -> Record:
         squares = [Board(n, n) for n in range(1, 11)]
         board = next((b for b in squares if b.num_edges == len(moves)), None)
     if board is None:
-        raise UserError("say on which board this history was played, such as --board 5x5")
+        raise UnknownBoardError("say on which board this history was played, such as --board 5x5")
     _check_openspiel(board)
-    try:
-        return Record(Position(board, moves))
-    except IllegalMoveError as error:
-        raise UserError(str(error)) from None
+    return Record(Position(board, moves))
 
 
 def parse_games(text: str, board: Board | None = None) -> list[Record]:
@@ -160,11 +161,10 @@ def parse_games(text: str, board: Board | None = None) -> list[Record]:
         return record.parse_records(text)
     if start.startswith("{"):
         try:
-            return [from_ccgc(json.loads(start))]
-        except (ValueError, RecursionError) as error:
-            if isinstance(error, UserError):
-                raise
+            values = json.loads(start)
+        except (ValueError, RecursionError):
             raise UserError("not a record: broken JSON") from None
+        return [from_ccgc(values)]
     if re.match(r"[\[(\d#]", start):
         return [from_openspiel(start, board)]
     raise UserError(
@@ -179,11 +179,11 @@ def load_games(path: Path, board: Board | None = None) -> list[Record]:
     Raises:
       UserError: the file cannot be read or is no record.
     """
+    text = record.read_text(path)
     try:
-        return parse_games(record.read_text(path), board)
+        return parse_games(text, board)
     except UserError as error:
-        message = str(error)
-        raise UserError(message if str(path) in message else f"{path}: {message}") from None
+        raise error.inside(str(path)) from None
 
 
 FORMATS = ("text", "ccgc", "openspiel")

@@ -19,12 +19,13 @@ from typing import Any
 import numpy as np
 from rich.text import Text
 
+from azdab.common.errors import UserError
 from azdab.game import drawing
 from azdab.game.board import Board, boxes_beside
 from azdab.game.rules import State
 
 
-class IllegalMoveError(ValueError):
+class IllegalMoveError(UserError):
     """A move that cannot be played; the message is one line for the player."""
 
 

@@ -140,7 +140,10 @@ class _Reader:
             self._fail(f"cannot read {line[:60]!r}")
 
     def _fail(self, message: str) -> None:
-        raise UserError(f"line {self._number}: {message}")
+        raise self._wrong(UserError(message))
+
+    def _wrong(self, error: UserError) -> UserError:
+        return error.inside(f"line {self._number}")
 
     def _header(self, name: str, value: str) -> None:
         if name not in ("board", "result", *_FIELDS):
@@ -152,7 +155,7 @@ class _Reader:
             try:
                 self._position = Position(parse_board(value))
             except UserError as error:
-                self._fail(str(error))
+                raise self._wrong(error) from None
 
     def _move(self, mover: str, move: str, evaluation: str | None, remark: str | None) -> None:
         here = self._position
@@ -163,7 +166,7 @@ class _Reader:
         try:
             self._position = here.play(move)
         except IllegalMoveError as error:
-            self._fail(str(error))
+            raise self._wrong(error) from None
         if mover != PLAYER_LETTERS[here.to_play]:
             self._fail(f"{PLAYER_LETTERS[here.to_play]} is to move, not {mover}")
         if evaluation is not None and math.isfinite(float(evaluation)):
@@ -199,14 +202,14 @@ def parse_records(text: str) -> list[Record]:
     for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), 1):
         if line.strip().startswith("azdab record"):
             if line.strip() != HEADER:
-                raise UserError(f"line {number}: this azdab reads '{HEADER}'")
+                raise UserError(f"this azdab reads '{HEADER}'", f"line {number}")
             if reader:
                 found.append(reader.finish())
             reader = _Reader(number)
         elif reader:
             reader.line(number, line)
         elif line.strip():
-            raise UserError(f"line {number}: a record begins with '{HEADER}'")
+            raise UserError(f"a record begins with '{HEADER}'", f"line {number}")
     if reader is None:
         raise UserError(f"there is no game: a record begins with '{HEADER}'")
     return [*found, reader.finish()]
@@ -238,19 +241,3 @@ def read_text(path: Path) -> str:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
     except UnicodeDecodeError:
         raise UserError(f"{path} is not UTF-8 text") from None
-
-
-def write_text(path: Path, text: str, *, append: bool = False) -> None:
-    """Write a text file that a person named, or add to it.
-
-    Raises:
-      UserError: it cannot be written.
-    """
-    try:
-        if append and path.exists() and path.stat().st_size:
-            with path.open("a", encoding="utf-8") as file:
-                file.write("\n" + text)
-        else:
-            path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from None

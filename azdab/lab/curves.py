@@ -68,14 +68,14 @@ def newest(*places: Path | str) -> Path | None:
     return max(written, key=lambda path: path.stat().st_mtime).parent if written else None
 
 
-def train_run(runs: Path | str, name: str, preset: str, *settings: str) -> Path:
+def train_run(runs: Path | str, name: str, preset: str, *overrides: str) -> Path:
     """Train a run in a process of its own, unless it is there already.
 
     Args:
       runs: where runs live.
       name: of the run.
       preset: a preset or a YAML file.
-      settings: as on the command line, such as ``"--learner.learning_rate", "0.01"``.
+      overrides: as on the command line, such as ``"--learner.learning_rate", "0.01"``.
 
     Returns:
       The run's directory.
@@ -86,7 +86,7 @@ def train_run(runs: Path | str, name: str, preset: str, *settings: str) -> Path:
     run = Path(runs) / name
     if not (run / "metrics.jsonl").exists():
         command = [sys.executable, "-m", "azdab.train", "--config", preset]
-        command += ["--runs", str(runs), "--run", name, *settings]
+        command += ["--runs", str(runs), "--run", name, *overrides]
         done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
         if done.returncode:
             raise UserError(f"training {name} failed: {(done.stderr or done.stdout)[-500:]}")
@@ -169,10 +169,10 @@ _CHECKS = (
 )  # fmt: skip
 
 
-def _decided(settings: Config) -> _Check:
+def _decided(config: Config) -> _Check:
     """Whether the ply at which games are decided moves; exact endings hide that."""
-    horizon = settings.solver_horizon
-    searched = settings.board.num_plies - horizon
+    horizon = config.solver_horizon
+    searched = config.board.num_plies - horizon
     return _Check(
         "games are decided earlier or later", "selfplay/decided_ply",
         lambda first, now: None if horizon else abs(now - first) > 0.01 * searched,
@@ -193,7 +193,7 @@ def _examine(run: Curves, check: _Check) -> Finding:
     return Finding(check.name, metric.text(float(values[0]), now), healthy, advice)
 
 
-def diagnose(run: Curves, settings: Config) -> list[Finding]:
+def diagnose(run: Curves, config: Config) -> list[Finding]:
     """Check a run for the usual troubles.
 
     The limits are rules of thumb, set from runs that learnt and runs that did not: the last
@@ -201,10 +201,10 @@ def diagnose(run: Curves, settings: Config) -> list[Finding]:
 
     Args:
       run: its metrics.
-      settings: its config.
+      config: its config.
     """
-    decided = _examine(run, _decided(settings))
-    if settings.solver_horizon and decided.measured != "not measured":
-        searched = settings.board.num_plies - settings.solver_horizon
+    decided = _examine(run, _decided(config))
+    if config.solver_horizon and decided.measured != "not measured":
+        searched = config.board.num_plies - config.solver_horizon
         decided = decided._replace(measured=f"{decided.measured}, only plies to {searched} count")
     return [*(_examine(run, check) for check in _CHECKS), decided]

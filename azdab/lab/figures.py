@@ -185,8 +185,8 @@ def _beside(number: int, total: int) -> float:
 def plot_phases(result: Report) -> Any:
     """Boxes lost per move by phase of the game, for each position set."""
     figure, (axes,) = axes_grid(1, len(result.sets), 4.2, 3.2)
-    for axis, (set_name, settings) in zip(axes, result.sets.items(), strict=True):
-        shown = {name: row for name, row in settings.items() if name != evaluation.RANDOM}
+    for axis, (set_name, rows) in zip(axes, result.sets.items(), strict=True):
+        shown = {name: row for name, row in rows.items() if name != evaluation.RANDOM}
         for i, (name, row) in enumerate(shown.items()):
             places = np.arange(len(judging.PHASES)) + (i - (len(shown) - 1) / 2) * 0.8 / len(shown)
             losses = [quality.loss for quality in row.by_phase.values()]
@@ -212,13 +212,13 @@ def plot_scaling(result: Report, simulations: Sequence[int]) -> Any:
     figure, (axes,) = axes_grid(1, 3, 4.2, 3.2)
     names = [evaluation.setting_name(count) for count in simulations]
     places = range(len(names))
-    for i, (set_name, settings) in enumerate(result.sets.items()):
-        rows = [settings[name].all for name in names]
-        rates = [row.optimal for row in rows]
-        errors = wilson_errors(rates, [row.moves for row in rows])
+    for i, (set_name, rows) in enumerate(result.sets.items()):
+        shown = [rows[name].all for name in names]
+        rates = [row.optimal for row in shown]
+        errors = wilson_errors(rates, [row.moves for row in shown])
         style = {"color": COLOURS[i], "marker": "o", "markersize": 4, "label": set_name}
         axes[0].errorbar(places, rates, errors, capsize=2, **style)
-        axes[1].plot(places, [row.loss for row in rows], **style)
+        axes[1].plot(places, [row.loss for row in shown], **style)
     flawless = [result.games[name].flawless for name in names]
     errors = wilson_errors(flawless, [result.games[name].games for name in names])
     axes[2].errorbar(places, flawless, errors, capsize=2, color=COLOURS[3], marker="o")

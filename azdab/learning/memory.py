@@ -160,5 +160,5 @@ def parse_memory(text: str) -> int:
     except ValueError:
         found = 0.0
     if not 0 < found < 1e15:
-        raise UserError(f"--max-memory takes an amount such as 4GB or 500MB, got {text!r}")
+        raise UserError(f"give an amount such as 4GB or 500MB, got {text!r}")
     return int(found)

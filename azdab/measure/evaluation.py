@@ -17,7 +17,7 @@ from azdab.measure.judging import Judgement, Quality
 from azdab.measure.position_sets import PositionSet
 from azdab.players import host_players, matches
 from azdab.players.host_players import Act
-from azdab.runs.checkpoint import TrainedNetwork
+from azdab.runs.networks import TrainedNetwork
 
 RANDOM = "random mover"
 

@@ -36,8 +36,8 @@ def _table(title: str, columns: list[str]) -> Table:
     return table
 
 
-def _add_heading(table: Table, set_name: str, settings: dict[str, Figures]) -> None:
-    positions = next(iter(settings.values())).all.moves
+def _add_heading(table: Table, set_name: str, rows: dict[str, Figures]) -> None:
+    positions = next(iter(rows.values())).all.moves
     table.add_section()
     table.add_row(f"[bold]{_SETS[set_name]}, {positions:,}")
 
@@ -65,9 +65,9 @@ def moves_table(sets: dict[str, dict[str, Figures]]) -> Table:
     """Quality of moves on the position sets, with optimal moves by phase."""
     columns = ["", "optimal", "boxes/move", "outcome kept"]
     table = _table("Moves on fixed positions", [*columns, *judging.PHASES])
-    for set_name, settings in sets.items():
-        _add_heading(table, set_name, settings)
-        for name, row in settings.items():
+    for set_name, rows in sets.items():
+        _add_heading(table, set_name, rows)
+        for name, row in rows.items():
             table.add_row(
                 name,
                 percent(row.all.optimal),
@@ -82,9 +82,9 @@ def edges_table(sets: dict[str, dict[str, Figures]]) -> Table:
     """Optimal moves by the number of edges left."""
     labels = list(next(iter(next(iter(sets.values())).values())).by_edges)
     table = _table("Optimal moves by edges left", ["", *labels])
-    for set_name, settings in sets.items():
-        _add_heading(table, set_name, settings)
-        for name, row in settings.items():
+    for set_name, rows in sets.items():
+        _add_heading(table, set_name, rows)
+        for name, row in rows.items():
             table.add_row(name, *(percent(quality.optimal) for quality in row.by_edges.values()))
     return table
 
@@ -151,8 +151,8 @@ def plot_report(report: Report, path: Path) -> None:
         1, count, figsize=(4 * count, 4), layout="constrained", squeeze=False
     )
     axes = grid[0]
-    for axis, (set_name, settings) in zip(axes[:-1], report.sets.items(), strict=True):
-        for name, row in settings.items():
+    for axis, (set_name, rows) in zip(axes[:-1], report.sets.items(), strict=True):
+        for name, row in rows.items():
             groups: dict[str, Quality] = row.by_edges
             axis.plot(list(groups), [group.loss for group in groups.values()], "o-", label=name)
         axis.set(title=_SETS[set_name], xlabel="edges left", ylabel="boxes lost per move")

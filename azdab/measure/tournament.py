@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from rich.console import Console
@@ -17,7 +17,7 @@ from rich.progress import TextColumn
 from rich.table import Table
 
 from azdab import __version__
-from azdab.common import progress
+from azdab.common import cli, files, progress
 from azdab.common.errors import UserError
 from azdab.game.board import Board, parse_board
 from azdab.measure import report
@@ -29,11 +29,39 @@ GAMES_PER_MATCH = 200
 """Games per match unless the options say otherwise."""
 
 
+class MatchOptions(NamedTuple):
+    """What a command line says about matches.
+
+    Attributes:
+      match: two players; None: no match is asked for.
+      tournament: several players; None likewise.
+      sprt: Elo points of two hypotheses, between which a sequential test decides; None: no test.
+      board: the board; None: that of the first network.
+      batch: games of a match played at once; even.
+      games: per match; even. None: ``GAMES_PER_MATCH``.
+      opening_plies: random plies before each game.
+      seed: of everything random.
+      json: where the results are written.
+      plot: where a picture is drawn.
+    """
+
+    match: list[str] | None
+    tournament: list[str] | None
+    sprt: list[float] | None
+    board: Board | None
+    batch: int
+    games: int | None
+    opening_plies: int
+    seed: int
+    json: Path | None
+    plot: Path | None
+
+
 def add_match_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that only matches have.
 
-    :func:`run_from_options` also reads ``games``, ``opening_plies``, ``seed``, ``json``
-    and ``plot``, which the command shares with its other forms.
+    ``games``, ``opening_plies``, ``seed``, ``json`` and ``plot`` are shared with the other form
+    of the command.
     """
     group = parser.add_argument_group(
         "matches",
@@ -55,40 +83,44 @@ def add_match_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--board",
         metavar="RxC",
+        type=cli.argument(parse_board),
         help="the board, such as 5x5, 5x5:swedish; otherwise the network's",
     )
     group.add_argument(
-        "--batch", metavar="N", type=int, default=64, help="games of a match played at once; even"
+        "--batch",
+        metavar="N",
+        type=cli.even(2),
+        default=64,
+        help="games of a match played at once; even",
     )
 
 
 def run_from_options(
-    options: argparse.Namespace, checkpoint: Path | str | None, console: Console
+    options: MatchOptions, checkpoint: Path | str | None, console: Console
 ) -> None:
     """Play what the options ask for, print the results and write the files asked for.
 
     Args:
-      options: of a parser with :func:`add_match_options`.
+      options: with a match or a tournament.
       checkpoint: the network of players that need one and name none.
       console: where to print.
 
     Raises:
-      UserError: an option cannot be used.
+      UserError: an option cannot be used, or a file not be written.
     """
-    specs = options.match or options.tournament
+    specs = options.match or options.tournament or []
     games = options.games or GAMES_PER_MATCH
-    for name, value in (("games", games), ("batch", options.batch)):
-        if value < 2 or value % 2:
-            raise UserError(f"--{name} must be even and at least 2, got {value}")
     if len(specs) < 2:
         raise UserError("--tournament needs at least two players")
     if options.sprt and options.sprt[0] >= options.sprt[1]:
         raise UserError("--sprt needs ELO0 below ELO1, got {:g} {:g}".format(*options.sprt))
     board = board_of_match(options.board, specs, checkpoint)
-    if not 0 <= options.opening_plies < board.num_plies:
+    if options.opening_plies >= board.num_plies:
         raise UserError(f"--opening-plies must be less than the {board.num_plies} edges")
+    if options.plot:
+        report.load_pyplot()  # before the games, not after
     if len(specs) > 2:
-        ratings.load_choix()  # before the games, not after
+        ratings.load_choix()
     contestants = [registry.make_player(spec, board, checkpoint) for spec in specs]
     pairings = len(specs) * (len(specs) - 1) // 2
     with _watching(console, games, pairings) as (advance, finished):
@@ -108,15 +140,19 @@ def run_from_options(
     console.print(match_table(result.matches[0, 1]) if options.match else standings(result))
     if options.json:
         values = tournament_values(result, board, options.seed)
-        Path(options.json).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+        files.write_text(options.json, json.dumps(values, indent=2) + "\n")
     if options.plot:
-        plot_tournament(result, Path(options.plot))
+        plot_tournament(result, options.plot)
 
 
-def board_of_match(text: str | None, specs: list[str], checkpoint: Path | str | None) -> Board:
-    """The board asked for, else that of the first network."""
-    if text is not None:
-        return parse_board(text)
+def board_of_match(asked: Board | None, specs: list[str], checkpoint: Path | str | None) -> Board:
+    """The board asked for, else that of the first network.
+
+    Raises:
+      UserError: there is neither.
+    """
+    if asked is not None:
+        return asked
     named = [name for spec in specs for name in re.findall(r"[:,]checkpoint=([^,]+)", spec)]
     if checkpoint is None and not named:
         raise UserError("no player has a network: say on which --board to play")

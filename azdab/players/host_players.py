@@ -25,7 +25,7 @@ from azdab.game.rules import State
 from azdab.learning import agents
 from azdab.learning.agents import Agent
 from azdab.players import handwritten
-from azdab.runs import checkpoint
+from azdab.runs import networks
 from azdab.search.evaluator import network_evaluator
 
 Act = Callable[[Array, State, np.ndarray], np.ndarray]
@@ -135,7 +135,7 @@ def noisy(act: Act, share: float) -> Act:
 
 
 def of_network(
-    trained: checkpoint.TrainedNetwork,
+    trained: networks.TrainedNetwork,
     simulations: int,
     chunk: int = CHUNK,
     report: Callable[[int], None] | None = None,
@@ -148,12 +148,12 @@ def of_network(
       chunk: positions per call of the network or search on each device.
       report: told how many moves are made.
     """
-    settings = trained.config.search
-    evaluate = network_evaluator(trained.board, trained.config.network, settings.utility)
+    config = trained.config.search
+    evaluate = network_evaluator(trained.board, trained.config.network, config.utility)
     if simulations == 0:
         agent = agents.network_agent(evaluate)
     else:
-        agent = agents.search_agent(trained.board, settings, evaluate, simulations)
+        agent = agents.search_agent(trained.board, config, evaluate, simulations)
     return from_agent(agent, trained.params, chunk, report)
 
 
@@ -279,10 +279,10 @@ def _at_least(option: str, value: int, least: int) -> None:
 
 
 @functools.lru_cache(maxsize=4)
-def trained(name: str) -> checkpoint.TrainedNetwork:
-    """The network that :func:`azdab.runs.checkpoint.resolve` finds; players may share it."""
-    return checkpoint.load_network(checkpoint.resolve(name))
+def trained(name: str) -> networks.TrainedNetwork:
+    """The network that :func:`azdab.runs.networks.resolve` finds; players may share it."""
+    return networks.load_network(networks.resolve(name))
 
 
-def _load(board: Board, name: str) -> checkpoint.TrainedNetwork:
+def _load(board: Board, name: str) -> networks.TrainedNetwork:
     return trained(name).playing_on(board, name)

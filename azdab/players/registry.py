@@ -70,7 +70,7 @@ def from_chooser(board: Board, chooser: Chooser) -> Act:
             try:
                 here.play(move)
             except IllegalMoveError as error:
-                raise UserError(f"an agent chose a move that cannot be played: {error}") from None
+                raise error.inside("an agent chose a move that cannot be played") from None
             moves.append(move)
         return np.array(moves, np.int32)
 
@@ -101,7 +101,7 @@ def make_player(spec: str, board: Board, checkpoint: Path | str | None = None) -
         ``chains:exact=24``.
       board: the board to play on.
       checkpoint: the network of players that need one and name none, in any form that
-        :func:`azdab.runs.checkpoint.resolve` takes.
+        :func:`azdab.runs.networks.resolve` takes.
 
     Raises:
       UserError: the specification is wrong, or something it needs is missing.
@@ -131,13 +131,13 @@ def make_player(spec: str, board: Board, checkpoint: Path | str | None = None) -
             values[option] = kind(value)
         except ValueError:
             word = "an integer" if kind is int else "a number"
-            raise UserError(f"player '{spec}': {option} must be {word}, got '{value}'") from None
+            raise UserError(f"{option} must be {word}, got '{value}'", f"player '{spec}'") from None
     if "checkpoint" in options and "checkpoint" not in values:
         raise UserError(f"player '{spec}' needs a network: add checkpoint=PATH")
     try:
         return Player(spec, PLAYERS[name](board, **values))
     except UserError as error:
-        raise UserError(f"player '{spec}': {error}") from None
+        raise error.inside(f"player '{spec}'") from None
 
 
 def options_of(name: str) -> dict[str, inspect.Parameter]:
@@ -162,5 +162,5 @@ def describe_players() -> str:
 def _option(spec: str, part: str) -> tuple[str, str]:
     option, equals, value = part.partition("=")
     if not (option and equals and value):
-        raise UserError(f"player '{spec}': write options as 'option=value', not '{part}'")
+        raise UserError(f"write options as 'option=value', not '{part}'", f"player '{spec}'")
     return option, value

@@ -5,6 +5,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from azdab.common import files
 from azdab.devices import mesh
 from azdab.game import record
 from azdab.game.board import Board
@@ -52,4 +53,4 @@ class Gamebook:
             for game, (first, second) in zip(moves.tolist(), names, strict=True)
         ]
         path = self._directory / f"{iteration:05}-{kind}.txt"
-        record.write_text(path, record.records_text(records))
+        files.write_text(path, record.records_text(records))

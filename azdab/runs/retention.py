@@ -23,7 +23,7 @@ class Checkpoints:
 
     Args:
       run: its directory.
-      run_config: its config.
+      config: its config.
       mesh: its devices.
       report: told in one line each what is damaged, and where it is kept.
 
@@ -34,11 +34,11 @@ class Checkpoints:
     def __init__(
         self,
         run: Path,
-        run_config: Config,
+        config: Config,
         mesh: Mesh,
         report: Callable[[str], None] = lambda line: None,
     ) -> None:
-        self._run, self._config, self._mesh, self._report = run, run_config, mesh, report
+        self._run, self._config, self._mesh, self._report = run, config, mesh, report
         self._latest, self._best = run / "checkpoints", run / "best"
         self.metrics: str | None = None
         for folder in (self._latest, self._best) if is_first() else ():
@@ -141,12 +141,12 @@ class Checkpoints:
         self._report(f"{path} is damaged ({problem}); it is kept as {place}")
 
 
-def _buffers(run_config: Config, devices: int | None) -> Replay:
+def _buffers(config: Config, devices: int | None) -> Replay:
     """The replay of a run on so many devices; None: as written before there could be several."""
-    board = board_of(run_config)
+    board = board_of(config)
     if devices is None:
-        return replay.init_replay(board, run_config.replay.capacity)
-    one = replay.init_replay(board, run_config.replay.capacity // devices)
+        return replay.init_replay(board, config.replay.capacity)
+    one = replay.init_replay(board, config.replay.capacity // devices)
     return jax.tree.map(lambda x: jnp.stack([x] * devices), one)
 
 

@@ -103,7 +103,9 @@ def remove_temporary_files(run: Path) -> None:
         path.unlink()
 
 
-def environment(device: str, devices: int, iteration: int, config: dict[str, Any]) -> Any:
+def environment(
+    device: str, devices: int, iteration: int, config: dict[str, Any]
+) -> dict[str, Any]:
     """What a run depends on beside its checkpoint, ready for JSON.
 
     Args:
@@ -146,7 +148,7 @@ def _revision() -> str | None:
     return None
 
 
-def record_environment(run: Path, entry: Any) -> str | None:
+def record_environment(run: Path, entry: object) -> str | None:
     """Add a start to ``environment.json``; of more than ``MAX_STARTS`` the second is dropped.
 
     Returns:

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from azdab.common import files
 from azdab.common.errors import UserError
 from azdab.engine.engine import DEFAULT_LEVEL, LEVELS, Analysis, Engine
 from azdab.game import exchange, record
@@ -91,11 +92,10 @@ class _Prompt(cmd.Cmd):
 
     def onecmd(self, line: str) -> bool:
         word, space, rest = line.strip().partition(" ")
-        if word != "EOF":
-            word = word.lower()
+        word = word if word == "EOF" else word.lower()
         try:
             return bool(super().onecmd(word + space + rest))
-        except (UserError, IllegalMoveError) as error:
+        except UserError as error:
             self.complain(str(error))
             return False
 
@@ -256,7 +256,7 @@ class GamePrompt(_Prompt):
         path = _named(argument)
         if path.exists():
             raise UserError(f"{path} exists: choose another name")
-        record.write_text(path, record.record_text(self.record()))
+        files.write_text(path, record.record_text(self.record()))
         self.say(f"Saved in {path}.")
 
     def do_load(self, argument: str) -> None:

@@ -74,7 +74,7 @@ class Protocol:
             return f"?{number} unknown command '{name[:40]}'; try list_commands\n\n"
         try:
             return f"={number} {self._commands[name](argument)}".rstrip() + "\n\n"
-        except (UserError, IllegalMoveError) as error:
+        except UserError as error:
             return f"?{number} {error}\n\n"
 
     @property

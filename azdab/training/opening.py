@@ -1,6 +1,5 @@
 """Opening a run: what the command line means, what is on disk, and what is wrong with it."""
 
-import errno
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from azdab.devices import device, mesh
 from azdab.game.board import board_of
 from azdab.learning import memory, replay
 from azdab.network.model import Params
-from azdab.runs import atomic, checkpoint, metrics, retention, run_directory
+from azdab.runs import atomic, metrics, networks, retention, run_directory
 
 FIXED = (
     "board.",
@@ -32,22 +31,44 @@ FIXED = (
 """Settings, or the beginnings of their names, that a run keeps to its end."""
 
 
-def open_run(options: Any, settings: dict[str, Any]) -> tuple[Path, Config]:
+class RunOptions(NamedTuple):
+    """What a command line says about which run to train.
+
+    Attributes:
+      config: a preset or a YAML file; None: that of the run.
+      run: the run's name; None: the config's.
+      runs: where runs live.
+      resume: whether to continue a run.
+      from_step: the checkpoint to go back to; None: the newest.
+    """
+
+    config: str | None
+    run: str | None
+    runs: Path
+    resume: bool
+    from_step: int | None
+
+
+def open_run(options: RunOptions, overrides: dict[str, Any]) -> tuple[Path, Config]:
     """The run's directory and config, as the command line means them. Nothing is written.
+
+    Args:
+      options: which run.
+      overrides: nested settings, on top of the config's.
 
     Raises:
       UserError: the run exists, does not exist, or changes what cannot change.
     """
     given = presets.read_settings(options.config) if options.config else {}
-    given = presets.merge(given, settings)
+    given = presets.merge(given, overrides)
     name = options.run or Path(options.config or "").stem
     if not name:
         raise UserError("say what to train with --config NAME, or what to --resume with --run NAME")
     if name != Path(name).name or "\\" in name or not name.isprintable():
         raise UserError(f"--run takes a name, not a path, got {name!r}; --runs DIR is the place")
-    if not options.runs.isprintable():
-        raise UserError(f"--runs must be a directory, got {options.runs!r}")
-    run = Path(options.runs) / name
+    if not str(options.runs).isprintable():
+        raise UserError(f"--runs must be a directory, got {str(options.runs)!r}")
+    run = options.runs / name
     if options.from_step is not None and not options.resume:
         raise UserError("--from-step N goes back to a checkpoint of a run: add --resume")
     if not options.resume:
@@ -102,12 +123,11 @@ def stored_settings(run: Path) -> Stored:
         if saved and (lacking := _lacking(saved, values)):
             raise UserError(f"it ends early, without {lacking[0]}")
     except UserError as error:
-        reason = str(error).removeprefix(f"{path} ")
         if saved is not None:
-            return Stored(saved, saved, reason)
+            return Stored(saved, saved, error.reason)
         if not path.exists():
             raise UserError(f"there is no run to resume in {run}") from None
-        raise UserError(f"{path} cannot be used: {reason}") from None
+        raise UserError(f"{path} cannot be used: {error.reason}") from None
     differ = _fixed_differences(config_from_dict(saved), stored) if saved else {}
     if differ:
         raise UserError(
@@ -143,44 +163,44 @@ def checkpoint_settings(run: Path) -> dict[str, Any] | None:
     return dict(recorded["config"])
 
 
-def initial_params(run: Path, run_config: Config) -> Params | None:
+def initial_params(run: Path, config: Config) -> Params | None:
     """The parameters that a run without checkpoints begins with; None: random ones.
 
     Raises:
       UserError: there is no such network, or it is not of the run's board and shape.
     """
-    if run_config.initial is None or atomic.steps(run / "checkpoints"):
+    if config.initial is None or atomic.steps(run / "checkpoints"):
         return None
-    player = checkpoint.load_network(checkpoint.resolve(run_config.initial, run.parent))
+    trained = networks.load_network(networks.resolve(config.initial, run.parent))
     for part in ("board", "network"):
-        differ = config_differences(getattr(player.config, part), getattr(run_config, part))
+        differ = config_differences(getattr(trained.config, part), getattr(config, part))
         differ.pop("start", None)  # a network plays on every board of its size
         if differ:
             key, (theirs, ours) = next(iter(differ.items()))
             raise UserError(
-                f"initial: {run_config.initial} has {part}.{key} {theirs}, and this run {ours}"
+                f"initial: {config.initial} has {part}.{key} {theirs}, and this run {ours}"
             )
-    return player.params
+    return trained.params
 
 
-def check_memory(run_config: Config) -> None:
+def check_memory(config: Config) -> None:
     """Refuse a replay that no array on this machine can hold, before it is made.
 
     Raises:
       UserError: says how much it needs and how much there is.
     """
-    board = board_of(run_config)
-    needed = replay.replay_num_bytes(board, run_config.replay.capacity)
+    board = board_of(config)
+    needed = replay.replay_num_bytes(board, config.replay.capacity)
     available = device.memory_bytes()
     if needed > available:
         raise UserError(
-            f"replay.capacity: {run_config.replay.capacity:,} positions take "
+            f"replay.capacity: {config.replay.capacity:,} positions take "
             f"{needed / 1e9:,.1f} GB, and there are {available / 1e9:,.1f} GB: lower it"
         )
 
 
 @contextmanager
-def opened(run: Path, run_config: Config, options: Any, console: Console) -> Iterator[None]:
+def opened(run: Path, config: Config, options: RunOptions, console: Console) -> Iterator[None]:
     """Make or take a run, hold it, and leave its directory in order for training.
 
     Of several processes the first does; the others wait for it.
@@ -201,7 +221,7 @@ def opened(run: Path, run_config: Config, options: Any, console: Console) -> Ite
             run_directory.remove_temporary_files(run)
             if options.resume:
                 _prepare(run, options.from_step, console)
-            presets.write_settings(run_config, run / "config.yaml")
+            presets.write_settings(config, run / "config.yaml")
             created = False
             mesh.barrier("the run is open")
             yield
@@ -235,15 +255,15 @@ def _prepare(run: Path, from_step: int | None, console: Console) -> None:
         say(console, f"No iteration of {run} was finished: it starts from the beginning")
 
 
-def fitted(run_config: Config, limit: int, console: Console) -> Config:
+def fitted(config: Config, limit: int, console: Console) -> Config:
     """The config with the largest batch of games that fits into so many bytes."""
-    board = board_of(run_config)
+    board = board_of(config)
     if jax.default_backend() == "cpu":  # whose devices share its memory
         limit //= jax.local_device_count()
     with console.status("compiling small batches") as status:
         found = memory.largest_batch(
             board,
-            run_config,
+            config,
             mesh.all_devices(),
             limit,
             lambda name: status.update(f"compiling {name}"),
@@ -265,24 +285,10 @@ def say(console: Console, line: str) -> None:
     console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def record_start(run: Path, run_config: Config, iteration: int, console: Console) -> None:
+def record_start(run: Path, config: Config, iteration: int, console: Console) -> None:
     """Add this start to the run's ``environment.json``."""
     devices = jax.devices()
     kind = f"{devices[0].platform}: {devices[0].device_kind}"
-    entry = run_directory.environment(kind, len(devices), iteration, config_to_dict(run_config))
+    entry = run_directory.environment(kind, len(devices), iteration, config_to_dict(config))
     if note := run_directory.record_environment(run, entry):
         say(console, note)
-
-
-def explain_write_error(run: Path, error: OSError) -> str:
-    """What stopped a run from being written, and what to do."""
-    try:
-        saved = atomic.steps(run / "checkpoints")
-    except OSError:
-        saved = []
-    intact = f"; checkpoint {saved[0]} is intact" if saved else ""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        again = f"--resume --run {run.name}" if saved else "the same command"
-        return f"the disk is full: cannot write in {run}{intact}; make room and go on with {again}"
-    reason = error.strerror or str(error) or type(error).__name__
-    return f"cannot write in {run}: {reason}{intact}; see its permissions, or choose --runs DIR"

@@ -22,7 +22,6 @@ import contextlib
 import functools
 import hashlib
 import ipaddress
-import re
 import socket
 import threading
 import webbrowser
@@ -45,11 +44,11 @@ from azdab.common.errors import UserError
 from azdab.common.limits import MAX_SIDE
 from azdab.engine.engine import DEFAULT_LEVEL, LEVELS, Analysis, Engine
 from azdab.game import exchange
-from azdab.game.board import Board, parse_board
+from azdab.game.board import Board
 from azdab.game.position import Position
 from azdab.game.record import Record
-from azdab.runs.checkpoint import bundled_networks
-from azdab.web import json_views, sessions
+from azdab.runs.networks import bundled_networks
+from azdab.web import json_views, requests, sessions
 from azdab.web.guard import LOOPBACK, Guard, answer_json, listen, read_body
 from azdab.web.sessions import Engines, HostedGame, RefusedError, Sessions
 
@@ -63,31 +62,6 @@ _TYPES = {
 }
 
 T = TypeVar("T")
-
-
-def _whole(body: dict[str, Any], name: str) -> int:
-    """A whole number of the request."""
-    value = body.get(name)
-    if type(value) is not int or abs(value) > 100_000:
-        raise RefusedError(400, f"'{name}' must be a whole number")
-    return value
-
-
-def _board(value: Any) -> Board:
-    if not isinstance(value, str):
-        raise RefusedError(400, "'board' must be text such as 5x5")
-    try:
-        return parse_board(value[:40])
-    except UserError as error:
-        raise RefusedError(400, str(error)) from None
-
-
-def _ply(request: Request, game: HostedGame) -> int:
-    """The number of moves asked about; without one, those on the board."""
-    asked = request.query_params.get("ply", str(game.ply))
-    if not re.fullmatch(r"\d{1,4}", asked, re.ASCII):
-        raise RefusedError(400, "'ply' must be a whole number")
-    return int(asked)
 
 
 class _Host:
@@ -146,7 +120,7 @@ class _Host:
 
     async def create(self, request: Request) -> Response:
         body = await read_body(request)
-        board = _board(body.get("board", self._settings["board"]))
+        board = requests.board_asked(body.get("board", self._settings["board"]))
         seats = sessions.check_seats(body.get("seats", ["human", self._settings["level"]]))
         game = self._sessions.create(Record(Position(board)), seats)
         self._warm_up(game)
@@ -154,8 +128,8 @@ class _Host:
 
     async def import_record(self, request: Request) -> Response:
         body = await read_body(request)
-        board = None if body.get("board") is None else _board(body["board"])
-        number = 1 if body.get("number") is None else _whole(body, "number")
+        board = None if body.get("board") is None else requests.board_asked(body["board"])
+        number = 1 if body.get("number") is None else requests.whole_number(body, "number")
         seats = sessions.check_seats(body.get("seats", [sessions.HUMAN, sessions.HUMAN]))
         found, count = await self._think(
             self._movers, json_views.read_record, body.get("text"), board, number
@@ -169,12 +143,12 @@ class _Host:
 
     async def move(self, request: Request) -> Response:
         game, body = self._game(request), await read_body(request)
-        game.play(_whole(body, "edge"), _whole(body, "ply"))
+        game.play(requests.whole_number(body, "edge"), requests.whole_number(body, "ply"))
         return answer_json(game.state())
 
     async def engine(self, request: Request) -> Response:
         game, body = self._game(request), await read_body(request)
-        here, level = game.engine_turn(_whole(body, "ply"))
+        here, level = game.engine_turn(requests.whole_number(body, "ply"))
 
         def choose() -> int:
             return self._engines.get(game.board, level).choose(here)
@@ -184,12 +158,15 @@ class _Host:
 
     async def undo(self, request: Request) -> Response:
         game, body = self._game(request), await read_body(request)
-        game.undo(_whole(body, "ply"), None if body.get("to") is None else _whole(body, "to"))
+        game.undo(
+            requests.whole_number(body, "ply"),
+            None if body.get("to") is None else requests.whole_number(body, "to"),
+        )
         return answer_json(game.state())
 
     async def redo(self, request: Request) -> Response:
         game, body = self._game(request), await read_body(request)
-        game.redo(_whole(body, "ply"))
+        game.redo(requests.whole_number(body, "ply"))
         return answer_json(game.state())
 
     async def seats(self, request: Request) -> Response:
@@ -200,7 +177,7 @@ class _Host:
 
     async def analysis(self, request: Request) -> Response:
         game = self._game(request)
-        here = game.at(_ply(request, game))
+        here = game.at(requests.ply_asked(request, game))
 
         def analyze() -> Analysis:
             return self._engines.get(game.board, sessions.ANALYST).analyze(here)
@@ -213,7 +190,7 @@ class _Host:
 
     async def shape(self, request: Request) -> Response:
         game = self._game(request)
-        return answer_json(json_views.shape_view(game.at(_ply(request, game))))
+        return answer_json(json_views.shape_view(game.at(requests.ply_asked(request, game))))
 
     async def record(self, request: Request) -> Response:
         game, form = self._game(request), request.query_params.get("format", "text")
@@ -241,30 +218,6 @@ def _assets() -> dict[str, tuple[bytes, str, str]]:
             tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
             found[path.name] = (content, _TYPES[path.suffix], tag)
     return found
-
-
-async def _refused(request: Request, error: Exception) -> Response:
-    del request
-    assert isinstance(error, RefusedError)
-    return answer_json({"error": error.message}, error.status)
-
-
-async def _unusable(request: Request, error: Exception) -> Response:
-    del request
-    return answer_json({"error": str(error)}, 400)
-
-
-async def _no_such(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    sentences = {
-        404: "there is nothing at this address",
-        405: f"{request.method[:10]} is not possible here",
-    }
-    answer = answer_json(
-        {"error": sentences.get(error.status_code, "bad request")}, error.status_code
-    )
-    answer.headers.update(error.headers or {})
-    return answer
 
 
 def make_app(
@@ -317,9 +270,9 @@ def make_app(
             ),
         ],
         exception_handlers={
-            RefusedError: _refused,
-            UserError: _unusable,
-            HTTPException: _no_such,
+            RefusedError: requests.answer_refused,
+            UserError: requests.answer_unusable,
+            HTTPException: requests.answer_missing,
         },
     )
     app.router.redirect_slashes = False

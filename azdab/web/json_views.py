@@ -22,7 +22,7 @@ def first_player_margin(margin: float, position: Position) -> float:
     return margin if position.to_play == 0 else -margin
 
 
-def read_record(text: Any, board: Board | None, number: int) -> tuple[Record, int]:
+def read_record(text: object, board: Board | None, number: int) -> tuple[Record, int]:
     """A game from pasted text, and how many the text holds.
 
     Args:
@@ -42,8 +42,11 @@ def read_record(text: Any, board: Board | None, number: int) -> tuple[Record, in
         found = exchange.parse_games(text, board)
     except UnicodeEncodeError:
         raise RefusedError(400, "the record is not Unicode text") from None
+    except exchange.UnknownBoardError:
+        question = "say on which board this history was played, such as 5x5"
+        raise RefusedError(400, question) from None
     except UserError as error:
-        raise RefusedError(400, str(error).replace("such as --board 5x5", "such as 5x5")) from None
+        raise RefusedError(400, str(error)) from None
     if not 1 <= number <= len(found):
         raise RefusedError(400, f"there are {len(found)} games in the text, no number {number}")
     return found[number - 1], len(found)

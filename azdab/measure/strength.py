@@ -1,0 +1,171 @@
+"""Measuring a network as ``azdab.evaluate`` and ``azdab.export`` do: how much, shown, as JSON."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+from rich.console import Console
+from rich.progress import ProgressColumn, Task
+from rich.text import Text
+
+from azdab import __version__
+from azdab.common import files, progress
+from azdab.devices import device
+from azdab.exact import oracle
+from azdab.exact.oracle import Oracle
+from azdab.game.board import Board
+from azdab.measure import evaluation, report
+from azdab.measure.evaluation import Form, Watch
+from azdab.runs import networks
+from azdab.runs.networks import TrainedNetwork
+
+QUICK_SIMULATIONS = (0, 16, 64)
+"""Simulations per move in the quick form."""
+
+FULL_SIMULATIONS = (0, 1, 8, 32, 64, 128, 256, 512)
+"""Simulations per move in the full form."""
+
+
+class MeasureOptions(NamedTuple):
+    """What a command line says about measuring a network; None where it says nothing.
+
+    Attributes:
+      full: more of everything.
+      simulations: simulations per move to measure; 0 is the raw policy.
+      positions: in each set.
+      games: of each setting against the strongest opponent; even.
+      opening_plies: random plies before each game.
+      max_edges: on boards that are too large to solve, exact with at most this many edges left.
+      seed: of everything random.
+      json: where every figure is written.
+      plot: where a picture is drawn.
+    """
+
+    full: bool
+    simulations: list[int] | None
+    positions: int | None
+    games: int | None
+    opening_plies: int
+    max_edges: int
+    seed: int
+    json: Path | None
+    plot: Path | None
+
+
+class _Rate(ProgressColumn):
+    """Network evaluations per second."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:,.0f} evaluations/s" if task.speed else "")
+
+
+@contextmanager
+def watching(console: Console, evaluations: int) -> Iterator[Watch]:
+    """A progress bar over so many network evaluations."""
+    shown = progress.bar(console, "{task.description:<36}", _Rate(), transient=True)
+    bar = shown.add_task("", total=evaluations)
+    planned = 0
+
+    def stage(name: str, cost: int) -> None:
+        # What a stage takes is an estimate: each starts where it should.
+        nonlocal planned
+        shown.update(bar, description=name, completed=planned)
+        planned += cost
+
+    with shown:
+        yield Watch(stage, lambda done: shown.advance(bar, done))
+
+
+def form_of(board: Board, options: MeasureOptions) -> Form:
+    """How much to measure: the form's numbers, unless the options say otherwise."""
+    solved = oracle.can_solve(board)
+    few_games, many_games = (1000, 1000) if solved else (100, 400)
+    games, count = (many_games, 2000) if options.full else (few_games, 500)
+    simulations = options.simulations or (FULL_SIMULATIONS if options.full else QUICK_SIMULATIONS)
+    return Form(
+        simulations=tuple(sorted(set(simulations))),
+        positions=options.positions or count,
+        games=options.games or games,
+        opening_plies=options.opening_plies,
+        seed=options.seed,
+        chunk=64 if jax.default_backend() == "cpu" else 1024,
+    )
+
+
+def opponent_name(known: Oracle) -> str:
+    """The strongest opponent at hand, in words."""
+    if known.max_edges >= known.board.num_plies:
+        return "the perfect player"
+    return f"greedy, perfect with at most {known.max_edges} edges left"
+
+
+def figures_text(
+    path: Path, trained: TrainedNetwork, known: Oracle, form: Form, found: evaluation.Report
+) -> str:
+    """The figures as JSON, with everything needed to get them again.
+
+    Args:
+      path: where the network is.
+      trained: the network.
+      known: the truth it was measured against.
+      form: how much was measured.
+      found: the figures.
+    """
+    values = {
+        "azdab": __version__,
+        "checkpoint": str(path),
+        "iteration": trained.iteration,
+        "board": [trained.board.rows, trained.board.cols],
+        "start": trained.board.variant,
+        "utility": trained.config.search.utility,
+        "device": device.describe_device(),
+        "truth": {"source": known.source, "max_edges": known.max_edges},
+        "opponent": opponent_name(known),
+        "form": form,
+        **found._asdict(),
+    }
+    return json.dumps(report.plain(values), indent=2) + "\n"
+
+
+def measure_checkpoint(
+    path: Path, board: Board | None, options: MeasureOptions, console: Console
+) -> None:
+    """Measure the network in a checkpoint, print the figures and write what is asked for.
+
+    Args:
+      path: the checkpoint.
+      board: of the network's size; None: the board of its training.
+      options: of the command line.
+      console: where to print.
+
+    Raises:
+      UserError: the checkpoint or an option cannot be used, or a file not be written.
+    """
+    start = time.perf_counter()
+    if options.plot:
+        report.load_pyplot()  # before the work, not after
+    trained = networks.load_network(path)
+    if board:
+        trained = trained.playing_on(board, str(path))
+    form = form_of(trained.board, options)
+    with console.status("solving"):
+        known = oracle.best_oracle(trained.board, options.max_edges)
+    console.print(
+        f"{path}: {trained.board}, iteration {trained.iteration}, on {device.describe_device()}.\n"
+        f"Exact with at most {known.max_edges} of {trained.board.num_plies} edges left.",
+        highlight=False,
+        soft_wrap=True,
+    )
+    with watching(console, evaluation.evaluations(trained.board, form)) as watch:
+        found = evaluation.measure_network(trained, known, form, watch)
+    for table in report.tables(found, opponent_name(known)):
+        console.print(table)
+    if options.json:
+        files.write_text(options.json, figures_text(path, trained, known, form, found))
+    if options.plot:
+        report.plot_report(found, options.plot)
+    console.print(f"Took {time.perf_counter() - start:.0f} s.", highlight=False)

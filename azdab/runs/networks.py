@@ -1,0 +1,181 @@
+"""Networks to play with: what a word on the command line means, loaded and exported.
+
+A network that is only to play is a run reduced to ``config.yaml``, ``README.md`` and
+``best/<n>/``, see :mod:`azdab.runs.checkpoint`; those that come with azdab are such directories
+in ``azdab/models/``.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import orbax.checkpoint.experimental.v1 as ocp
+
+from azdab.common import presets
+from azdab.common.config import Config, config_from_dict
+from azdab.common.errors import UserError, one_line, suggest
+from azdab.game.board import Board, board_of
+from azdab.network import model
+from azdab.network.model import Params
+from azdab.runs import atomic, checkpoint
+
+
+class TrainedNetwork(NamedTuple):
+    """A trained network with what is needed to use it.
+
+    Attributes:
+      board: what it plays on: the board of its training, or another of that size.
+      config: of its training.
+      params: its parameters.
+      iteration: of the training, after which it was saved.
+    """
+
+    board: Board
+    config: Config
+    params: Params
+    iteration: int
+
+    def playing_on(self, board: Board, name: str) -> "TrainedNetwork":
+        """The same network on a board of its size, whatever is drawn there at the start.
+
+        Args:
+          board: the board.
+          name: of the network, for the message.
+
+        Raises:
+          UserError: the size is another.
+        """
+        if self.board.size != board.size:
+            raise UserError(f"{name} plays on {self.board}, not on {board}")
+        return self._replace(board=board)
+
+
+def find(path: Path, which: str = "best") -> Path:
+    """The checkpoint meant by a run directory or a checkpoint directory.
+
+    Args:
+      path: a run, its ``checkpoints`` or ``best`` folder, or one checkpoint.
+      which: ``best`` or ``latest``, for a run.
+
+    Raises:
+      UserError: there is none.
+    """
+    if (path / atomic.METADATA).is_file():
+        return path
+    folder = {"best": "best", "latest": "checkpoints"}[which]
+    inside = path / folder if (path / folder).is_dir() else path
+    steps = atomic.steps(inside)
+    if not steps:
+        raise UserError(f"no checkpoint in {path}: give a run directory or a checkpoint")
+    return inside / str(steps[0])
+
+
+def bundled_networks() -> dict[str, Path]:
+    """The networks that come with azdab, by name."""
+    models = Path(__file__).parents[1] / "models"
+    return {path.parent.name: path.parent for path in sorted(models.glob("*/config.yaml"))}
+
+
+def newest_run(runs: Path, which: str) -> Path:
+    """The run whose ``best`` or ``latest`` checkpoint was written last.
+
+    Raises:
+      UserError: there is no run with one.
+    """
+    folder = {"best": "best", "latest": "checkpoints"}[which]
+    written = [
+        path
+        for path in runs.glob(f"*/{folder}/[0-9]*/{atomic.METADATA}")
+        if path.parent.name.isdigit()
+    ]
+    if not written:
+        raise UserError(f"no run with a checkpoint in {runs}: train one, or give a path")
+    return max(written, key=lambda path: path.stat().st_mtime).parents[2]
+
+
+def resolve(name: str, runs: Path = Path("runs")) -> Path:
+    """The checkpoint that a word on the command line means.
+
+    Args:
+      name: ``best`` or ``latest`` of the newest run, a path (see :func:`find`), or the
+        name of a run in ``runs`` or of a bundled network.
+      runs: where runs live.
+
+    Raises:
+      UserError: it means none.
+    """
+    if name in ("best", "latest"):
+        return find(newest_run(runs, name), name)
+    models = bundled_networks()
+    for path in (Path(name), runs / name):
+        try:
+            found = path.exists()
+        except OSError:  # a name too long
+            found = False
+        if found:
+            return find(path)
+    if name in models:
+        return find(models[name])
+    known = ["best", "latest", *models]
+    raise UserError(
+        f"no checkpoint '{name}'{suggest(name, known)}; "
+        f"give a run, a checkpoint or one of: {', '.join(known)}"
+    )
+
+
+def load_network(path: Path, which: str = "best") -> TrainedNetwork:
+    """Load a network for play or analysis.
+
+    Args:
+      path: see :func:`find`.
+      which: ``best`` or ``latest``.
+
+    Raises:
+      UserError: there is no checkpoint, or it is of another format.
+    """
+    found = find(path, which).absolute()
+    if problem := atomic.damage(found, "params"):
+        raise UserError(f"{found} is damaged: {problem}")
+    try:
+        metadata = checkpoint.read_metadata(found)
+        iteration = int(metadata["iteration"])
+        try:
+            config = config_from_dict(metadata["config"])
+        except UserError as error:
+            raise error.inside(f"{found} cannot be used") from None
+        board = board_of(config)
+        like = jax.eval_shape(lambda: model.init_params(jax.random.key(0), board, config.network))
+        device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+        parts = {"params": checkpoint.abstract(like, device)}
+        params = checkpoint.load_parts(found, parts)["params"]
+    except checkpoint.PASSED_ON:
+        raise
+    except Exception as error:
+        reason = one_line(str(error) or type(error).__name__, 200)
+        raise UserError(f"{found} is damaged: {reason}") from None
+    return TrainedNetwork(board, config, params, iteration)
+
+
+def export_network(trained: TrainedNetwork, directory: Path, card: str) -> None:
+    """Write a network for play only, where :func:`load_network` finds it.
+
+    Args:
+      trained: the network.
+      directory: must not exist; becomes ``config.yaml``, ``README.md`` and ``best/<n>/``.
+      card: what to know about the network, in Markdown; becomes the ``README.md``.
+
+    Raises:
+      UserError: the directory exists.
+    """
+    if directory.exists():
+        raise UserError(f"{directory} exists: remove it first")
+    directory.mkdir(parents=True)
+    presets.write_settings(trained.config, directory / "config.yaml")
+    (directory / "README.md").write_text(card, encoding="utf-8")
+    written = directory.absolute() / "best" / str(trained.iteration)
+    ocp.save_checkpointables(
+        written,
+        {"params": trained.params},
+        custom_metadata=checkpoint.metadata_of(trained.config, trained.iteration),
+    )
+    (written / "commit_success.txt").unlink(missing_ok=True)  # only says where it was written
