@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from azdab.game.board import Board
 from azdab.game.rules import State
-from azdab.learning import agents, arena, programs
+from azdab.learning import agents, arena, baselines
 from azdab.learning.arena import MatchGames
 from tests import common
 
@@ -176,14 +176,14 @@ def test_elo_grows_with_the_score_and_is_antisymmetric(first: int, second: int) 
 
 def test_against_selects_the_games_of_one_opponent() -> None:
     # A panel plays game g with opponent g % n: here two that can be told apart.
-    panel = programs._panel((lowest, highest))
+    panel = baselines.panel_agent((lowest, highest))
 
     def play(key: jax.Array) -> MatchGames:
         return arena.play_games(BOARD, (PLAYERS["random"], panel), (None, (None, None)), key, 8, 2)
 
     whole = jax.jit(play)(jax.random.key(0))
     for number in range(2):
-        games = jax.tree.map(np.asarray, programs.against(whole, number, 2))
+        games = jax.tree.map(np.asarray, baselines.games_against(whole, number, 2))
         assert games.margin.tolist() == whole.margin[number::2].tolist()
         assert games.a_seat.tolist() == [0, 0, 1, 1]
         np.testing.assert_array_equal(games.states.edges, whole.states.edges[:, number::2])

@@ -13,7 +13,9 @@ from azdab.common import presets
 from azdab.common.config import config_from_dict
 from azdab.game.board import Board
 from azdab.learning import diverged, learner, programs
+from azdab.learning.learner import LearnerState, Losses
 from azdab.learning.programs import Plan
+from azdab.learning.replay import Replay
 from tests import common, runs
 
 
@@ -64,8 +66,10 @@ def test_a_poisoned_loss_never_reaches_the_disk(
     def poisoned(*arguments: object) -> Plan:
         plan = compile_phases(*arguments)  # type: ignore[arg-type]
 
-        def learn(*given: object) -> object:
-            state, losses = plan.phases.learn(*given)
+        def learn(
+            state: LearnerState, buffer: Replay, key: jax.Array
+        ) -> tuple[LearnerState, Losses]:
+            state, losses = plan.phases.learn(state, buffer, key)
             if int(state.step) > 4:
                 losses = losses._replace(margin=jnp.float32(poison))
             return state, losses

@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, PRNGKeyArray
 
 from azdab.bench.timing import Timed, Work
 from azdab.common import presets
@@ -30,7 +30,7 @@ from azdab.search.evaluator import Evaluator, network_evaluator
 from azdab.search.tree_search import SearchOutput
 
 
-def random_states(board: Board, key: Array, count: int) -> State:
+def random_states(board: Board, key: PRNGKeyArray, count: int) -> State:
     """Positions after a random number of random moves."""
     key, length_key = jax.random.split(key)
     lengths = jax.random.randint(length_key, (count,), 0, board.num_plies)
@@ -51,10 +51,10 @@ def random_states(board: Board, key: Array, count: int) -> State:
     return jax.lax.scan(play_ply, start, plies)[0]
 
 
-def random_games(board: Board, count: int, key: Array) -> State:
+def random_games(board: Board, count: int, key: PRNGKeyArray) -> State:
     """Whole games of random moves: the environment and nothing else."""
 
-    def play_ply(states: State, key: Array) -> tuple[State, None]:
+    def play_ply(states: State, key: PRNGKeyArray) -> tuple[State, None]:
         actions = rules.random_actions(key, rules.legal_actions(states))
         return rules.step_batch(board, states, actions), None
 
@@ -129,7 +129,7 @@ class Workloads:
     def environment(self, games: int) -> Work:
         """Random games: steps of the rules per second."""
 
-        def play(key: Array) -> State:
+        def play(key: PRNGKeyArray) -> State:
             return random_games(self.board, games // self.mesh.size, mesh.own_key(key))
 
         program = mesh.divided(self.mesh, play, WHOLE, SPLIT)

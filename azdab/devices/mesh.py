@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array
+from jaxtyping import Array, PRNGKeyArray
 
 from azdab.common.errors import UserError
 
@@ -126,7 +126,7 @@ def divided(mesh: Mesh, function: Callable[..., Any], inputs: Any, outputs: Any)
     return jax.shard_map(function, mesh=mesh, in_specs=inputs, out_specs=outputs, check_vma=False)
 
 
-def own_key(key: Array) -> Array:
+def own_key(key: PRNGKeyArray) -> Array:
     """A random key of this device's own, inside :func:`divided`."""
     return jax.random.fold_in(key, jax.lax.axis_index(AXIS))
 

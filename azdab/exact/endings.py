@@ -20,7 +20,7 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
 from azdab.devices import device
 from azdab.exact import dense_table
@@ -58,7 +58,7 @@ def blank_endings(edges: Bool[Array, "B E"], horizon: int, lines: int) -> Ending
 def endings_from_table(
     board: Board,
     edges: Bool[Array, "B E"],
-    key: Array,
+    key: PRNGKeyArray,
     horizon: int,
     lines: int,
     given: Int[Array, "B N k"] | None = None,
@@ -143,7 +143,7 @@ class Teacher:
     def __call__(
         self,
         edges: Bool[Array, "B E"] | np.ndarray,
-        key: Array,
+        key: PRNGKeyArray,
         given: Int[Array, "B N k"] | np.ndarray | None = None,
     ) -> Endings:
         """Play endings.

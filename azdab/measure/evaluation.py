@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+from jaxtyping import PRNGKeyArray
 
 from azdab.exact.oracle import Oracle
 from azdab.game.board import Board
@@ -134,7 +135,7 @@ def figures_of_games(truth: Oracle, match: arena.MatchGames) -> GameFigures:
     )
 
 
-def figures_of_set(truth: Oracle, chosen: PositionSet, act: Act, key: jax.Array) -> Figures:
+def figures_of_set(truth: Oracle, chosen: PositionSet, act: Act, key: PRNGKeyArray) -> Figures:
     """What a player does in a set that is not empty."""
     no_history = np.zeros((len(chosen.edges), 0), np.int32)
     actions = act(key, position_sets.states_of_set(truth.board, chosen), no_history)
