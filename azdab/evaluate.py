@@ -83,15 +83,15 @@ def opponent(known: Oracle) -> str:
 
 
 def to_json(
-    path: Path, player: TrainedNetwork, known: Oracle, size: Form, result: evaluation.Report
+    path: Path, trained: TrainedNetwork, known: Oracle, size: Form, result: evaluation.Report
 ) -> str:
     """The figures with everything needed to get them again."""
     values = {
         "azdab": __version__,
         "checkpoint": str(path),
-        "iteration": player.iteration,
-        "board": [player.board.rows, player.board.cols],
-        "utility": player.config.search.utility,
+        "iteration": trained.iteration,
+        "board": [trained.board.rows, trained.board.cols],
+        "utility": trained.config.search.utility,
         "device": device.describe_device(),
         "truth": {"source": known.source, "max_edges": known.max_edges},
         "opponent": opponent(known),
@@ -113,22 +113,22 @@ def _evaluate(path: Path, options: Any, console: Console) -> None:
       UserError: the checkpoint or an option cannot be used.
     """
     start = time.perf_counter()
-    player = checkpoint.load_network(path)
-    size = form(player.board, options)
+    trained = checkpoint.load_network(path)
+    size = form(trained.board, options)
     with console.status("solving"):
-        known = oracle.best_oracle(player.board, options.max_edges)
+        known = oracle.best_oracle(trained.board, options.max_edges)
     console.print(
-        f"{path}: {player.board}, iteration {player.iteration}, on {device.describe_device()}.\n"
-        f"Exact with at most {known.max_edges} of {player.board.num_edges} edges left.",
+        f"{path}: {trained.board}, iteration {trained.iteration}, on {device.describe_device()}.\n"
+        f"Exact with at most {known.max_edges} of {trained.board.num_edges} edges left.",
         highlight=False,
         soft_wrap=True,
     )
-    with watching(console, evaluation.evaluations(player.board, size)) as watch:
-        result = evaluation.measure_network(player, known, size, watch)
+    with watching(console, evaluation.evaluations(trained.board, size)) as watch:
+        result = evaluation.measure_network(trained, known, size, watch)
     for table in report.tables(result, opponent(known)):
         console.print(table)
     if options.json:
-        text = to_json(path, player, known, size, result)
+        text = to_json(path, trained, known, size, result)
         Path(options.json).write_text(text, encoding="utf-8")
     if options.plot:
         report.plot_report(result, Path(options.plot))

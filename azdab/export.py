@@ -87,18 +87,18 @@ print(f"expected margin: {{float(expected_margin[0]):+.2f}} boxes")
 '''
 
 
-def program(player: TrainedNetwork) -> bytes:
+def program(trained: TrainedNetwork) -> bytes:
     """The network as serialized StableHLO with its parameters inside, for any batch size.
 
     It maps ``bool[B, E]`` drawn edges and ``int32[B]`` score margins of the movers to
     log-policy ``float32[B, E]``, margin distribution ``float32[B, 2 * num_boxes + 1]``, its
     mean ``float32[B]`` in boxes, and ownership probabilities ``float32[B, num_boxes]``.
     """
-    board, settings = player.board, player.config.network
+    board, settings = trained.board, trained.config.network
 
     def evaluate(edges: jax.Array, margin: jax.Array) -> tuple[jax.Array, ...]:
-        shown = tree_search.shown_margin(margin, player.config.search.utility)
-        output = model.apply(board, settings, player.params, edges, shown)
+        shown = tree_search.shown_margin(margin, trained.config.search.utility)
+        output = model.apply(board, settings, trained.params, edges, shown)
         logits = jnp.where(edges, jnp.finfo(jnp.float32).min, output.prior_logits)
         return (
             jax.nn.log_softmax(logits),
@@ -115,11 +115,11 @@ def program(player: TrainedNetwork) -> bytes:
     return bytes(jax_export.export(jax.jit(evaluate), platforms=PLATFORMS)(*shapes).serialize())
 
 
-def measured(player: TrainedNetwork, form: Form, console: Console) -> dict[str, Any]:
+def measured(trained: TrainedNetwork, form: Form, console: Console) -> dict[str, Any]:
     """How strong it is, in numbers, with the machine they were measured on."""
-    known = oracle.best_oracle(player.board, ENDGAME_EDGES - 4)
-    with evaluate.watching(console, evaluation.evaluations(player.board, form)) as watch:
-        found = evaluation.measure_network(player, known, form, watch)
+    known = oracle.best_oracle(trained.board, ENDGAME_EDGES - 4)
+    with evaluate.watching(console, evaluation.evaluations(trained.board, form)) as watch:
+        found = evaluation.measure_network(trained, known, form, watch)
     values: dict[str, Any] = report.plain(
         {
             "device": device.describe_device(),
@@ -169,28 +169,28 @@ def strength_text(figures: dict[str, Any] | None) -> str:
 
 
 def card(
-    player: TrainedNetwork, name: str, licence: str, figures: dict[str, Any] | None
+    trained: TrainedNetwork, name: str, licence: str, figures: dict[str, Any] | None
 ) -> dict[str, Any]:
     """Everything worth knowing about a network, ready for JSON."""
-    settings = player.config
+    settings = trained.config
     return {
         "name": name,
         "azdab": __version__,
         "format": checkpoint.FORMAT,
         "licence": licence,
-        "board": [player.board.rows, player.board.cols],
+        "board": [trained.board.rows, trained.board.cols],
         "utility": settings.search.utility,
-        "iteration": player.iteration,
-        "games": player.iteration * settings.selfplay.games_per_iteration,
-        "steps": player.iteration * settings.learner.steps_per_iteration,
-        "parameters": sum(x.size for x in jax.tree.leaves(player.params)),
+        "iteration": trained.iteration,
+        "games": trained.iteration * settings.selfplay.games_per_iteration,
+        "steps": trained.iteration * settings.learner.steps_per_iteration,
+        "parameters": sum(x.size for x in jax.tree.leaves(trained.params)),
         "strength": figures,
     }
 
 
-def card_text(player: TrainedNetwork, values: dict[str, Any]) -> str:
+def card_text(trained: TrainedNetwork, values: dict[str, Any]) -> str:
     """The card for people, in Markdown."""
-    board, settings = player.board, player.config
+    board, settings = trained.board, trained.config
     shown = "which it uses" if settings.search.utility == "win" else "which it ignores"
     return _CARD.format(
         name=values["name"],
@@ -213,7 +213,7 @@ def card_text(player: TrainedNetwork, values: dict[str, Any]) -> str:
     )
 
 
-def write_export(player: TrainedNetwork, directory: Path, values: dict[str, Any]) -> None:
+def write_export(trained: TrainedNetwork, directory: Path, values: dict[str, Any]) -> None:
     """Write everything; the directory appears when it is complete.
 
     Raises:
@@ -224,11 +224,11 @@ def write_export(player: TrainedNetwork, directory: Path, values: dict[str, Any]
     unfinished = directory.with_name(f"{directory.name}.unfinished")
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
-        checkpoint.export_network(player, unfinished, card_text(player, values))
+        checkpoint.export_network(trained, unfinished, card_text(trained, values))
         text = json.dumps(values, indent=2) + "\n"
         (unfinished / "card.json").write_text(text, encoding="utf-8")
-        (unfinished / ARTIFACT).write_bytes(program(player))
-        example = _EXAMPLE.format(artifact=ARTIFACT, edges=player.board.num_edges)
+        (unfinished / ARTIFACT).write_bytes(program(trained))
+        example = _EXAMPLE.format(artifact=ARTIFACT, edges=trained.board.num_edges)
         (unfinished / "example.py").write_text(example, encoding="utf-8")
         unfinished.rename(directory)
     except OSError as error:
@@ -271,15 +271,15 @@ def main(argv: list[str] | None = None) -> int:
         if directory.exists():
             raise UserError(f"{directory} exists: choose another, or remove it first")
         path = checkpoint.resolve(options.checkpoint, Path(options.runs))
-        player = checkpoint.load_network(path)
+        trained = checkpoint.load_network(path)
         figures = None
         if options.games:
             form = Form((0, 64), 5 * options.games, options.games, 2, seed=0, chunk=64)
-            figures = measured(player, form, console)
+            figures = measured(trained, form, console)
         with console.status("writing"):
-            values = card(player, options.name or directory.name, options.licence, figures)
-            write_export(player, directory, values)
-        console.print(f"Exported iteration {player.iteration} of {path} to {directory}.")
+            values = card(trained, options.name or directory.name, options.licence, figures)
+            write_export(trained, directory, values)
+        console.print(f"Exported iteration {trained.iteration} of {path} to {directory}.")
 
     return command.run(work, lambda: console.print("Stopped; nothing is written."))
 

@@ -26,7 +26,7 @@ import numpy as np
 from azdab.common.errors import UserError
 from azdab.common.limits import ENGINE_DOTS, SEARCH_EDGES, TABLE_EDGES
 from azdab.engine import outlook
-from azdab.engine.outlook import Seen
+from azdab.engine.outlook import Outlook
 from azdab.exact import oracle
 from azdab.exact.oracle import ILLEGAL, Oracle
 from azdab.game.board import Board
@@ -120,7 +120,7 @@ class Engine:
 
     Args:
       board: the board.
-      player: a trained network for it; None plays by alpha-beta search.
+      trained: the network for it; None plays by alpha-beta search.
       level: how hard to try.
       seed: of the choice among moves that are equally good.
       name: shown to people.
@@ -129,23 +129,23 @@ class Engine:
     def __init__(
         self,
         board: Board,
-        player: TrainedNetwork | None,
+        trained: TrainedNetwork | None,
         level: Level = LEVELS[DEFAULT_LEVEL],
         *,
         seed: int = 0,
         name: str = "azdab",
     ) -> None:
-        if player is not None and player.board != board:
-            raise UserError(f"{name} plays on {player.board}, not on {board}")
+        if trained is not None and trained.board != board:
+            raise UserError(f"{name} plays on {trained.board}, not on {board}")
         if level.simulations > MAX_SIMULATIONS:
             raise UserError(
                 f"at most {MAX_SIMULATIONS} simulations a move, got {level.simulations}"
             )
-        self.board, self.player, self.level, self.name = board, player, level, name
+        self.board, self.trained, self.level, self.name = board, trained, level, name
         self._seed = seed
         self._lock = threading.Lock()
         self._truth = _truth(board, level)
-        self._rules = None if player else _rules(board, level)
+        self._rules = None if trained else _rules(board, level)
 
     @classmethod
     def load(
@@ -182,13 +182,13 @@ class Engine:
         path = bundled_for(where) if isinstance(where, Board) else None
         if isinstance(where, str):
             path = checkpoint.resolve(where, runs)
-        player = checkpoint.load_network(path) if path else None
-        board = where if isinstance(where, Board) else player.board if player else None
+        trained = checkpoint.load_network(path) if path else None
+        board = where if isinstance(where, Board) else trained.board if trained else None
         assert board is not None
         name = f"azdab {path.name}" if path and isinstance(where, Board) else f"azdab {where}"
         if seconds is not None:
-            level = paced(board, player, level, seconds)
-        return cls(board, player, level, seed=seed, name=name)
+            level = paced(board, trained, level, seconds)
+        return cls(board, trained, level, seed=seed, name=name)
 
     def _random(self, position: Position) -> tuple[Any, np.random.Generator]:
         """The same randomness for the same position and seed."""
@@ -214,9 +214,9 @@ class Engine:
                 return int(handwritten.greedy_actions(self.board, rng, position.edges[None])[0])
             if self._rules:
                 return self._by_rules(key, position)
-            assert self.player is not None
+            assert self.trained is not None
             return int(
-                outlook.inspect_position(self.player, position, key, self.level.simulations).action
+                outlook.ask_position(self.trained, position, self.level.simulations, key).action
             )
 
     def analyze(self, position: Position) -> Analysis:
@@ -233,9 +233,9 @@ class Engine:
         with self._lock:
             exact = self._exact_values(position, mover_lead)
             seen = None
-            if self.player:
+            if self.trained:
                 simulations = max(self.level.simulations, 16)
-                seen = outlook.inspect_position(self.player, position, key, simulations)
+                seen = outlook.ask_position(self.trained, position, simulations, key)
                 chosen = int(seen.action)
             else:
                 chosen = -1 if exact else self._by_rules(key, position)
@@ -256,9 +256,9 @@ class Engine:
             return Analysis(
                 float(best_exact), 0.5 + 0.5 * float(np.sign(best_exact)), best_exact, candidates
             )
-        if seen is None or self.player is None:
+        if seen is None or self.trained is None:
             return Analysis(None, None, None, candidates)
-        margin, probability = outlook.expected_result(self.player, seen, mover_lead)
+        margin, probability = outlook.expected_result(self.trained, seen, mover_lead)
         return Analysis(margin, probability, None, candidates)
 
     def _check(self, position: Position) -> None:
@@ -281,14 +281,14 @@ class Engine:
         return int(self._rules(key, position.state(), past)[0])
 
     def _candidate(
-        self, edge: int, seen: Seen | None, mover_lead: int, exact: int | None
+        self, edge: int, seen: Outlook | None, mover_lead: int, exact: int | None
     ) -> Candidate:
         margin = None if exact is None else float(exact)
-        if seen is None or self.player is None:
+        if seen is None or self.trained is None:
             return Candidate(edge, None, 0, margin, exact)
-        visits = int(seen.visit_counts[edge])
-        if margin is None and visits and outlook.in_boxes(self.player):
-            margin = float(seen.q_values[edge]) * self.board.num_boxes + mover_lead
+        visits = int(seen.visits[edge])
+        if margin is None and np.isfinite(seen.q[edge]):
+            margin = float(seen.q[edge]) + mover_lead
         return Candidate(edge, float(seen.prior[edge]), visits, margin, exact)
 
 
@@ -315,7 +315,7 @@ def _rules(board: Board, level: Level) -> host_players.Act:
     return host_players.greedy_min_player(board)
 
 
-def paced(board: Board, player: TrainedNetwork | None, level: Level, seconds: float) -> Level:
+def paced(board: Board, trained: TrainedNetwork | None, level: Level, seconds: float) -> Level:
     """A level that takes about ``seconds`` for a move on this machine.
 
     Half the time goes to the exact solver, half to the search, measured once. The number
@@ -324,8 +324,8 @@ def paced(board: Board, player: TrainedNetwork | None, level: Level, seconds: fl
     nodes = max(int(seconds / 2 * _NODES_PER_SECOND), 1000)
     edges = min(SEARCH_EDGES + 8, board.num_edges) if level.edges else 0
     simulations = 64
-    if player is not None:
-        look = Engine(board, player, Level(simulations, 0))
+    if trained is not None:
+        look = Engine(board, trained, Level(simulations, 0))
         look.choose(Position(board))
         start = time.perf_counter()
         look.choose(Position(board))

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from azdab.engine.study import LineOfPlay, View
 from azdab.game import drawing
 from azdab.game.board import Board
 from azdab.game.drawing import DRAWN, LAST, PLAYER_LETTERS
 from azdab.game.position import Position, move_name
+from azdab.lab.explorer import LineOfPlay, View
 from azdab.lab.figures import COLOURS, axes_grid, styled
 
 

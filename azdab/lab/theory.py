@@ -7,7 +7,7 @@ symmetry class (:func:`opening_classes`).
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from azdab.exact.oracle import Oracle
 from azdab.game import structure, symmetry
 from azdab.game.board import Board
 from azdab.game.position import Position
+from azdab.game.rules import State
 
 BOOK_PLIES = 3
 """Longest openings of :func:`opening_classes`: in them no box can be closed."""
@@ -224,3 +225,19 @@ def opening_classes(board: Board, plies: int) -> OpeningClasses:
 def first_player_margins(edges: np.ndarray, margin: np.ndarray) -> np.ndarray:
     """Movers' margins as the first player's, in openings where no box is closed."""
     return np.where(edges.sum(axis=-1) % 2 == 0, margin, -margin)
+
+
+def states_of_edges(edges: np.ndarray) -> State:
+    """Positions ``bool[N, E]`` of which only the drawn edges matter, as states."""
+    count = len(edges)
+    fields: Any = (edges, np.zeros((count, 2), np.int16), np.zeros(count, np.int8))
+    return State(*fields)
+
+
+def exact_margins(known: Oracle, edges: np.ndarray) -> np.ndarray:
+    """The movers' future margins under perfect play, ``float[N]``; NaN where unknown."""
+    margins = np.full(len(edges), np.nan)
+    within = known.known(edges)
+    if within.any():
+        margins[within] = known.action_values(edges[within]).max(axis=-1)
+    return margins

@@ -146,21 +146,21 @@ def _advance(watch: Watch, cost: int, moves: int) -> None:
     watch.advance(cost * moves)
 
 
-def measure_network(player: TrainedNetwork, truth: Oracle, form: Form, watch: Watch) -> Report:
+def measure_network(trained: TrainedNetwork, truth: Oracle, form: Form, watch: Watch) -> Report:
     """Measure a network against the truth.
 
     Args:
-      player: the network.
+      trained: the network.
       truth: what is known of its board.
       form: how much.
       watch: who is told.
     """
-    board = player.board
+    board = trained.board
     seeds = [int(x >> 1) for x in np.random.SeedSequence(form.seed).generate_state(5)]
     key = jax.random.key(seeds[0])
     engines = {
         setting_name(count): host_players.of_network(
-            player, count, form.chunk, functools.partial(_advance, watch, count + 1)
+            trained, count, form.chunk, functools.partial(_advance, watch, count + 1)
         )
         for count in form.simulations
     }
@@ -199,8 +199,8 @@ def measure_network(player: TrainedNetwork, truth: Oracle, form: Form, watch: Wa
         watch.stage(f"{set_name} positions, calibration", len(chosen.edges))
         forecast = calibration.network_forecast(
             board,
-            player.config,
-            player.params,
+            trained.config,
+            trained.params,
             form.chunk,
             position_sets.states_of_set(board, chosen),
         )

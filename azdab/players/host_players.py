@@ -294,13 +294,13 @@ def _searched_truth(board: Board, edges: int, nodes: int | None = None) -> Oracl
 
 
 @functools.lru_cache(maxsize=4)
-def trained(name: str) -> checkpoint.TrainedNetwork:
+def shared_network(name: str) -> checkpoint.TrainedNetwork:
     """The network that :func:`azdab.runs.checkpoint.resolve` finds; players may share it."""
     return checkpoint.load_network(checkpoint.resolve(name))
 
 
 def _load(board: Board, name: str) -> checkpoint.TrainedNetwork:
-    player = trained(name)
-    if player.board != board:
-        raise UserError(f"{name} plays on {player.board}, not on {board}")
-    return player
+    trained = shared_network(name)
+    if trained.board != board:
+        raise UserError(f"{name} plays on {trained.board}, not on {board}")
+    return trained

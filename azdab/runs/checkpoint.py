@@ -340,11 +340,11 @@ def load_network(path: Path, which: str = "best") -> TrainedNetwork:
     return TrainedNetwork(board, run_config, params, iteration)
 
 
-def export_network(player: TrainedNetwork, directory: Path, card: str) -> None:
+def export_network(trained: TrainedNetwork, directory: Path, card: str) -> None:
     """Write a network for play only, where :func:`load_network` finds it.
 
     Args:
-      player: the network.
+      trained: the network.
       directory: must not exist; becomes ``config.yaml``, ``README.md`` and ``best/<n>/``.
       card: what to know about the network, in Markdown; becomes the ``README.md``.
 
@@ -354,13 +354,13 @@ def export_network(player: TrainedNetwork, directory: Path, card: str) -> None:
     if directory.exists():
         raise UserError(f"{directory} exists: remove it first")
     directory.mkdir(parents=True)
-    presets.write_settings(player.config, directory / "config.yaml")
+    presets.write_settings(trained.config, directory / "config.yaml")
     (directory / "README.md").write_text(card, encoding="utf-8")
-    written = directory.absolute() / "best" / str(player.iteration)
+    written = directory.absolute() / "best" / str(trained.iteration)
     ocp.save_checkpointables(
         written,
-        {"params": player.params},
-        custom_metadata=metadata_of(player.config, player.iteration),
+        {"params": trained.params},
+        custom_metadata=metadata_of(trained.config, trained.iteration),
     )
     (written / "commit_success.txt").unlink(missing_ok=True)  # only says where it was written
 

@@ -151,14 +151,14 @@ def initial_params(run: Path, run_config: Config) -> Params | None:
     """
     if run_config.initial is None or atomic.steps(run / "checkpoints"):
         return None
-    player = checkpoint.load_network(checkpoint.resolve(run_config.initial, run.parent))
+    trained = checkpoint.load_network(checkpoint.resolve(run_config.initial, run.parent))
     for part in ("board", "network"):
-        if differ := config_differences(getattr(player.config, part), getattr(run_config, part)):
+        if differ := config_differences(getattr(trained.config, part), getattr(run_config, part)):
             key, (theirs, ours) = next(iter(differ.items()))
             raise UserError(
                 f"initial: {run_config.initial} has {part}.{key} {theirs}, and this run {ours}"
             )
-    return player.params
+    return trained.params
 
 
 def check_memory(run_config: Config) -> None:
