@@ -1,6 +1,7 @@
 """What the notebooks compute, against the solved board; what they draw, as far as it can be."""
 
 import functools
+import importlib.util
 import json
 import math
 import os
@@ -21,12 +22,13 @@ from azdab.exact.oracle import ILLEGAL, Oracle
 from azdab.game import structure
 from azdab.game.board import Board
 from azdab.game.position import Position
-from azdab.lab import curves, explorer, figures, heatmaps, theory
+from azdab.lab import curves, explorer, figures, heatmaps, theory, theory_figures, walkthrough
 from azdab.lab.curves import Curves
 from azdab.measure import judging
 from azdab.network import model
 from azdab.runs import checkpoint
 from azdab.runs.checkpoint import TrainedNetwork
+from azdab.search import tree_search
 from tests import common
 
 THREE, FOUR = Board(3, 3), Board(4, 4)
@@ -129,6 +131,41 @@ def test_lines_can_be_played() -> None:
         assert line.margins[-1] == end.lead * (1 if position.to_play == 0 else -1)
     short = explorer.principal_lines(untrained(), position, 8, width=1, length=2)
     assert short[0].moves == lines[0].moves[:2]
+
+
+# A search tree as it grows.
+
+
+def test_a_tree_done_again_is_the_search_s(tmp_path: Path) -> None:
+    network = untrained()
+    evaluate = tree_search.network_evaluator(THREE, network.config.network, "margin")
+    states = jax.tree.map(np.asarray, middle(4, 11).state())
+    search = functools.partial(
+        tree_search.search_policy, THREE, network.config.search, evaluate, num_simulations=12
+    )
+    tree = jax.jit(search)(network.params, jax.random.key(0), states).search_tree
+    nodes = walkthrough.tree_after(tree, 12)
+    assert [node.visits for node in nodes] == np.asarray(tree.node_visits[0]).tolist()
+    assert [node.to_play for node in nodes] == np.asarray(tree.embeddings.to_play[0]).tolist()
+    assert nodes[0].q == pytest.approx(float(tree.node_values[0, 0]), abs=1e-5)
+    for node in range(13):
+        q_values = np.asarray(jax.tree.map(lambda x: x[0], tree).qvalues(node))
+        for child in (one for one in nodes[1:] if one.parent == node):
+            assert child.q == pytest.approx(float(q_values[child.action]), abs=1e-5)
+    first, second = (walkthrough.tree_after(tree, count) for count in (1, 2))
+    assert [node.visits for node in first] == [2, 1]
+    assert (second[0].visits, sum(node.parent == 0 for node in second)) == (3, 2)
+    if importlib.util.find_spec("matplotlib"):
+        figure = walkthrough.plot_trees(THREE, {"one": first, "all": nodes})
+        written = [text.get_text() for text in figure.axes[1].texts]
+        assert written.count(str(nodes[0].visits)) == 1
+        figure.savefig(tmp_path / "tree.png")
+
+
+def test_shapes_are_told() -> None:
+    table = walkthrough.shapes_table("a position", middle(1, 3).state())
+    columns = [list(column.cells) for column in table.columns]
+    assert columns[:2] == [["edges", "scores", "to_play"], ["(1, 24)", "(1, 2)", "(1,)"]]
 
 
 # Theory.
@@ -443,13 +480,13 @@ def test_pictures_are_html() -> None:
 def test_shares_are_drawn_where_something_was_counted(tmp_path: Path) -> None:
     hits = {"one": [np.array([1.0, 0.0]), np.array([])], "two": [np.array([1.0]), np.array([])]}
     for lines in (True, False):
-        figure = figures.plot_shares(["a", "b"], hits, lines=lines, label="group")
+        figure = theory_figures.plot_shares(["a", "b"], hits, lines=lines, label="group")
         labels = [text.get_text() for text in figure.axes[0].get_xticklabels()]
         assert labels == ["a\n2", "b\n0"]
         figure.savefig(tmp_path / "shares.png")
     worth = np.array([1, 3, 3])
-    figure = figures.plot_dealings(worth, {"network": np.array([0.0, 1.0, 0.5])})
+    figure = theory_figures.plot_dealings(worth, {"network": np.array([0.0, 1.0, 0.5])})
     figure.savefig(tmp_path / "dealings.png")
     pair = np.array([1.0, 2.0]), np.array([1.0, 4.0])
-    figure = figures.plot_estimates({"book": pair})
+    figure = theory_figures.plot_estimates({"book": pair})
     assert figure.axes[0].get_title() == "book: off by 1.41 boxes"

@@ -2,7 +2,7 @@
 
     >>> from azdab.engine.engine import Engine
     >>> from azdab.game.position import Position
-    >>> from azdab.game.rules import Board
+    >>> from azdab.game.board import Board
     >>> engine = Engine.load(Board(3, 3))
     >>> start = Position(Board(3, 3))
     >>> engine.analyze(start).exact  # 3x3 is lost by three boxes
@@ -10,7 +10,7 @@
     >>> start = start.play(engine.choose(start))
 
 A network with search plays and explains until few enough edges are left; from there
-on every move and every value is exact. On boards without a network an alpha-beta search
+on, every move and every value is exact. On boards without a network an alpha-beta search
 takes its place.
 """
 
@@ -40,8 +40,8 @@ class Level(NamedTuple):
     """How hard the engine tries.
 
     Attributes:
-      simulations: of the search per move; 0 plays the network's first idea, -1 by simple rules.
-      edges: most edges left from which to play exactly; 0 never.
+      simulations: of the search per move; 0: the network alone, -1: simple rules.
+      edges: play exactly with at most this many edges left; 0: never.
       nodes: most positions the exact solver may look at for one move.
     """
 
@@ -56,13 +56,13 @@ LEVELS = {
     "hard": Level(256, 40),
     "max": Level(2048, 44, 3_000_000),
 }
-"""Takes boxes and avoids giving them; the network's intuition; a fraction of a second of
-thought; some seconds of it."""
+"""``easy`` takes boxes and avoids giving them away; ``medium`` is the network alone; ``hard``
+thinks for a fraction of a second, ``max`` for some seconds."""
 
 DEFAULT_LEVEL = "hard"
 
 MAX_SIMULATIONS = 4096
-"""Most simulations per move that are accepted: a tree of so many positions in memory."""
+"""Most simulations per move that are accepted: the tree keeps that many positions in memory."""
 
 _NODES_PER_SECOND = 500_000
 _TABLE_EDGES_LEFT = 16
@@ -91,7 +91,7 @@ class Analysis(NamedTuple):
 
     Attributes:
       margin: the mover's expected final margin in boxes; the exact one where it is known.
-        None on boards without a network, before the exact end.
+        None where neither a network nor exact play knows it.
       win_probability: of the mover, a draw counting half; None as above.
       exact: the final margin under perfect play, None where unknown.
       candidates: all legal moves, the best first; none in a finished game.
@@ -109,7 +109,7 @@ class Analysis(NamedTuple):
 
 
 def bundled_for(board: Board) -> Path | None:
-    """The network for a board that comes with azdab, if there is one."""
+    """The network that comes with azdab for a board, if there is one."""
     return checkpoint.bundled_networks().get(str(board))
 
 
@@ -122,7 +122,7 @@ class Engine:
       board: the board.
       trained: the network for it; None plays by alpha-beta search.
       level: how hard to try.
-      seed: of the choice among moves that are equally good.
+      seed: decides among moves that are equally good.
       name: shown to people.
     """
 
@@ -165,10 +165,10 @@ class Engine:
             one; or a checkpoint as :func:`azdab.runs.checkpoint.resolve` reads it.
           level: a name in :data:`LEVELS` or a level of your own.
           runs: where runs live.
-          seconds: think about so long for each move; the level's simulations and nodes are
-            set from the speed of this machine.
+          seconds: how long to think about each move; the level's simulations and nodes
+            are then set from the speed of this machine.
           solver: whether to play exactly once few edges are left.
-          seed: of the choice among moves that are equally good.
+          seed: decides among moves that are equally good.
 
         Raises:
           UserError: there is no such checkpoint or level.
@@ -191,7 +191,7 @@ class Engine:
         return cls(board, trained, level, seed=seed, name=name)
 
     def _random(self, position: Position) -> tuple[Any, np.random.Generator]:
-        """The same randomness for the same position and seed."""
+        """A key and a generator that depend only on the position and the seed."""
         key = jax.random.fold_in(jax.random.key(self._seed), len(position.moves))
         return key, np.random.default_rng([self._seed, *position.moves])
 
@@ -298,7 +298,7 @@ def _searchable(board: Board) -> bool:
 
 
 def _truth(board: Board, level: Level) -> Oracle | None:
-    """The exact solver at hand for a level; None where it plays without."""
+    """The exact solver for a level; None if the level plays without one."""
     if not level.edges:
         return None
     if board.num_edges <= TABLE_EDGES:
@@ -309,7 +309,7 @@ def _truth(board: Board, level: Level) -> Oracle | None:
 
 
 def _rules(board: Board, level: Level) -> host_players.Act:
-    """The player of boards without a network."""
+    """The player for boards without a network."""
     if level.simulations > 0 and _searchable(board):
         return host_players.alphabeta_player(board, nodes=300 * level.simulations)
     return host_players.greedy_min_player(board)

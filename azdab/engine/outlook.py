@@ -28,9 +28,9 @@ class Outlook(NamedTuple):
         box; meaningless where the box is closed.
       action: ``int32[N]``, the move to play.
       value: ``float32[N]``, in the search's utility.
-      margin: ``float32[N]``, the expected future margin: the search's where it counts
+      margin: ``float[N]``, the expected future margin: the search's where it counts
         boxes, else the network's.
-      q: ``float32[N, E]``, the expected future margin after each move that the search
+      q: ``float[N, E]``, the expected future margin after each move that the search
         visited; NaN elsewhere, and everywhere if the search does not count boxes.
       visits: ``int32[N, E]``, simulations per move.
     """
@@ -47,7 +47,7 @@ class Outlook(NamedTuple):
 
 @functools.lru_cache(maxsize=16)
 def _looker(board: Board, run: Config, simulations: int) -> Callable[[Any, Any, State], Outlook]:
-    """The compiled network with search."""
+    """The compiled network with search; its margins are the network's, its ``q`` in utility."""
     utility = run.search.utility
     evaluate = tree_search.network_evaluator(board, run.network, utility)
 
@@ -61,23 +61,18 @@ def _looker(board: Board, run: Config, simulations: int) -> Callable[[Any, Any, 
                 num_simulations=simulations, explore=False,
             )  # fmt: skip
             action, value = found.action, found.value
-            q_values, visits = found.q_values, found.visit_counts
+            q, visits = found.q_values, found.visit_counts
         else:
             action, value = jnp.argmax(prior, axis=-1), evaluate(params, states).value
-            q_values, visits = jnp.zeros(prior.shape), jnp.zeros(prior.shape, jnp.int32)
-        boxes = board.num_boxes if utility == "margin" else jnp.nan
+            q, visits = jnp.zeros(prior.shape), jnp.zeros(prior.shape, jnp.int32)
         return Outlook(
             prior=prior,
             margins=jax.nn.softmax(output.margin_logits),
             ownership=jax.nn.sigmoid(output.ownership_logits),
             action=action,
             value=value,
-            margin=(
-                value * board.num_boxes
-                if utility == "margin"
-                else model.expected_margin(board, output.margin_logits)
-            ),
-            q=jnp.where(visits > 0, q_values * boxes, jnp.nan),
+            margin=model.expected_margin(board, output.margin_logits),
+            q=q,
             visits=visits,
         )
 
@@ -101,10 +96,16 @@ def ask(
     """
     compiled = _looker(trained.board, trained.config, simulations)
     key = jax.random.key(0) if key is None else key
-    found: Outlook = batching.in_chunks(lambda rows: compiled(trained.params, key, rows), chunk)(
-        states
+    call = batching.in_chunks(lambda rows: compiled(trained.params, key, rows), chunk)
+    found: Outlook = call(states)
+    unknown = np.full(found.q.shape, np.nan)
+    if trained.config.search.utility == "win":
+        return found._replace(q=unknown)
+    boxes = float(trained.board.num_boxes)
+    return found._replace(
+        margin=found.value.astype(float) * boxes,
+        q=np.where(found.visits > 0, found.q.astype(float) * boxes, unknown),
     )
-    return found
 
 
 def ask_position(

@@ -92,6 +92,12 @@ class Solver:
 
     Raises:
       ValueError: the board is too large.
+
+    On the empty 1x1 board the first player gets nothing:
+
+    >>> solver = Solver(Board(1, 1))
+    >>> solver.value(np.zeros(4, bool)), solver.action_values(np.zeros(4, bool)).tolist()
+    (-1, [-1, -1, -1, -1])
     """
 
     def __init__(self, board: Board, table_bits: int = 20) -> None:

@@ -20,7 +20,14 @@ from azdab.common.limits import MAX_SIDE
 
 @dataclasses.dataclass(frozen=True)
 class Board:
-    """The size of a board in boxes. Hashable, so it can be a static argument."""
+    """The size of a board in boxes. Hashable, so it can be a static argument.
+
+    >>> board = Board(2, 3)
+    >>> board.num_boxes, board.num_edges
+    (6, 17)
+    >>> board.vertical(1, 0), board.place(13)
+    (13, ('v', 1, 0))
+    """
 
     rows: int
     cols: int

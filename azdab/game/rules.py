@@ -50,7 +50,11 @@ def init_state(board: Board) -> State:
 
 
 def init_states(board: Board, count: int) -> State:
-    """``count`` empty boards."""
+    """``count`` empty boards.
+
+    >>> init_states(Board(2, 2), 3).edges.shape
+    (3, 12)
+    """
     return jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *x.shape)), init_state(board))
 
 
@@ -120,6 +124,13 @@ def step(board: Board, state: State, action: Int[Array, ""]) -> State:
 
     Returns:
       The next position; the same player is to move if a box was closed.
+
+    >>> board = Board(1, 1)
+    >>> state = init_state(board)
+    >>> for edge in range(4):
+    ...     state = step(board, state, jnp.int32(edge))
+    >>> state.scores.tolist(), int(state.to_play)
+    ([0, 1], 1)
     """
     edge = jnp.arange(board.num_edges) == action
     legal = jnp.any(edge & ~state.edges)

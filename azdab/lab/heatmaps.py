@@ -42,13 +42,13 @@ def draw_board(
     form: str = "{:.0f}",
     least: float = -np.inf,
 ) -> None:
-    """A position with numbers as colours.
+    """Draw a position; numbers of edges and boxes become colours.
 
     Args:
       axis: where to draw.
       position: the position; the last edge drawn is yellow.
-      edges: ``float[E]``, of open edges, brighter is more; NaN leaves one dotted.
-      boxes: ``float[num_boxes]`` in 0..1, how much a box is the first player's.
+      edges: ``float[E]``, a number for each open edge, darker is more; NaN: a dotted line.
+      boxes: ``float[num_boxes]`` in 0..1, the first player's share of each box.
       form: how to write the numbers of edges.
       least: numbers of edges below it are not written.
     """

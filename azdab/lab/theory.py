@@ -73,8 +73,8 @@ def dealings(board: Board) -> list[Dealing]:
     """All double-dealing questions of two families, each combination of lengths once.
 
     The chains are angles around a corner, of 1, 3, 5, ... boxes, or wind through whole
-    rows. One of them has two boxes left, of which the mover can take one; of the others
-    any may be there, the rest of the board is closed.
+    rows. One of them has two boxes left, of which the mover can take one; each of
+    the others may be there or not; the rest of the board is closed.
     """
     found: dict[tuple, Dealing] = {}
     for kind, layout in enumerate(_layouts(board)):
@@ -161,7 +161,7 @@ def safe_play(
 
 
 def rule_winner(board: Board, edges: np.ndarray) -> np.ndarray:
-    """Whom the long chain rule gives control, ``int[N]``: 1 the mover, -1 the opponent.
+    """Who gets control by the long chain rule, ``int[N]``: 1 the mover, -1 the opponent.
 
     Args:
       board: the board.

@@ -144,6 +144,11 @@ def two_hot(board: Board, margin: Float[Array, "N"], parity: Int[Array, "N"]) ->
 
     Returns:
       ``float32[N, 2 * num_boxes + 1]``.
+
+    A margin of 0.5 on two boxes, where -2, 0 and 2 are possible:
+
+    >>> two_hot(Board(1, 2), jnp.array([0.5]), jnp.array([2])).tolist()
+    [[0.0, 0.0, 0.75, 0.0, 0.25]]
     """
     distance = jnp.abs(model.margins(board)[None] - margin[:, None])
     same_parity = (model.margins(board)[None] - parity[:, None]) % 2 == 0
@@ -153,8 +158,8 @@ def two_hot(board: Board, margin: Float[Array, "N"], parity: Int[Array, "N"]) ->
 def margin_target(board: Board, config: LearnerConfig, examples: Example) -> tuple[Array, Array]:
     """Target distributions of the future margin, and whether each example has one.
 
-    A mixture of the game's outcome and the search's root value; the latter alone
-    where the outcome is spoilt by a random move.
+    A mixture of the game's outcome and the search's root value. Only the latter counts
+    where a later random move makes the outcome useless.
 
     Returns:
       ``float32[N, 2 * num_boxes + 1]`` and ``float32[N]`` weights in {0, 1}.
@@ -226,7 +231,7 @@ def update(
 
 
 def batch(buffer: Replay, board: Board, config: Config, mesh: Mesh, key: Array) -> Example:
-    """What one step learns from: each device's share from its own part of the replay."""
+    """The batch of one step: each device takes its share from its own part of the replay."""
     share = device_share(config, mesh.size)
 
     def draw(buffer: Replay, key: Array) -> Example:

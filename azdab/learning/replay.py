@@ -16,7 +16,7 @@ from azdab.game.board import Board
 from azdab.learning.selfplay import Example, zero_examples
 
 CANDIDATES = 4
-"""Draws among which an example is chosen by weight."""
+"""How many draws compete for each place in a batch."""
 
 
 class Replay(NamedTuple):
@@ -42,7 +42,7 @@ def stacked(replay: Replay) -> Replay:
 
 
 def replay_num_bytes(board: Board, capacity: int) -> int:
-    """Memory of a buffer, known before anything is allocated."""
+    """Memory of a buffer in bytes, before anything is allocated."""
     storage = jax.eval_shape(lambda: zero_examples(board, capacity))
     return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(storage))
 
@@ -56,6 +56,11 @@ def add(replay: Replay, examples: Example) -> Replay:
     """Append examples, overwriting the oldest.
 
     The batch must not be larger than the capacity.
+
+    >>> board = Board(1, 1)
+    >>> buffer = add(init_replay(board, 10), zero_examples(board, 6))
+    >>> int(add(buffer, zero_examples(board, 6)).total)
+    12
     """
     capacity, count = len(replay.examples.margin), len(examples.margin)
     if count > capacity:
@@ -75,11 +80,11 @@ def reshard(shards: Replay, count: int) -> Replay:
 
     Args:
       shards: buffers of ``a`` devices, with a leading axis ``[a, ...]``.
-      count: of devices from now on; each holds ``a * capacity // count`` examples.
+      count: the new number of devices; each holds ``a * capacity // count`` examples.
 
     Returns:
-      The same examples with a leading axis ``[count, ...]``, as old as before; a few of
-      the oldest are dropped where they cannot be divided.
+      The same examples in the same order of age, with a leading axis ``[count, ...]``. A few
+      of the oldest are dropped if they cannot be divided.
     """
     devices, capacity = shards.examples.margin.shape
     total = int(np.asarray(shards.total)[0])
@@ -117,8 +122,13 @@ def sample(replay: Replay, config: ReplayConfig, key: Array, batch_size: int) ->
     """Draw ``batch_size`` examples from the window, with replacement.
 
     Each is one of ``CANDIDATES`` uniform draws, chosen with a probability proportional
-    to its number of open edges to the power ``opening_weight``: short endings are many
-    and soon mastered.
+    to its number of open edges to the power ``opening_weight``. There are many positions
+    near the end, and they are learnt soon.
+
+    >>> board = Board(1, 1)
+    >>> buffer = add(init_replay(board, 10), zero_examples(board, 6))
+    >>> sample(buffer, ReplayConfig(capacity=10), jax.random.key(0), 32).edges.shape
+    (32, 4)
     """
     age_key, choice_key = jax.random.split(key)
     shape = (batch_size, CANDIDATES)

@@ -114,7 +114,14 @@ def apply(
     edges: Bool[Array, "B E"],
     margin: Int[Array, "B"],
 ) -> NetworkOutput:
-    """Evaluate a batch of positions, see :class:`Network`."""
+    """Evaluate a batch of positions, see :class:`Network`.
+
+    >>> board, config = Board(1, 1), NetworkConfig(filters=4, blocks=1)
+    >>> params = init_params(jax.random.key(0), board, config)
+    >>> output = apply(board, config, params, jnp.zeros((8, 4), bool), jnp.zeros(8, jnp.int32))
+    >>> output.prior_logits.shape, output.margin_logits.shape, output.ownership_logits.shape
+    ((8, 4), (8, 3), (8, 1))
+    """
     output: Any = Network(board, config).apply({"params": params}, edges, margin)
     return output
 

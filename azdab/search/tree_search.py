@@ -113,7 +113,7 @@ def transition(
     return next_states, reward, discount
 
 
-def search(
+def search_policy(
     board: Board,
     config: SearchConfig,
     evaluate: Evaluator,
@@ -123,19 +123,11 @@ def search(
     *,
     num_simulations: int | None = None,
     explore: bool = True,
-) -> SearchOutput:
-    """Search a batch of positions.
+) -> Any:
+    """Search a batch of positions; see :func:`search` for the arguments.
 
-    Args:
-      board: the board.
-      config: the search settings.
-      evaluate: leaf and prior evaluation.
-      params: passed on to ``evaluate``.
-      key: random key.
-      states: batch of positions.
-      num_simulations: overrides the config's.
-      explore: sample with Gumbel or Dirichlet noise, as in self-play; otherwise
-        play the best move found.
+    Returns:
+      What mctx's policy returns, with the search trees.
     """
     root_evaluation = evaluate(params, states)
     legal = rules.legal_actions(states)
@@ -203,6 +195,49 @@ def search(
             dirichlet_fraction=0.25 if explore else 0.0,
             temperature=1.0 if explore else 0.0,
         )
+    return output
+
+
+def search(
+    board: Board,
+    config: SearchConfig,
+    evaluate: Evaluator,
+    params: Params,
+    key: Array,
+    states: State,
+    *,
+    num_simulations: int | None = None,
+    explore: bool = True,
+) -> SearchOutput:
+    """Search a batch of positions.
+
+    Args:
+      board: the board.
+      config: the search settings.
+      evaluate: leaf and prior evaluation.
+      params: passed on to ``evaluate``.
+      key: random key.
+      states: batch of positions.
+      num_simulations: overrides the config's.
+      explore: sample with Gumbel or Dirichlet noise, as in self-play; otherwise
+        play the best move found.
+
+    On one box with a single edge missing, the mover closes it, which is worth 1:
+
+    >>> import jax
+    >>> def evaluate(params, states):  # knows nothing
+    ...     return Evaluation(jnp.zeros(states.edges.shape), jnp.zeros(len(states.edges)))
+    >>> board, edges = Board(1, 1), jnp.array([[True, True, False, True]])
+    >>> states = rules.init_states(board, 1)._replace(edges=edges)
+    >>> config = SearchConfig(num_simulations=4)
+    >>> found = search(board, config, evaluate, None, jax.random.key(0), states, explore=False)
+    >>> found.action.tolist(), found.q_values.tolist()
+    ([2], [[0.0, 0.0, 1.0, 0.0]])
+    """
+    output = search_policy(
+        board, config, evaluate, params, key, states,
+        num_simulations=num_simulations, explore=explore,
+    )  # fmt: skip
     summary = output.search_tree.summary()
     weights = jnp.where(summary.visit_counts > 0, output.action_weights, 0)
     return SearchOutput(
