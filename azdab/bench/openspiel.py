@@ -14,10 +14,10 @@ NAMES = ("openspiel",)
 
 
 def require(name: str) -> None:
-    """Refuse an opponent that is unknown or not installed.
+    """Raise an error if an opponent is unknown or not installed.
 
     Raises:
-      UserError: says what is, or what to install.
+      UserError: says which there are, or what to install.
     """
     if name not in NAMES:
         raise UserError(f"--opponent must be one of: {', '.join(NAMES)}; got '{name}'")
@@ -44,7 +44,7 @@ class OpenSpielActor:
 
     def __init__(self, config: Config) -> None:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it warns of the choice of its API
+            warnings.simplefilter("ignore")  # it warns about the API that is chosen
             import pyspiel
             from open_spiel.python.algorithms import mcts
             from open_spiel.python.algorithms.alpha_zero import evaluator, model_nnx

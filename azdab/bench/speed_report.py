@@ -58,7 +58,7 @@ def read_report(path: str) -> dict[tuple[str, int, int], float]:
     """Rates by work from an earlier ``--json``.
 
     Raises:
-      UserError: it cannot be read or is none.
+      UserError: it cannot be read, or is not a report.
     """
     try:
         found = json.loads(Path(path).read_text(encoding="utf-8"))["results"]
@@ -92,7 +92,7 @@ def show(found: list[Timed], before: dict[Any, float] | None, title: str, out: C
 
 
 def check_writable(path: str) -> None:
-    """Refuse a file that cannot be written before an hour is spent on what goes into it.
+    """Raise an error for a file that cannot be written, before an hour of work is done for it.
 
     Raises:
       UserError: says why.
@@ -104,7 +104,7 @@ def check_writable(path: str) -> None:
 
 
 def peak_memory_line() -> str:
-    """The peak, and on a device with its own memory the cap."""
+    """The peak memory, and the limit on a device with its own memory."""
     peak = device.device_metrics().get("device/memory_peak_gb", 0.0)
     limit = (jax.devices()[0].memory_stats() or {}).get("bytes_limit")
     of = f" of {limit / 1e9:.2f} GB allowed" if limit else " of this process"

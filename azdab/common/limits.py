@@ -4,7 +4,7 @@ TABLE_HORIZON = 16
 """Endings of at most this many edges are solved in dense tables on the device."""
 
 ENGINE_DOTS = 64
-"""Most dots of a board that the exact engine takes: its words have so many bits."""
+"""Most dots of a board that the exact engine takes: as many as a word has bits."""
 
 MAX_SIDE = 10
 """Most rows or columns of boxes."""

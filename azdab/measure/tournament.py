@@ -86,7 +86,7 @@ def run_from_options(
     if not 0 <= options.opening_plies < board.num_edges:
         raise UserError(f"--opening-plies must be less than the {board.num_edges} edges")
     if len(specs) > 2:
-        ratings.load_choix()  # before the games, not after
+        ratings.load_choix()  # fail before the games, not after
     contestants = [registry.make_player(spec, board, checkpoint) for spec in specs]
     pairings = len(specs) * (len(specs) - 1) // 2
     with _watching(console, games, pairings) as (advance, finished):
