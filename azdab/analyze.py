@@ -59,14 +59,14 @@ def _parser() -> cli.Parser:
     )
     made.add_argument("file", metavar="FILE", help="the record")
     made.add_argument("--game", metavar="N", type=int, default=1, help="which game of the file")
-    made.add_argument("--board", metavar="RxC", help="of an OpenSpiel history that does not say")
+    made.add_argument("--board", metavar="RxC", help="of an OpenSpiel history without one")
     made.add_argument(
         "--checkpoint", metavar="NAME", help="a network; otherwise the one that comes with azdab"
     )
     made.add_argument("--runs", metavar="DIR", default="runs", help="where runs live")
     made.add_argument("--level", metavar="LEVEL", default=DEFAULT_LEVEL, help=", ".join(LEVELS))
     made.add_argument(
-        "--time-per-move", metavar="SECONDS", type=float, help="think so long about each position"
+        "--time-per-move", metavar="SECONDS", type=float, help="to think about each position"
     )
     made.add_argument("--html", metavar="FILE", help="write a page with boards and a curve")
     made.add_argument("--json", metavar="FILE", help="write every figure")

@@ -1,8 +1,8 @@
 """``python -m azdab.benchmark``: how fast this machine runs a config's inner loops.
 
-Everything is compiled first and then timed in turn, round after round, so that a
-machine whose speed drifts slows all of it alike. Medians are printed with their spread;
-rates are of the medians. "Efficiency" is the share of the bare network's evaluations per
+Everything is compiled first, and then timed in turn, round after round. So a machine whose
+speed drifts slows all of it equally. Medians are printed with their spread; rates are those
+of the medians. "Efficiency" is the share of the bare network's evaluations per
 second, at the same batch, that search and self-play reach.
 """
 
@@ -40,11 +40,11 @@ FULL_SIZES = (256, 1024), (32, 128)
 """Games and simulations of ``--full``, beside the config's."""
 
 RANGE = (1, 2, 4, 8, 16)
-"""The sizes of ``--scaling``, times the smallest."""
+"""The sizes of ``--scaling``, as multiples of the smallest."""
 
 
 class Sizes:
-    """What is measured at which sizes.
+    """Which sizes are measured.
 
     Attributes:
       iteration: games and simulations of the whole iteration.
@@ -102,7 +102,7 @@ def opponent_work(run_config: Config, sizes: Sizes, plies: int) -> Work:
     warm: list[bool] = []
 
     def play() -> None:
-        # The untimed run need not be long.
+        # The untimed run may be short.
         for _ in range(plies if warm else 1):
             actor.move()
         warm.append(True)
@@ -138,7 +138,7 @@ def measure_scaling(loads: Workloads, sizes: Sizes, console: Console) -> dict[st
 
 
 def endgame_times(board: Board, positions: np.ndarray) -> list[float]:
-    """Seconds to solve each of the positions ``bool[N, E]``, from nothing and on one core."""
+    """Seconds to solve each of the positions ``bool[N, E]``, with no memory, on one core."""
     from azdab.exact.solver import Solver  # only here is numba needed
 
     seconds = []
@@ -157,7 +157,7 @@ def measure_endgames(board: Board, console: Console) -> None:
     for column in ("edges left", "positions", "median s", "max s"):
         table.add_column(column, justify="right")
     counts = {20: 40, 24: 40, 28: 40, 32: 40, 36: 40, 38: 20, 40: 10}
-    # From nearer the empty board a search takes minutes.
+    # A search from nearer the empty board takes minutes.
     usable = {left: count for left, count in counts.items() if left <= 2 * board.num_edges // 3}
     greedy = agents.greedy_agent(board)
     play = functools.partial(arena.play_games, board, (greedy, greedy), (None, None))

@@ -45,13 +45,13 @@ class _Rate(ProgressColumn):
 
 @contextmanager
 def watching(console: Console, evaluations: int) -> Iterator[Watch]:
-    """A progress bar over so many network evaluations."""
+    """A progress bar over network evaluations."""
     shown = progress.bar(console, "{task.description:<36}", _Rate(), transient=True)
     bar = shown.add_task("", total=evaluations)
     planned = 0
 
     def stage(name: str, cost: int) -> None:
-        # What a stage takes is an estimate: each starts where it should.
+        # The length of a stage is an estimate; each stage starts where it was planned to.
         nonlocal planned
         shown.update(bar, description=name, completed=planned)
         planned += cost
@@ -76,7 +76,7 @@ def form(board: Board, options: Any) -> Form:
 
 
 def opponent(known: Oracle) -> str:
-    """The strongest opponent at hand, in words."""
+    """The strongest opponent available, in words."""
     if known.max_edges >= known.board.num_edges:
         return "the perfect player"
     return f"greedy, perfect with at most {known.max_edges} edges left"
@@ -85,7 +85,7 @@ def opponent(known: Oracle) -> str:
 def to_json(
     path: Path, trained: TrainedNetwork, known: Oracle, size: Form, result: evaluation.Report
 ) -> str:
-    """The figures with everything needed to get them again."""
+    """The figures, with everything needed to reproduce them."""
     values = {
         "azdab": __version__,
         "checkpoint": str(path),
@@ -150,7 +150,7 @@ def _parser() -> cli.Parser:
         nargs="?",
         help="a run, a checkpoint, 'best' or 'latest' of the newest run, or a bundled network",
     )
-    made.add_argument("--full", action="store_true", help="more of everything; takes long")
+    made.add_argument("--full", action="store_true", help="measure more of everything; takes long")
     made.add_argument(
         "--simulations",
         metavar="N",
@@ -168,7 +168,7 @@ def _parser() -> cli.Parser:
         metavar="N",
         type=int,
         default=20,
-        help="on boards of more than 24 edges, exact with at most this many left",
+        help="on boards of more than 24 edges, be exact with at most this many left",
     )
     made.add_argument("--seed", metavar="N", type=int, default=0, help="of everything random")
     made.add_argument("--json", metavar="FILE", help="write every figure here")
@@ -179,7 +179,7 @@ def _parser() -> cli.Parser:
 
 
 def _check(options: Any) -> None:
-    """Refuse numbers that make no sense, and files that cannot be written.
+    """Check the options: numbers that make sense, and files that can be written.
 
     Raises:
       UserError: says which option, and why.

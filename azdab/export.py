@@ -116,7 +116,7 @@ def program(trained: TrainedNetwork) -> bytes:
 
 
 def measured(trained: TrainedNetwork, form: Form, console: Console) -> dict[str, Any]:
-    """How strong it is, in numbers, with the machine they were measured on."""
+    """How strong it is, in numbers, and on which machine this was measured."""
     known = oracle.best_oracle(trained.board, ENDGAME_EDGES - 4)
     with evaluate.watching(console, evaluation.evaluations(trained.board, form)) as watch:
         found = evaluation.measure_network(trained, known, form, watch)
@@ -171,7 +171,7 @@ def strength_text(figures: dict[str, Any] | None) -> str:
 def card(
     trained: TrainedNetwork, name: str, licence: str, figures: dict[str, Any] | None
 ) -> dict[str, Any]:
-    """Everything worth knowing about a network, ready for JSON."""
+    """What people want to know about a network, ready for JSON."""
     settings = trained.config
     return {
         "name": name,
@@ -252,7 +252,7 @@ def _parser() -> cli.Parser:
     made.add_argument("--name", metavar="NAME", help="for the card; default: the directory's")
     made.add_argument("--licence", metavar="TEXT", default="Apache-2.0", help="for the card")
     made.add_argument(
-        "--games", metavar="N", type=int, default=40, help="to measure the strength; 0 does not"
+        "--games", metavar="N", type=int, default=40, help="games to measure the strength; 0: no"
     )
     made.add_argument("--runs", metavar="DIR", default="runs", help="where runs live")
     return made

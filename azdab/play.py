@@ -22,10 +22,10 @@ from azdab.runs import checkpoint
 from azdab.terminal import prompt, protocol
 
 BOARD = Board(5, 5)
-"""The board where nothing else is asked for."""
+"""The default board."""
 
 GAMES_OF_MODE = {"ai": 1, "dual-ai": 40}
-"""Games of each mode unless the options say otherwise."""
+"""The default number of games of each mode."""
 
 
 def _parser() -> cli.Parser:
@@ -35,7 +35,7 @@ def _parser() -> cli.Parser:
         prog="python -m azdab.play",
         usage="%(prog)s [--web | --mode human|ai|dual-ai | --replay FILE | --protocol] "
         "[--OPTION VALUE ...]",
-        description="Play Dots and Boxes against azdab; without options, here and now.",
+        description="Play Dots and Boxes against azdab; without options, in the terminal.",
     )
     add = made.add_argument
     add("--mode", choices=("human", "ai", "dual-ai"), default="human",
@@ -54,11 +54,11 @@ def _parser() -> cli.Parser:
         help="a run, a checkpoint, 'best' or 'latest' of the newest run, a bundled network, or in "
         "dual-ai any player that azdab.evaluate knows; default: the bundled network")  # fmt: skip
     add("--checkpoint2", metavar="NAME", help="the second player of dual-ai")
-    add("--simulations", metavar="N", type=int, help="of the search for each move")
+    add("--simulations", metavar="N", type=int, help="simulations of the search for each move")
     add("--simulations2", metavar="N", type=int, help="of the second player of dual-ai")
-    add("--time-per-move", metavar="SECONDS", type=float, help="think about so long")
-    add("--no-solver", action="store_true", help="network and search to the end, nothing exact")
-    add("--num-games", metavar="N", type=int, help="of ai (default 1) and dual-ai (default 40)")
+    add("--time-per-move", metavar="SECONDS", type=float, help="about how long to think")
+    add("--no-solver", action="store_true", help="play by network and search only, not exactly")
+    add("--num-games", metavar="N", type=int, help="games of ai (default 1), dual-ai (default 40)")
     add("--opening-plies", metavar="N", type=int,
         help="random moves at the start of each pair of games; 2, or 0 for one game")  # fmt: skip
     add("--seed", metavar="N", type=int, default=0, help="of everything random")
@@ -71,7 +71,7 @@ def _parser() -> cli.Parser:
 
 
 def _check(options: Any) -> None:
-    """Refuse options that make no sense, alone or together.
+    """Check that the options make sense, alone and together.
 
     Raises:
       UserError: says which, and why.
@@ -105,7 +105,7 @@ def _check(options: Any) -> None:
 
 
 def engine_loader(options: Any) -> Callable[[Board, str | None], Engine]:
-    """How engines are made: as the options say, on any board and at any level."""
+    """A function that makes engines as the options say, for any board and level."""
 
     def load(board: Board, level: str | None) -> Engine:
         chosen = LEVELS[level or options.level or DEFAULT_LEVEL]
@@ -132,7 +132,7 @@ def engine_loader(options: Any) -> Callable[[Board, str | None], Engine]:
 
 
 def _chosen_board(options: Any) -> Board:
-    """The board asked for, else the network's, else 5x5.
+    """The board of the options, else the network's, else 5x5.
 
     Raises:
       UserError: the network plays on another one.
@@ -172,7 +172,7 @@ def play_human(options: Any, console: Console) -> None:
 
 
 def save(options: Any, games: list[Record]) -> None:
-    """Add games to the file asked for."""
+    """Add games to the file of the options."""
     record.write_text(Path(options.save_games), record.records_text(games), append=True)
 
 

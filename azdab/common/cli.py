@@ -34,7 +34,7 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {one_line(message)}\n")
 
     def parse(self, argv: list[str] | None = None) -> tuple[argparse.Namespace, dict[str, Any]]:
-        """The command's own options, and the nested settings given beside them."""
+        """The command's own options, and the settings given with them, nested."""
         options, unknown = self.parse_known_args(argv)
         if unknown:
             known = [option for action in self._actions for option in action.option_strings]
@@ -55,7 +55,7 @@ class Parser(argparse.ArgumentParser):
         return options, settings
 
     def run(self, work: Callable[[], None], stopped: Callable[[], None]) -> int:
-        """Do a command's work; a mistake of the user's ends it as wrong usage does.
+        """Do a command's work; a mistake of the user ends it like wrong usage.
 
         Args:
           work: the work.

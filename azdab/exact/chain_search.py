@@ -51,14 +51,14 @@ _RESULT_BITS = Word(64 - LOOP_BITS)
 _USEFUL = 8192  # the history of an edge lies between minus this and this
 _MAX_EDGES = 112  # of a board with ENGINE_DOTS dots
 
-# What a search writes to beside its table.
+# What a search writes to, beside its table.
 Scratch = np.dtype(
     [
         ("visited", np.int64),  # nodes
         ("allowed", np.int64),  # nodes
         ("history", np.int64, (128,)),  # how useful drawing each edge has been
         ("moves", np.int64, (_MAX_EDGES, _MAX_EDGES)),  # of each node on the path
-        ("order", np.int64, (_MAX_EDGES, _MAX_EDGES)),  # theirs: the largest comes first
+        ("order", np.int64, (_MAX_EDGES, _MAX_EDGES)),  # of the moves: the largest comes first
     ]
 )
 
@@ -215,7 +215,7 @@ def _open(h: Any, v: Any, chains: Any, loops: Any, move: Any, g: Any) -> Any:
     one, _, _ = degrees(after_h, after_v, g)
     if not one:
         return length, 2 if length > 2 else 0, after_h, after_v, chains, loops
-    # The chain starts and ends at the same box, which falls with it: draw an edge and see.
+    # The chain starts and ends at one box, which falls too: draw an edge to find out.
     if h & box:
         after_h, after_v = h & ~box, v
     elif v & box:
@@ -241,8 +241,8 @@ def _search(
 ) -> Any:
     """Whether a quiet position is worth at least ``bound`` to the mover.
 
-    Besides the open edges and what is set aside, it is given the number of boxes
-    left, whose parity the value and ``bound`` have, and its own depth.
+    It is given the open edges and what is set aside, the number of boxes left, whose
+    parity the value and ``bound`` have, and its own depth.
 
     Returns:
       A lower bound of the value if it is at least ``bound``, else an upper bound.

@@ -29,11 +29,11 @@ FIXED = (
     "seed",
     "initial",
 )
-"""Settings, or the beginnings of their names, that a run keeps to its end."""
+"""Settings that a run keeps to its end, or the beginnings of their names."""
 
 
 def open_run(options: Any, settings: dict[str, Any]) -> tuple[Path, Config]:
-    """The run's directory and config, as the command line means them. Nothing is written.
+    """The run's directory and config from the command line. Nothing is written.
 
     Raises:
       UserError: the run exists, does not exist, or changes what cannot change.
@@ -162,7 +162,7 @@ def initial_params(run: Path, run_config: Config) -> Params | None:
 
 
 def check_memory(run_config: Config) -> None:
-    """Refuse a replay that no array on this machine can hold, before it is made.
+    """Raise an error if no array on this machine can hold the replay, before it is made.
 
     Raises:
       UserError: says how much it needs and how much there is.
@@ -179,7 +179,7 @@ def check_memory(run_config: Config) -> None:
 
 @contextmanager
 def opened(run: Path, run_config: Config, options: Any, console: Console) -> Iterator[None]:
-    """Make or take a run, hold it, and leave its directory in order for training.
+    """Create or open a run, lock it, and put its directory in order for training.
 
     Of several processes the first does; the others wait for it.
 
@@ -234,9 +234,9 @@ def _prepare(run: Path, from_step: int | None, console: Console) -> None:
 
 
 def fitted(run_config: Config, limit: int, console: Console) -> Config:
-    """The config with the largest batch of games that fits into so many bytes."""
+    """The config with the largest batch of games that fits into ``limit`` bytes."""
     board = Board(run_config.board.rows, run_config.board.cols)
-    if jax.default_backend() == "cpu":  # whose devices share its memory
+    if jax.default_backend() == "cpu":  # all CPU devices share one memory
         limit //= jax.local_device_count()
     with console.status("compiling small batches") as status:
         found = memory.largest_batch(
@@ -273,7 +273,7 @@ def record_start(run: Path, run_config: Config, iteration: int, console: Console
 
 
 def explain_write_error(run: Path, error: OSError) -> str:
-    """What stopped a run from being written, and what to do."""
+    """Why a run could not be written, and what to do."""
     try:
         saved = atomic.steps(run / "checkpoints")
     except OSError:
