@@ -134,7 +134,8 @@ def expected_result(trained: TrainedNetwork, found: Outlook, lead: int) -> tuple
     if trained.config.search.utility == "win":
         return float(weights @ margins) + lead, 0.5 + 0.5 * value
     # The network's distribution, moved to where the search sees its mean.
-    expected = value * trained.board.num_boxes
+    possible = margins[weights > 0]  # beyond them, rounding can lead
+    expected = float(np.clip(value * trained.board.num_boxes, possible[0], possible[-1]))
     weights = tilted(margins, weights, expected)
     wins = 0.5 + 0.5 * np.sign(margins + lead)
     return expected + lead, min(float(weights @ wins), 1.0)  # rounding can lead beyond
