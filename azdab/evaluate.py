@@ -53,7 +53,7 @@ def _parser() -> cli.Parser:
         metavar="N",
         type=cli.whole(2),
         default=20,
-        help="on boards of more than 24 edges, exact with at most this many left",
+        help="on boards of more than 24 edges, be exact with at most this many left",
     )
     add("--seed", metavar="N", type=cli.whole(0), default=0, help="of everything random")
     add("--json", metavar="FILE", type=cli.output_file, help="write every figure here")

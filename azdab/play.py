@@ -40,7 +40,7 @@ def _parser() -> cli.Parser:
         prog="python -m azdab.play",
         usage="%(prog)s [--web | --mode human|ai|dual-ai | --replay FILE | --protocol] "
         "[--OPTION VALUE ...]",
-        description="Play Dots and Boxes against azdab; without options, here and now.",
+        description="Play Dots and Boxes against azdab; without options, in the terminal.",
     )
     add, simulations = made.add_argument, cli.whole(0, MAX_SIMULATIONS)
     add("--mode", choices=("human", "ai", "dual-ai"), default="human",

@@ -1,6 +1,7 @@
 """What the notebooks compute, against the solved board; what they draw, as far as it can be."""
 
 import functools
+import importlib.util
 import json
 import math
 import os
@@ -15,25 +16,26 @@ import pytest
 from azdab.common import presets
 from azdab.common.config import Config, config_fields, config_from_dict
 from azdab.common.errors import UserError
-from azdab.engine import study
+from azdab.engine import outlook
 from azdab.exact import oracle
 from azdab.exact.oracle import ILLEGAL, Oracle
 from azdab.game import geometry, structure
 from azdab.game.board import Board
 from azdab.game.position import Position
-from azdab.lab import curves, figures, heatmaps, theory
+from azdab.lab import curves, explorer, figures, heatmaps, theory, theory_figures, walkthrough
 from azdab.lab.curves import Curves
 from azdab.measure import judging
 from azdab.network import model
 from azdab.runs import networks
 from azdab.runs.networks import TrainedNetwork
+from azdab.search import evaluator, tree_search
 from tests import common
 
 THREE, FOUR = Board(3, 3), Board(4, 4)
 
 
 @functools.cache
-def player() -> TrainedNetwork:
+def untrained() -> TrainedNetwork:
     """A network that knows nothing, and compiles fast."""
     run = config_from_dict({"network": {"filters": 8, "blocks": 1}})
     params = model.init_params(jax.random.key(0), THREE, run.network)
@@ -62,7 +64,7 @@ def middle(seed: int, plies: int) -> Position:
 def test_answers_are_consistent(simulations: int) -> None:
     states = common.random_states(THREE, seed=1, count=5, open_edges=[3, 9, 20])
     states = jax.tree.map(np.asarray, states)
-    said = study.ask(player(), states, simulations, chunk=3)
+    said = outlook.ask(untrained(), states, simulations, chunk=3)
     legal = ~np.asarray(states.edges)
     np.testing.assert_allclose(said.prior.sum(axis=-1), 1, atol=1e-5)
     np.testing.assert_allclose(said.margins.sum(axis=-1), 1, atol=1e-5)
@@ -75,8 +77,8 @@ def test_answers_are_consistent(simulations: int) -> None:
 
 
 def test_answers_do_not_depend_on_the_chunk() -> None:
-    states = study.states_of_edges(theory.safe_play(THREE, 20, 5, seed=1))
-    once, twice = (study.ask(player(), states, 8, chunk) for chunk in (3, 1))
+    states = theory.states_of_edges(theory.safe_play(THREE, 20, 5, seed=1))
+    once, twice = (outlook.ask(untrained(), states, 8, chunk=chunk) for chunk in (3, 1))
     for one, other in zip(once, twice, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
 
@@ -84,7 +86,7 @@ def test_answers_do_not_depend_on_the_chunk() -> None:
 @pytest.mark.parametrize("plies", [6, 13, 19])
 def test_a_view_is_of_final_margins(plies: int) -> None:
     position = middle(plies, plies)
-    view = study.study_position(player(), position, 8, known(THREE))
+    view = explorer.study_position(untrained(), position, 8, known(THREE))
     values = known(THREE).action_values(position.edges[None])[0].astype(int)
     lead = position.lead if position.to_play == 0 else -position.lead
     np.testing.assert_array_equal(np.flatnonzero(np.isfinite(view.exact)), position.legal)
@@ -98,7 +100,7 @@ def test_a_view_is_of_final_margins(plies: int) -> None:
 
 
 def test_a_view_without_the_truth() -> None:
-    view = study.study_position(player(), middle(1, 5), 8)
+    view = explorer.study_position(untrained(), middle(1, 5), 8)
     assert np.isnan(view.exact).all()
     assert not view.best.any()
 
@@ -109,14 +111,14 @@ def test_ownership_is_the_first_players() -> None:
     others = [e for e in range(THREE.num_edges) if e != edge]
     for moves in (others, others[::-1], [*others[3:], *others[:3]]):
         position = Position(THREE, tuple(moves))
-        view = study.study_position(trained(), position, 1)
+        view = explorer.study_position(trained(), position, 1)
         share = view.ownership[[1, 4]]
         assert (share > 0.9).all() if position.to_play == 0 else (share < 0.1).all()
 
 
 def test_lines_can_be_played() -> None:
     position = middle(3, 14)
-    lines = study.principal_lines(player(), position, 8, width=3, length=30)
+    lines = explorer.principal_lines(untrained(), position, 8, width=3, length=30)
     assert len(lines) == 3
     assert [line.visits for line in lines] == sorted((line.visits for line in lines), reverse=True)
     assert len({line.moves[0] for line in lines}) == 3
@@ -127,8 +129,43 @@ def test_lines_can_be_played() -> None:
         assert end.is_over
         assert len(line.margins) == len(line.moves)
         assert line.margins[-1] == end.lead * (1 if position.to_play == 0 else -1)
-    short = study.principal_lines(player(), position, 8, width=1, length=2)
+    short = explorer.principal_lines(untrained(), position, 8, width=1, length=2)
     assert short[0].moves == lines[0].moves[:2]
+
+
+# A search tree as it grows.
+
+
+def test_a_tree_done_again_is_the_search_s(tmp_path: Path) -> None:
+    network = untrained()
+    evaluate = evaluator.network_evaluator(THREE, network.config.network, "margin")
+    states = jax.tree.map(np.asarray, middle(4, 11).state())
+    search = functools.partial(
+        tree_search.search_policy, THREE, network.config.search, evaluate, num_simulations=12
+    )
+    tree = jax.jit(search)(network.params, jax.random.key(0), states).search_tree
+    nodes = walkthrough.tree_after(tree, 12)
+    assert [node.visits for node in nodes] == np.asarray(tree.node_visits[0]).tolist()
+    assert [node.to_play for node in nodes] == np.asarray(tree.embeddings.to_play[0]).tolist()
+    assert nodes[0].q == pytest.approx(float(tree.node_values[0, 0]), abs=1e-5)
+    for node in range(13):
+        q_values = np.asarray(jax.tree.map(lambda x: x[0], tree).qvalues(node))
+        for child in (one for one in nodes[1:] if one.parent == node):
+            assert child.q == pytest.approx(float(q_values[child.action]), abs=1e-5)
+    first, second = (walkthrough.tree_after(tree, count) for count in (1, 2))
+    assert [node.visits for node in first] == [2, 1]
+    assert (second[0].visits, sum(node.parent == 0 for node in second)) == (3, 2)
+    if importlib.util.find_spec("matplotlib"):
+        figure = walkthrough.plot_trees(THREE, {"one": first, "all": nodes})
+        written = [text.get_text() for text in figure.axes[1].texts]
+        assert written.count(str(nodes[0].visits)) == 1
+        figure.savefig(tmp_path / "tree.png")
+
+
+def test_shapes_are_told() -> None:
+    table = walkthrough.shapes_table("a position", middle(1, 3).state())
+    columns = [list(column.cells) for column in table.columns]
+    assert columns[:2] == [["edges", "scores", "to_play"], ["(1, 24)", "(1, 2)", "(1,)"]]
 
 
 # Theory.
@@ -211,7 +248,7 @@ def test_safe_play_is_safe(board: Board) -> None:
 def test_the_long_chain_rule_holds_for_chains() -> None:
     edges = theory.safe_play(THREE, 14, 500, seed=3, ends=True)
     assert not geometry.safe_edges(THREE, edges).any()
-    winner = np.sign(study.exact_margins(known(THREE), edges))
+    winner = np.sign(theory.exact_margins(known(THREE), edges))
     right = theory.rule_winner(THREE, edges) == winner
     kind = theory.kinds(THREE, edges)
     assert set(kind.tolist()) == {0, 1, 2}
@@ -242,7 +279,7 @@ def test_classes_cover_all_openings(board: Board) -> None:
 def test_the_book_of_3x3_is_the_published_one() -> None:
     # The second player wins by three boxes, whatever the first draws first (README of the solver).
     book = theory.opening_classes(THREE, 1)
-    margin = study.exact_margins(known(THREE), book.edges)
+    margin = theory.exact_margins(known(THREE), book.edges)
     np.testing.assert_array_equal(theory.first_player_margins(book.edges, margin), -3)
 
 
@@ -255,8 +292,8 @@ def test_classes_are_of_one_value() -> None:
             for b in range(a + 1, THREE.num_edges)
         ]
     )
-    values = study.exact_margins(known(THREE), book.edges)
-    whole = study.exact_margins(known(THREE), everything)
+    values = theory.exact_margins(known(THREE), book.edges)
+    whole = theory.exact_margins(known(THREE), everything)
     assert np.repeat(values, book.sizes).sum() == whole.sum()
     assert sorted(np.repeat(values, book.sizes)) == sorted(whole)
 
@@ -265,7 +302,7 @@ def test_what_is_not_known_is_nan() -> None:
     little = oracle.endgame_oracle(FOUR, 8)
     edges = np.zeros((2, FOUR.num_edges), bool)
     edges[1, 8:] = True
-    margins = study.exact_margins(little, edges)
+    margins = theory.exact_margins(little, edges)
     assert np.isnan(margins[0])
     assert margins[1] == max(v for v in little.action_values(edges[1:])[0] if v != ILLEGAL)
 
@@ -423,7 +460,7 @@ def test_a_board_shows_its_numbers(tmp_path: Path) -> None:
     written = {int(text.get_text()) for text in axis.texts}
     assert written == {edge for edge in position.legal[1:] if edge >= 5}
     figure.savefig(tmp_path / "board.png")
-    view = study.study_position(player(), position, 8, known(THREE))
+    view = explorer.study_position(untrained(), position, 8, known(THREE))
     figure = heatmaps.plot_view(view)
     assert len(figure.axes) == 6
     figure.savefig(tmp_path / "view.png")
@@ -431,7 +468,7 @@ def test_a_board_shows_its_numbers(tmp_path: Path) -> None:
 
 def test_pictures_are_html() -> None:
     position = middle(2, 12)
-    (line,) = study.principal_lines(player(), position, 8, width=1, length=3)
+    (line,) = explorer.principal_lines(untrained(), position, 8, width=1, length=3)
     html = heatmaps.film(position, line)._repr_html_()
     assert html.count("<svg") == html.count("<figure ") == 3
     shown = heatmaps.gallery([("a < b", heatmaps.board_svg(THREE, position.edges))])
@@ -443,13 +480,13 @@ def test_pictures_are_html() -> None:
 def test_shares_are_drawn_where_something_was_counted(tmp_path: Path) -> None:
     hits = {"one": [np.array([1.0, 0.0]), np.array([])], "two": [np.array([1.0]), np.array([])]}
     for lines in (True, False):
-        figure = figures.plot_shares(["a", "b"], hits, lines=lines, label="group")
+        figure = theory_figures.plot_shares(["a", "b"], hits, lines=lines, label="group")
         labels = [text.get_text() for text in figure.axes[0].get_xticklabels()]
         assert labels == ["a\n2", "b\n0"]
         figure.savefig(tmp_path / "shares.png")
     worth = np.array([1, 3, 3])
-    figure = figures.plot_dealings(worth, {"network": np.array([0.0, 1.0, 0.5])})
+    figure = theory_figures.plot_dealings(worth, {"network": np.array([0.0, 1.0, 0.5])})
     figure.savefig(tmp_path / "dealings.png")
     pair = np.array([1.0, 2.0]), np.array([1.0, 4.0])
-    figure = figures.plot_estimates({"book": pair})
+    figure = theory_figures.plot_estimates({"book": pair})
     assert figure.axes[0].get_title() == "book: off by 1.41 boxes"

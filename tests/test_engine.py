@@ -142,8 +142,8 @@ def test_a_larger_board_becomes_exact() -> None:
 
 
 def test_the_same_seed_gives_the_same_moves() -> None:
-    twin = Engine(BOARD, engine().player, engine().level)
-    other = Engine(BOARD, engine().player, engine().level, seed=1)
+    twin = Engine(BOARD, engine().trained, engine().level)
+    other = Engine(BOARD, engine().trained, engine().level, seed=1)
     rng = np.random.default_rng(2)
     orders = [rng.permutation(BOARD.num_edges)[: ply // 2].tolist() for ply in range(40)]
     chosen = [
@@ -172,7 +172,7 @@ def test_what_cannot_be() -> None:
     with pytest.raises(UserError, match="at most"):
         Engine.load(BOARD, Level(10**6, 0))
     with pytest.raises(UserError, match="plays on 3x3"):
-        Engine(Board(2, 2), engine().player)
+        Engine(Board(2, 2), engine().trained)
     over = Position(Board(1, 1), (0, 1, 2, 3))
     with pytest.raises(ValueError, match="plays on 3x3"):
         engine().choose(over)
@@ -181,13 +181,13 @@ def test_what_cannot_be() -> None:
 
 
 def test_pacing_follows_the_time() -> None:
-    player = engine().player
-    short, long = (paced(BOARD, player, LEVELS["hard"], seconds) for seconds in (0.01, 5.0))
+    trained = engine().trained
+    short, long = (paced(BOARD, trained, LEVELS["hard"], seconds) for seconds in (0.01, 5.0))
     for level in (short, long):
         assert level.simulations & (level.simulations - 1) == 0
     assert short.simulations <= long.simulations
     assert short.nodes < long.nodes
-    assert paced(BOARD, player, LEVELS["medium"], 1.0).edges == 0
+    assert paced(BOARD, trained, LEVELS["medium"], 1.0).edges == 0
 
 
 @given(

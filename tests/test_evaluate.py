@@ -164,15 +164,15 @@ def test_a_damaged_checkpoint_is_refused(
 
 
 def test_an_exported_network_comes_back_as_it_was(exported: Path) -> None:
-    player, again = untrained(), networks.load_network(exported)
-    assert common.same_trees(player.params, again.params)
-    assert again[:2] == player[:2]
+    trained, again = untrained(), networks.load_network(exported)
+    assert common.same_trees(trained.params, again.params)
+    assert again[:2] == trained[:2]
     assert again.iteration == 3
     assert (exported / "README.md").read_text(encoding="utf-8") == "# tiny\n"
     stored = config_from_dict(presets.read_settings(str(exported / "config.yaml")))
-    assert stored == player.config
+    assert stored == trained.config
     with pytest.raises(UserError, match="exists"):
-        networks.export_network(player, exported, "")
+        networks.export_network(trained, exported, "")
 
 
 def test_words_mean_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,11 +207,11 @@ def test_calibration_by_hand() -> None:
 
 
 def test_forecasts_are_the_networks_and_know_the_score() -> None:
-    player = untrained()
+    trained = untrained()
     states = common.random_states(BOARD, 0, 10, [2, 3, 4])
-    found = calibration.network_forecast(BOARD, player.config, player.params, 4, states)
+    found = calibration.network_forecast(BOARD, trained.config, trained.params, 4, states)
     output = model.apply(
-        BOARD, player.config.network, player.params, states.edges, jnp.zeros(10, jnp.int32)
+        BOARD, trained.config.network, trained.params, states.edges, jnp.zeros(10, jnp.int32)
     )
     probabilities = np.asarray(jax.nn.softmax(output.margin_logits))
     support = np.arange(-4, 5)

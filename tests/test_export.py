@@ -66,13 +66,13 @@ def test_everything_is_there(exported: Path) -> None:
 @pytest.mark.parametrize("utility", ["margin", "win"])
 @pytest.mark.parametrize("batch", [1, 3, 16])
 def test_the_program_computes_what_the_network_does(utility: str, batch: int) -> None:
-    player = untrained(utility)
+    trained = untrained(utility)
     states = common.random_states(BOARD, batch, batch, range(1, 17))
     margin = np.arange(batch, dtype=np.int32) % 5 - 2
-    run = jax_export.deserialize(bytearray(exported_network.portable_program(player)))
+    run = jax_export.deserialize(bytearray(exported_network.portable_program(trained)))
     log_policy, weights, mean, ownership = run.call(states.edges, margin)
     shown = evaluator.shown_margin(jax.numpy.asarray(margin), utility)
-    expected = model.apply(BOARD, player.config.network, player.params, states.edges, shown)
+    expected = model.apply(BOARD, trained.config.network, trained.params, states.edges, shown)
     legal = ~np.asarray(states.edges)
     policy = np.exp(np.asarray(log_policy))
     prior = np.where(legal, np.exp(np.asarray(expected.prior_logits)), 0)
@@ -126,12 +126,12 @@ def test_there_is_a_golden_checkpoint_of_the_format() -> None:
 @pytest.mark.parametrize("path", sorted(GOLDEN.iterdir()), ids=lambda path: path.name)
 def test_old_checkpoints_load_and_say_what_they_said(path: Path) -> None:
     """Written by the azdab that introduced the format; never written again."""
-    player = networks.load_network(path)
+    trained = networks.load_network(path)
     said = json.loads((path / "said.json").read_text())
     edges = np.array(said["edges"], bool)
     zero = np.zeros(len(edges), np.int32)
-    settings = player.config.network
-    output = model.apply(player.board, settings, player.params, edges, zero)  # type: ignore[arg-type]
+    settings = trained.config.network
+    output = model.apply(trained.board, settings, trained.params, edges, zero)  # type: ignore[arg-type]
     np.testing.assert_allclose(output.prior_logits, said["prior_logits"], atol=1e-4)
-    mean = model.expected_margin(player.board, output.margin_logits)
+    mean = model.expected_margin(trained.board, output.margin_logits)
     np.testing.assert_allclose(mean, said["expected_margin"], atol=1e-4)

@@ -296,7 +296,7 @@ def test_the_board_is_that_of_the_first_network(monkeypatch: pytest.MonkeyPatch)
     def trained(name: str) -> networks.TrainedNetwork:
         return networks.TrainedNetwork(boards[name], Config(), None, 0)
 
-    monkeypatch.setattr(host_players, "trained", trained)
+    monkeypatch.setattr(host_players, "shared_network", trained)
     specs = ["random", "search:simulations=4,checkpoint=first", "network:checkpoint=second"]
     assert tournament.board_of_match(None, specs, None) == boards["first"]
     assert tournament.board_of_match(None, specs, "given") == boards["given"]

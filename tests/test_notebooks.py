@@ -22,6 +22,7 @@ SHOWN = {
     "strength": {"image/png": 4, "text/html": 4},
     "theory": {"image/png": 5, "text/html": 3},
     "training_curves": {"image/png": 3, "text/html": 1},
+    "walkthrough": {"image/svg+xml": 1, "image/png": 6, "text/html": 4},
 }
 
 

@@ -261,7 +261,7 @@ def test_a_checkpoint_plays_on_its_board() -> None:
     assert loading.chosen_board(options) == Board(3, 3)
     load = loading.engine_loader(options)
     assert load(Board(3, 3), "easy").name == "azdab 3x3"
-    assert load(Board(2, 2), "easy").player is None
+    assert load(Board(2, 2), "easy").trained is None
 
 
 def test_without_the_extra_the_page_says_what_to_install(

@@ -52,7 +52,7 @@ def untrained(name: str = "") -> networks.TrainedNetwork:
 @functools.cache
 def player(spec: str, board: Board = BOARD) -> Player:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(host_players, "trained", untrained)
+        patch.setattr(host_players, "shared_network", untrained)
         return registry.make_player(spec, board, "untrained")
 
 
@@ -350,7 +350,7 @@ def test_boards_that_are_too_large_are_refused(spec: str) -> None:
 
 
 def test_a_network_for_another_board_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_players, "trained", untrained)
+    monkeypatch.setattr(host_players, "shared_network", untrained)
     with pytest.raises(UserError, match="plays on 2x3, not on 3x3"):
         registry.make_player("network:checkpoint=x", Board(3, 3))
 

@@ -290,7 +290,7 @@ def test_formats_of_others_refuse_the_lines() -> None:
 def test_a_network_of_plain_boards_plays(where: Any) -> None:
     engine = Engine.load(where, Level(16, 6), board=SWEDISH)
     assert engine.board == SWEDISH
-    assert engine.player is not None
+    assert engine.trained is not None
     here = Position(SWEDISH)
     value = minimax(SWEDISH).value(frozenset(SWEDISH.start_edges))
     assert engine.analyze(here).exact == value

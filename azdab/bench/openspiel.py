@@ -43,7 +43,7 @@ class OpenSpielActor:
 
     def __init__(self, config: Config) -> None:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it warns of the choice of its API
+            warnings.simplefilter("ignore")  # it warns about the API that is chosen
             import pyspiel
             from open_spiel.python.algorithms import mcts
             from open_spiel.python.algorithms.alpha_zero import evaluator, model_nnx

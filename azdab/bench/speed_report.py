@@ -61,7 +61,7 @@ def read_report(path: Path) -> dict[WorkKey, float]:
     """Rates by work from an earlier ``--json``.
 
     Raises:
-      UserError: it cannot be read or is none.
+      UserError: it cannot be read, or is not a report.
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))["results"]
@@ -107,7 +107,7 @@ def check_writable(path: Path) -> None:
 
 
 def peak_memory_line() -> str:
-    """The peak, and on a device with its own memory the cap."""
+    """The peak memory, and the limit on a device with its own memory."""
     peak = device.device_metrics().get("device/memory_peak_gb", 0.0)
     limit = (jax.devices()[0].memory_stats() or {}).get("bytes_limit")
     of = f" of {limit / 1e9:.2f} GB allowed" if limit else " of this process"

@@ -18,9 +18,9 @@ class Work(NamedTuple):
 
     Attributes:
       name: what it is.
-      games: games in parallel, or 0 where that says nothing.
-      simulations: simulations per move, or 0 likewise.
-      call: does the work; waits for nothing.
+      games: games in parallel, or 0 where there are none.
+      simulations: simulations per move, or 0 where there are none.
+      call: starts the work, without waiting for its end.
       units: units of work it does.
       unit: their name.
       compile_seconds: what compiling it took.
@@ -48,7 +48,7 @@ class Timed(NamedTuple):
 
     @property
     def key(self) -> tuple[str, int, int]:
-        """What tells it from other work."""
+        """What distinguishes it from other work."""
         return self.name, self.games, self.simulations
 
     @property
@@ -93,7 +93,7 @@ class FittedLine(NamedTuple):
       fixed: seconds at size 0.
       slope: seconds per unit of size.
       r_squared: the share of the times' variance that the line explains.
-      off: the largest distance of a time from the line, as a share of the line.
+      off: the largest distance between a time and the line, as a share of the line.
     """
 
     fixed: float
@@ -106,8 +106,8 @@ def fit_line(sizes: Sequence[float], seconds: Sequence[float]) -> FittedLine:
     """The line of least squared *relative* errors, so that small sizes count too.
 
     Args:
-      sizes: at least two different ones.
-      seconds: positive, as many.
+      sizes: at least two different sizes.
+      seconds: positive, one for each size.
     """
     x, y = np.asarray(sizes, float), np.asarray(seconds, float)
     design = np.stack([np.ones_like(x), x], axis=1) / y[:, None]

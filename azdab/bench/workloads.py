@@ -113,7 +113,7 @@ class Workloads:
         return program, time.perf_counter() - start
 
     def learning(self) -> tuple[Callable[..., Any], float]:
-        """A learning phase, which no size of self-play changes, and its seconds of compiling."""
+        """A learning phase, which is the same for all sizes, and its seconds of compiling."""
         if self._learn is None:
 
             def learn(
@@ -138,7 +138,7 @@ class Workloads:
         return Work("environment", games, 0, lambda: run(self.key), steps, "steps", seconds)
 
     def searching(self, games: int, simulations: int) -> tuple[Work, Work]:
-        """The bare network and the search on the same batch, as many evaluations of each."""
+        """The bare network and the search, on the same batch and with equally many evaluations."""
         config = dataclasses.replace(self.config.search, num_simulations=simulations)
         made = jax.jit(random_states, static_argnums=(0, 2))(self.board, self.key, games)
         states = mesh.placed(self.mesh, made, SPLIT)
@@ -165,14 +165,14 @@ class Workloads:
         return work("bare network", evaluate), work("search", look)
 
     def iteration(self, games: int, simulations: int) -> "Iteration":
-        """Self-play, replay and learning, of at most as many games as the config's."""
+        """Self-play, replay and learning, with at most as many games as the config has."""
         return Iteration(self, resized(self.config, games, simulations))
 
 
 class Iteration:
     """An iteration as training runs it, without arena, checkpoint and metrics.
 
-    Its parts are timed where they run, and so are not run twice.
+    The parts are timed while the whole runs, so they are not run twice.
     """
 
     def __init__(self, work: Workloads, config: Config) -> None:

@@ -57,7 +57,7 @@ class NetworkConfig:
     family: Literal["resnet", "resnet_attention"] = "resnet"
     """Residual blocks with global pooling, or the same followed by self-attention."""
     features: FeatureSet = "chains"
-    """Inputs: what is drawn, or chains and parities too."""
+    """Inputs: `edges` shows what is drawn, `chains` shows chains and parities too."""
     filters: int = Field(default=64, ge=1, le=4096)
     """Channels of the trunk."""
     blocks: int = Field(default=4, ge=1, le=256)
@@ -85,13 +85,13 @@ class SearchConfig:
     num_simulations: int = Field(default=32, ge=1, le=100_000)
     """Network evaluations per move in self-play."""
     max_num_considered_actions: int = Field(default=8, ge=1, le=1000)
-    """Root actions that Gumbel search looks at."""
+    """How many root actions the Gumbel search looks at."""
     gumbel_scale: NonNegativeFloat = 0.25
     """Noise on the root's logits in self-play; 0 plays the best move found."""
     value_scale: PositiveFloat = 0.03
     """How strongly Q-values move the policy away from the prior."""
     maxvisit_init: PositiveFloat = 50.0
-    """Visits added to the maximum visit count in the same formula."""
+    """Visits added to the maximum visit count in the formula of `value_scale`."""
     rescale_values: bool = True
     """Rescale each node's Q-values to [0, 1] first."""
 
@@ -105,12 +105,12 @@ class SelfPlayConfig:
     parallel_games: int = Field(default=512, ge=1, le=1_000_000)
     """Games played at once: the batch of the search. Must divide `games_per_iteration`."""
     max_opening_plies: int = Field(default=8, ge=0, le=1000)
-    """Each game starts with a random number of opening plies, at most this many and none exact."""
+    """Each game starts with a random number of opening plies, at most this many."""
     greedy_openings: float = Field(default=0.0, ge=0, le=1)
     """Share of games whose opening plies are greedy with errors; the rest are random."""
     solver_horizon: int = Field(default=0, ge=0, le=MAX_HORIZON)
     """Positions with at most this many edges left are played and labelled exactly; 0: never.
-    Up to 16 by a table on the device; beyond by the host's cores, which takes numba."""
+    Up to 16 edges by a table on the device; more by the host's cores, which needs numba."""
     solver_rollouts: int = Field(default=2, ge=0, le=1000)
     """Extra endgames per game, played imperfectly from the solved position, labelled exactly."""
     network_rollouts: int = Field(default=0, ge=0, le=1000)
@@ -138,9 +138,9 @@ class ReplayConfig:
     min_window: int = Field(default=50_000, ge=1, le=1_000_000_000)
     """The window never shrinks below this many of the newest positions."""
     window_fraction: float = Field(default=0.5, gt=0, le=1)
-    """The window grows as this share of all positions generated so far."""
+    """The window is this share of all positions generated so far."""
     opening_weight: NonNegativeFloat = 1.0
-    """Positions are drawn in proportion to this power of their open edges; 0: uniformly."""
+    """A position's chance to be drawn grows as this power of its open edges; 0: all are equal."""
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -164,7 +164,7 @@ class LearnerConfig:
     max_grad_norm: PositiveFloat = 1.0
     """Gradients are clipped to this global norm."""
     ema_decay: float = Field(default=0.99, ge=0, lt=1)
-    """Decay of the averaged parameters that play; 0 plays with the raw ones."""
+    """Decay of the averaged parameters, which play; 0: the raw parameters play."""
     margin_weight: NonNegativeFloat = 1.0
     """Weight of the margin loss."""
     ownership_weight: NonNegativeFloat = 0.25
@@ -180,29 +180,29 @@ class ArenaConfig:
     every: int = Field(default=1, ge=1, le=1_000_000)
     """Iterations between arenas."""
     num_games: int = Field(default=64, ge=2, le=1_000_000, multiple_of=2)
-    """Games of latest against best, sides swapped halfway."""
+    """Games of the latest network against the best; sides are swapped halfway."""
     num_simulations: int = Field(default=32, ge=1, le=100_000)
     """Simulations per move of either side."""
     opening_plies: int = Field(default=4, ge=0, le=1000)
     """Random plies before a match game, the same for both sides."""
     gating: bool = True
-    """Play and promote only networks that beat `best`; off: the latest is the best."""
+    """Only a network that beats `best` replaces it and plays; off: the latest is the best."""
     threshold: float = Field(default=0.55, ge=0.5, le=1)
-    """Score rate that dethrones `best`."""
+    """Score rate from which the latest network replaces `best`."""
     baseline_games: int = Field(default=64, ge=2, le=1_000_000, multiple_of=2)
     """Games against each of `random` and `greedy`."""
 
 
 @dataclass(frozen=True, config=_STRICT)
 class DeviceConfig:
-    """Memory, set before JAX starts. What you set in the environment yourself wins."""
+    """Memory, set before JAX starts. What you set in the environment yourself has priority."""
 
     memory_gb: PositiveFloat | None = None
     """Most GPU memory the run may take, in GB; `null`: JAX's default share of the card."""
     preallocate: bool = True
-    """Reserve that memory at the start; off grows on demand and fragments more."""
+    """Reserve that memory at the start; off: take it when needed, which fragments it more."""
     cpu_devices: int | None = Field(default=None, ge=1, le=1024)
-    """Devices made of the CPU; `null`: one of each core, as far as the work divides."""
+    """Devices to make of the CPU; `null`: one per core, as far as the work can be divided."""
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -254,7 +254,7 @@ class Config:
 
     @property
     def examples_per_game(self) -> int:
-        """Training positions that self-play makes of one game."""
+        """How many training positions self-play makes of one game."""
         rollouts = self.selfplay.solver_rollouts * max(self.solver_horizon - 1, 0)
         return self.board.num_plies + rollouts
 
@@ -307,7 +307,7 @@ def _explain(error: pydantic.ValidationError) -> str:
         section = key.rpartition(".")[0]
         names = [name for name, _ in config_fields()]
         here = [name for name in names if name.rpartition(".")[0] == section]
-        # Not a typo: what there is. Sections are named by what is in them.
+        # Not a typo: say which keys there are.
         known = suggest(key, names) or f"; there is {', '.join(here)}"
         return f"unknown key '{key}'{known}"
     message = first["msg"].removeprefix("Value error, ")

@@ -6,9 +6,9 @@ from azdab.common.errors import UserError
 
 
 def write_whole(path: Path, text: str | bytes) -> None:
-    """Put a file in place, text as UTF-8; a kill at any moment leaves the one before.
+    """Write a file, text as UTF-8; if the process is killed, the old file is still whole.
 
-    What may then be left over is called ``<name>.tmp``.
+    A file ``<name>.tmp`` may then be left over.
     """
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_bytes(text.encode() if isinstance(text, str) else text)

@@ -9,7 +9,7 @@ MAX_HORIZON = 36
 for each of them, and every game has several."""
 
 ENGINE_DOTS = 64
-"""Most dots of a board that the exact engine takes: its words have so many bits."""
+"""Most dots of a board that the exact engine takes: as many as a word has bits."""
 
 ENGINE_EDGES = 112
 """Most edges of a board of ``ENGINE_DOTS`` dots, which 8x8 dots have."""

@@ -22,9 +22,9 @@ def bar(console: Console, label: str, *columns: ProgressColumn, transient: bool)
 
     Args:
       console: where it is drawn.
-      label: in front, in rich's format for a task.
-      columns: behind the bar.
-      transient: whether it disappears when done.
+      label: shown before the bar, in rich's format for a task.
+      columns: shown after the bar.
+      transient: whether the bar disappears when done.
     """
     return Progress(
         TextColumn(label),

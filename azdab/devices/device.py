@@ -20,7 +20,7 @@ def limit_memory(config: Config, limit: int | None = None) -> None:
 
     Args:
       config: the run's.
-      limit: most bytes to take of the device, instead of the config's.
+      limit: most bytes of the device to use, instead of the config's limit.
     """
     most = limit / 1e9 if limit else config.device.memory_gb
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", str(config.device.preallocate).lower())
@@ -32,7 +32,7 @@ def limit_memory(config: Config, limit: int | None = None) -> None:
 
 
 def cores() -> int:
-    """Cores that this process may use, a core's two threads counted once."""
+    """How many cores this process may use; the two threads of a core count once."""
     allowed = getattr(os, "sched_getaffinity", lambda process: range(os.cpu_count() or 1))(0)
     return min(len(allowed), psutil.cpu_count(logical=False) or len(allowed))
 
@@ -41,7 +41,7 @@ def device_share(config: Config, devices: int) -> Config:
     """The config of one of several devices that share a run: games, replay and batch divided.
 
     Raises:
-      UserError: something cannot be divided, and is named.
+      UserError: something cannot be divided; the message names it.
     """
     wholes = {
         "selfplay.parallel_games": (config.selfplay.parallel_games, 1),
@@ -91,12 +91,13 @@ def most_devices(config: Config, limit: int) -> int:
 def divide_cpu(config: Config | None = None, *, alone: bool = True) -> None:
     """Make JAX devices of the CPU's cores, before JAX first touches one.
 
-    Within a loop XLA runs most of a program on one core, whatever the batch. A number
+    Inside a loop, XLA runs most of a program on one core, whatever the batch. A number
     the user has set already in ``XLA_FLAGS`` is left alone.
 
     Args:
-      config: the run's; None where work of any size can be divided.
-      alone: whether the run is this process's; several have one device each by default.
+      config: the run's config; None if work of any size can be divided.
+      alone: whether this process is the only one of the run; several processes have one
+        device each by default.
     """
     if "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
         return
@@ -131,7 +132,7 @@ def gpu_memory_gb() -> float | None:
 
 
 def memory_bytes() -> int:
-    """Memory that arrays can be in: the first device's, or the machine's on the CPU."""
+    """Memory for arrays in bytes: the first device's, or on the CPU the machine's."""
     stats = jax.local_devices()[0].memory_stats() or {}
     return int(stats.get("bytes_limit", 0)) or psutil.virtual_memory().total
 

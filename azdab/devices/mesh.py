@@ -1,8 +1,8 @@
 """Devices and processes: games and replay are divided among them, parameters are everywhere.
 
 One device is a mesh of one, so there is a single path through the program. Every
-process runs the same program and sees the same keys; nothing here asks which it is
-but :func:`is_first`, for what is written once.
+process runs the same program and sees the same keys. Only :func:`is_first` asks which
+process this is, for files that are written once.
 """
 
 import os
@@ -64,7 +64,7 @@ def join(coordinator: str | None, num_processes: int | None, process_id: int | N
 
 
 def is_first() -> bool:
-    """Whether this process writes what is written once."""
+    """Whether this process is the one that writes files."""
     return jax.process_index() == 0
 
 
@@ -96,7 +96,7 @@ def placed(mesh: Mesh, tree: _Tree, specs: Any = WHOLE) -> _Tree:
       specs: how each part is divided; by default every device has all of it.
     """
     keys = jax.tree.map(_is_key, tree)
-    # Between processes numpy travels; neither keys nor arrays of one device do.
+    # Between processes only numpy arrays can be passed, not keys or arrays of one device.
     bits = jax.tree.map(lambda x, key: jax.random.key_data(x) if key else x, tree, keys)
     bits = jax.tree.map(lambda x: np.asarray(x) if _is_elsewhere(x) else x, bits)
     there = jax.device_put(bits, shardings(mesh, specs))
@@ -158,7 +158,7 @@ def gather(tree: Any) -> Any:
 
 
 def anyone(flag: bool) -> bool:
-    """Whether any process says so; all must ask."""
+    """Whether the flag is true in any process; all processes must call this."""
     return bool(np.any(multihost_utils.process_allgather(np.array(flag))))
 
 
@@ -168,6 +168,6 @@ def barrier(name: str) -> None:
 
 
 def abort(message: str) -> NoReturn:
-    """End this process at once: JAX would first wait for the others, which may be gone."""
+    """End this process at once. A normal exit of JAX would wait for others that may be gone."""
     print(" ".join(message.split()), file=sys.stderr, flush=True)
     os._exit(1)

@@ -2,7 +2,7 @@
 
     >>> from azdab.engine.engine import Engine
     >>> from azdab.game.position import Position
-    >>> from azdab.game.rules import Board
+    >>> from azdab.game.board import Board
     >>> engine = Engine.load(Board(3, 3))
     >>> start = Position(Board(3, 3))
     >>> engine.analyze(start).exact  # 3x3 is lost by three boxes
@@ -10,7 +10,7 @@
     >>> start = start.play(engine.choose(start))
 
 A network with search plays and explains until few enough edges are left; from there
-on every move and every value is exact. On boards without a network an alpha-beta search
+on, every move and every value is exact. On boards without a network an alpha-beta search
 takes its place.
 """
 
@@ -25,7 +25,7 @@ import numpy as np
 from azdab.common.errors import UserError
 from azdab.common.limits import PATIENT_EDGES, SEARCH_EDGES, TIMED_EDGES
 from azdab.engine import outlook
-from azdab.engine.outlook import Seen
+from azdab.engine.outlook import Outlook
 from azdab.exact import oracle
 from azdab.exact.oracle import ILLEGAL
 from azdab.game.board import Board
@@ -39,8 +39,8 @@ class Level(NamedTuple):
     """How hard the engine tries.
 
     Attributes:
-      simulations: of the search per move; 0 plays the network's first idea, -1 by simple rules.
-      edges: most edges left from which to play exactly; 0 never.
+      simulations: of the search per move; 0: the network alone, -1: simple rules.
+      edges: play exactly with at most this many edges left; 0: never.
       nodes: most positions the exact solver may look at for one move.
     """
 
@@ -55,13 +55,13 @@ LEVELS = {
     "hard": Level(256, SEARCH_EDGES),
     "max": Level(2048, PATIENT_EDGES, 3_000_000),
 }
-"""Takes boxes and avoids giving them; the network's intuition; a fraction of a second of
-thought; some seconds of it."""
+"""``easy`` takes boxes and avoids giving them away; ``medium`` is the network alone; ``hard``
+thinks for a fraction of a second, ``max`` for some seconds."""
 
 DEFAULT_LEVEL = "hard"
 
 MAX_SIMULATIONS = 4096
-"""Most simulations per move that are accepted: a tree of so many positions in memory."""
+"""Most simulations per move that are accepted: the tree keeps that many positions in memory."""
 
 _NODES_PER_SECOND = 500_000
 
@@ -89,7 +89,7 @@ class Analysis(NamedTuple):
 
     Attributes:
       margin: the mover's expected final margin in boxes; the exact one where it is known.
-        None on boards without a network, before the exact end.
+        None where neither a network nor exact play knows it.
       win_probability: of the mover, a draw counting half; None as above.
       exact: the final margin under perfect play, None where unknown.
       candidates: all legal moves, the best first; none in a finished game.
@@ -118,32 +118,32 @@ class Engine:
 
     Args:
       board: the board.
-      player: a trained network of its size; None plays by alpha-beta search.
+      trained: a trained network of its size; None plays by alpha-beta search.
       level: how hard to try.
-      seed: of the choice among moves that are equally good.
+      seed: decides among moves that are equally good.
       name: shown to people.
     """
 
     def __init__(
         self,
         board: Board,
-        player: TrainedNetwork | None,
+        trained: TrainedNetwork | None,
         level: Level = LEVELS[DEFAULT_LEVEL],
         *,
         seed: int = 0,
         name: str = "azdab",
     ) -> None:
-        if player is not None:
-            player = player.playing_on(board, name)
+        if trained is not None:
+            trained = trained.playing_on(board, name)
         if level.simulations > MAX_SIMULATIONS:
             raise UserError(
                 f"at most {MAX_SIMULATIONS} simulations a move, got {level.simulations}"
             )
-        self.board, self.player, self.level, self.name = board, player, level, name
+        self.board, self.trained, self.level, self.name = board, trained, level, name
         self._seed = seed
         self._lock = threading.Lock()
         self._truth = oracle.quick_oracle(board, level.edges, level.nodes)
-        self._rules = None if player else _rules(board, level)
+        self._rules = None if trained else _rules(board, level)
 
     @classmethod
     def load(
@@ -165,10 +165,10 @@ class Engine:
           level: a name in :data:`LEVELS` or a level of your own.
           board: to play on with a checkpoint, of its size; None: the board of its training.
           runs: where runs live.
-          seconds: think about so long for each move; the level's simulations and nodes are
-            set from the speed of this machine.
+          seconds: how long to think about each move; the level's simulations and nodes
+            are then set from the speed of this machine.
           solver: whether to play exactly once few edges are left.
-          seed: of the choice among moves that are equally good.
+          seed: decides among moves that are equally good.
 
         Raises:
           UserError: there is no such checkpoint or level.
@@ -182,21 +182,21 @@ class Engine:
         path = bundled_for(where) if isinstance(where, Board) else None
         if isinstance(where, str):
             path = networks.resolve(where, runs)
-        player = networks.load_network(path) if path else None
+        trained = networks.load_network(path) if path else None
         if isinstance(where, Board):
             board = where
         elif board is None:
-            assert player is not None
-            board = player.board
+            assert trained is not None
+            board = trained.board
         name = f"azdab {path.name}" if path and isinstance(where, Board) else f"azdab {where}"
-        if player is not None:
-            player = player.playing_on(board, str(where))
+        if trained is not None:
+            trained = trained.playing_on(board, str(where))
         if seconds is not None:
-            level = paced(board, player, level, seconds)
-        return cls(board, player, level, seed=seed, name=name)
+            level = paced(board, trained, level, seconds)
+        return cls(board, trained, level, seed=seed, name=name)
 
     def _random(self, position: Position) -> tuple[Any, np.random.Generator]:
-        """The same randomness for the same position and seed."""
+        """A key and a generator that depend only on the position and the seed."""
         key = jax.random.fold_in(jax.random.key(self._seed), len(position.moves))
         return key, np.random.default_rng([self._seed, *position.moves])
 
@@ -219,9 +219,9 @@ class Engine:
                 return int(handwritten.greedy_actions(self.board, rng, position.edges[None])[0])
             if self._rules:
                 return self._by_rules(key, position)
-            assert self.player is not None
+            assert self.trained is not None
             return int(
-                outlook.inspect_position(self.player, position, key, self.level.simulations).action
+                outlook.ask_position(self.trained, position, self.level.simulations, key).action
             )
 
     def analyze(self, position: Position) -> Analysis:
@@ -238,9 +238,9 @@ class Engine:
         with self._lock:
             exact = self._exact_values(position, mover_lead)
             seen = None
-            if self.player:
+            if self.trained:
                 simulations = max(self.level.simulations, 16)
-                seen = outlook.inspect_position(self.player, position, key, simulations)
+                seen = outlook.ask_position(self.trained, position, simulations, key)
                 chosen = int(seen.action)
             else:
                 chosen = -1 if exact else self._by_rules(key, position)
@@ -261,9 +261,9 @@ class Engine:
             return Analysis(
                 float(best_exact), 0.5 + 0.5 * float(np.sign(best_exact)), best_exact, candidates
             )
-        if seen is None or self.player is None:
+        if seen is None or self.trained is None:
             return Analysis(None, None, None, candidates)
-        margin, probability = outlook.expected_result(self.player, seen, mover_lead)
+        margin, probability = outlook.expected_result(self.trained, seen, mover_lead)
         return Analysis(margin, probability, None, candidates)
 
     def _check(self, position: Position) -> None:
@@ -286,14 +286,14 @@ class Engine:
         return int(self._rules(key, position.state(), past)[0])
 
     def _candidate(
-        self, edge: int, seen: Seen | None, mover_lead: int, exact: int | None
+        self, edge: int, seen: Outlook | None, mover_lead: int, exact: int | None
     ) -> Candidate:
         margin = None if exact is None else float(exact)
-        if seen is None or self.player is None:
+        if seen is None or self.trained is None:
             return Candidate(edge, None, 0, margin, exact)
-        visits = int(seen.visit_counts[edge])
-        if margin is None and visits and outlook.in_boxes(self.player):
-            margin = float(seen.q_values[edge]) * self.board.num_boxes + mover_lead
+        visits = int(seen.visits[edge])
+        if margin is None and np.isfinite(seen.q[edge]):
+            margin = float(seen.q[edge]) + mover_lead
         return Candidate(edge, float(seen.prior[edge]), visits, margin, exact)
 
 
@@ -304,7 +304,7 @@ def _rules(board: Board, level: Level) -> host_players.Act:
     return host_players.greedy_min_player(board)
 
 
-def paced(board: Board, player: TrainedNetwork | None, level: Level, seconds: float) -> Level:
+def paced(board: Board, trained: TrainedNetwork | None, level: Level, seconds: float) -> Level:
     """A level that takes about ``seconds`` for a move on this machine.
 
     Half the time goes to the exact solver, half to the search, measured once. The number
@@ -313,8 +313,8 @@ def paced(board: Board, player: TrainedNetwork | None, level: Level, seconds: fl
     nodes = max(int(seconds / 2 * _NODES_PER_SECOND), 1000)
     edges = min(TIMED_EDGES, board.num_plies) if level.edges else 0
     simulations = 64
-    if player is not None:
-        look = Engine(board, player, Level(simulations, 0))
+    if trained is not None:
+        look = Engine(board, trained, Level(simulations, 0))
         look.choose(Position(board))
         start = time.perf_counter()
         look.choose(Position(board))

@@ -1,4 +1,4 @@
-"""What a network and its search say of one position, and what can be expected from it."""
+"""What a network and its search say of positions, and what can be expected from them."""
 
 import functools
 from collections.abc import Callable
@@ -19,103 +19,124 @@ from azdab.search import tree_search
 from azdab.search.evaluator import network_evaluator, network_inputs
 
 
-class Seen(NamedTuple):
-    """N positions as network and search see them.
+class Outlook(NamedTuple):
+    """N positions as network and search see them; margins are the mover's, in boxes.
 
     Attributes:
-      prior: ``float32[N, E]``, the policy over legal moves.
-      margin_weights: ``float32[N, 2 * num_boxes + 1]``, of the mover's future margin.
-      ownership: ``float32[N, num_boxes]``, the probability that the mover closes the
+      prior: ``float32[N, E]``, the network's policy over legal moves.
+      margins: ``float32[N, 2 * num_boxes + 1]``, its distribution of the future margin.
+      ownership: ``float32[N, num_boxes]``, its probability that the mover closes the
         box; meaningless where the box is closed.
       action: ``int32[N]``, the move to play.
       value: ``float32[N]``, in the search's utility.
-      q_values: ``float32[N, E]``, of the visited moves.
-      visit_counts: ``int32[N, E]``.
+      margin: ``float[N]``, the expected future margin: the search's where it counts
+        boxes, else the network's.
+      q: ``float[N, E]``, the expected future margin after each move that the search
+        visited; NaN elsewhere, and everywhere if the search does not count boxes.
+      visits: ``int32[N, E]``, simulations per move.
     """
 
     prior: Any
-    margin_weights: Any
+    margins: Any
     ownership: Any
     action: Any
     value: Any
-    q_values: Any
-    visit_counts: Any
+    margin: Any
+    q: Any
+    visits: Any
 
 
 @functools.lru_cache(maxsize=16)
-def _looker(board: Board, run: Config, simulations: int) -> Callable[[Any, Any, State], Seen]:
-    """The compiled network with search."""
-    evaluate = network_evaluator(board, run.network, run.search.utility)
+def _looker(board: Board, run: Config, simulations: int) -> Callable[[Any, Any, State], Outlook]:
+    """The compiled network with search; its margins are the network's, its ``q`` in utility."""
+    utility = run.search.utility
+    evaluate = network_evaluator(board, run.network, utility)
 
-    def look(params: Any, key: Any, states: State) -> Seen:
-        inputs = network_inputs(states, run.search.utility)
+    def look(params: Any, key: Any, states: State) -> Outlook:
+        inputs = network_inputs(states, utility)
         output = model.apply(board, run.network, params, *inputs)
         prior = jax.nn.softmax(jnp.where(states.edges, -jnp.inf, output.prior_logits))
-        weights = jax.nn.softmax(output.margin_logits)
-        owns = jax.nn.sigmoid(output.ownership_logits)
-        if not simulations:
-            value, none = evaluate(params, states).value, jnp.zeros(prior.shape)
-            return Seen(prior, weights, owns, jnp.argmax(prior, axis=-1), value, none, none)
-        found = tree_search.search(
-            board, run.search, evaluate, params, key, states,
-            num_simulations=simulations, explore=False,
-        )  # fmt: skip
-        return Seen(
-            prior, weights, owns, found.action, found.value, found.q_values, found.visit_counts
+        if simulations:
+            found = tree_search.search(
+                board, run.search, evaluate, params, key, states,
+                num_simulations=simulations, explore=False,
+            )  # fmt: skip
+            action, value = found.action, found.value
+            q, visits = found.q_values, found.visit_counts
+        else:
+            action, value = jnp.argmax(prior, axis=-1), evaluate(params, states).value
+            q, visits = jnp.zeros(prior.shape), jnp.zeros(prior.shape, jnp.int32)
+        return Outlook(
+            prior=prior,
+            margins=jax.nn.softmax(output.margin_logits),
+            ownership=jax.nn.sigmoid(output.ownership_logits),
+            action=action,
+            value=value,
+            margin=model.expected_margin(board, output.margin_logits),
+            q=q,
+            visits=visits,
         )
 
     return jax.jit(look)
 
 
-def inspect_states(
-    player: TrainedNetwork, states: State, key: Any, simulations: int, chunk: int = 1
-) -> Seen:
+def ask(
+    trained: TrainedNetwork, states: State, simulations: int, *, key: Any = None, chunk: int = 32
+) -> Outlook:
     """Show positions to a network with search.
 
     Args:
-      player: the network, with the search settings of its run.
+      trained: the network, with the search settings of its run.
       states: N > 0 unfinished positions, in numpy.
-      key: random key.
       simulations: per position; 0 asks the network alone.
+      key: random key; None: always the same one.
       chunk: positions at once.
+
+    Returns:
+      The answers, in numpy.
     """
-    compiled = _looker(player.board, player.config, simulations)
-    seen: Seen = batching.in_chunks(lambda rows: compiled(player.params, key, rows), chunk)(states)
-    return seen
+    compiled = _looker(trained.board, trained.config, simulations)
+    key = jax.random.key(0) if key is None else key
+    call = batching.in_chunks(lambda rows: compiled(trained.params, key, rows), chunk)
+    found: Outlook = call(states)
+    unknown = np.full(found.q.shape, np.nan)
+    if trained.config.search.utility == "win":
+        return found._replace(q=unknown)
+    boxes = float(trained.board.num_boxes)
+    return found._replace(
+        margin=found.value.astype(float) * boxes,
+        q=np.where(found.visits > 0, found.q.astype(float) * boxes, unknown),
+    )
 
 
-def inspect_position(
-    player: TrainedNetwork, position: Position, key: Any, simulations: int
-) -> Seen:
-    """One position; the attributes lack the first axis."""
-    return Seen(*(x[0] for x in inspect_states(player, position.state(), key, simulations)))
+def ask_position(
+    trained: TrainedNetwork, position: Position, simulations: int, key: Any = None
+) -> Outlook:
+    """:func:`ask` about one unfinished position; the attributes lack the first axis."""
+    return Outlook(*(x[0] for x in ask(trained, position.state(), simulations, key=key, chunk=1)))
 
 
-def in_boxes(player: TrainedNetwork) -> bool:
-    """Whether the search's values are margins, not results."""
-    return player.config.search.utility == "margin"
-
-
-def expected_result(player: TrainedNetwork, seen: Seen, lead: int) -> tuple[float, float]:
+def expected_result(trained: TrainedNetwork, found: Outlook, lead: int) -> tuple[float, float]:
     """What to expect of a game.
 
     Args:
-      player: whose network and search it was.
-      seen: the position.
-      lead: the mover's margin so far.
+      trained: the network that was asked.
+      found: its answer about one position.
+      lead: the mover's margin so far, in boxes.
 
     Returns:
-      The mover's expected final margin in boxes, and probability to win, a draw
-      counting half.
+      The mover's expected final margin in boxes, and the mover's probability to win, where
+      a draw counts half.
     """
-    margins = np.asarray(model.margins(player.board), float)
-    weights = np.asarray(seen.margin_weights, float)
+    margins = np.asarray(model.margins(trained.board), float)
+    weights = np.asarray(found.margins, float)
     weights = weights / weights.sum()
-    value = float(seen.value)
-    if not in_boxes(player):
+    value = float(found.value)
+    if trained.config.search.utility == "win":
         return float(weights @ margins) + lead, 0.5 + 0.5 * value
     # The network's distribution, moved to where the search sees its mean.
-    expected = value * player.board.num_boxes
+    possible = margins[weights > 0]  # beyond them, rounding can lead
+    expected = float(np.clip(value * trained.board.num_boxes, possible[0], possible[-1]))
     weights = tilted(margins, weights, expected)
     wins = 0.5 + 0.5 * np.sign(margins + lead)
     return expected + lead, min(float(weights @ wins), 1.0)  # rounding can lead beyond
@@ -127,7 +148,10 @@ def tilted(values: np.ndarray, weights: np.ndarray, mean: float) -> np.ndarray:
     Args:
       values: ``float[n]``.
       weights: ``float[n]``, a distribution over them.
-      mean: a mean that is out of reach gives the distribution that comes nearest.
+      mean: the mean to reach. If it is out of reach, the result comes as near as it can.
+
+    Returns:
+      ``float[n]``, a distribution over the values.
     """
     support = weights > 1e-6
     values, weights = values[support], weights[support]

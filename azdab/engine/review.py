@@ -10,8 +10,8 @@ from azdab.game.position import Position, move_name
 from azdab.game.record import Record
 
 MISTAKE, BLUNDER = 1.0, 3.0
-"""Boxes lost from which a move is marked ``?`` and ``??``. Less is within the error of an
-estimate."""
+"""A move that loses this many boxes is marked ``?`` and ``??``. Smaller losses are within the
+error of an estimate."""
 
 
 class Verdict(NamedTuple):
@@ -20,7 +20,7 @@ class Verdict(NamedTuple):
     Attributes:
       before: the position it was played in.
       edge: the move.
-      best: the engine's.
+      best: the engine's move.
       loss: boxes it costs its player, by the engine's estimate or exactly; None where
         nothing is known. Never negative.
       exact: whether the loss is exact.
@@ -68,7 +68,7 @@ class Review(NamedTuple):
         ]
 
     def boxes_lost(self, player: int) -> float:
-        """What a player's moves cost together."""
+        """How many boxes a player's moves lost together."""
         return sum(v.loss or 0.0 for v in self.verdicts if v.before.to_play == player)
 
 

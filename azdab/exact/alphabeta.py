@@ -1,10 +1,10 @@
 """A classical player: alpha-beta search to the depth that a node budget allows.
 
-Like :mod:`azdab.exact.solver`, whose representation and theory it uses, it searches
+It uses the representation and the theory of :mod:`azdab.exact.solver`. It too searches
 *quiet* positions, where nothing can be taken: runs of captures are resolved at once,
-and all edges of a chain are one move. Unlike there, the search stops at a depth, and
-what stands then is estimated by playing on by rule: safe edges in a fixed order,
-then always the shortest chain, with control kept where that pays. Iterative deepening
+and all edges of a chain are one move. But this search stops at a depth. The position
+there is estimated by playing on by rule: safe edges in a fixed order, then always the
+shortest chain, with control kept where that pays. Iterative deepening
 with a transposition table goes deeper until the budget is spent.
 
 Moves are 0 to 63 for the bits of ``h`` and 64 to 127 for those of ``v``.
@@ -33,8 +33,8 @@ from azdab.exact.bitboard import (
 from azdab.exact.chain_search import draw
 from azdab.game.board import Board
 
-# More boxes than any board has. Not a Python integer: numba would compile the search again
-# for a literal bound, and cannot load that from its cache.
+# More boxes than any board has. Not a Python integer: for a literal bound, numba would
+# compile the search again and could not load that from its cache.
 _INFINITY: Any = np.int64(127)
 _CERTAIN = 255  # the depth of a value that rests on no estimate
 _NO_MOVE = 255
@@ -51,7 +51,7 @@ class SearchMemory(NamedTuple):
         and upper bound (plus 128) and best move.
       moves, order: ``int64[depths, moves]``, the moves of the position at each depth, and
         how early each is to be tried.
-      history: ``int64[128]``, how much each move has cut off so far.
+      history: ``int64[128]``, how often each move has cut off the search so far.
       gifts: ``int64[num_boxes, 2]``, chains given away in an estimate.
       control: ``int64[3]``, positions visited and allowed, and whether a value rests on an
         estimate.
@@ -221,7 +221,7 @@ def _choose(h: Any, v: Any, moves: Any, g: Any, m: SearchMemory) -> Any:
                 return moves[0]
             if value > best:
                 best, place = value, i
-        # The best of this depth is the first to be searched at the next.
+        # The best move of this depth is searched first at the next.
         choice = moves[place]
         moves[1 : place + 1] = moves[:place].copy()
         moves[0] = choice

@@ -1,4 +1,4 @@
-"""Boxes as bits: chains, forced captures, and what of a position can be set aside.
+"""Boxes as bits: chains, forced captures, and the parts of a position that can be set aside.
 
 Compiled by numba for :mod:`azdab.exact.solver`. A position is two 64-bit words of *open*
 edges. With ``W = cols + 1``, box ``(r, c)`` is bit ``r * W + c``; its top edge has
@@ -31,7 +31,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def _cache_directory() -> Path:
-    """Where compiled code is kept: another place whenever anything compiled here has changed.
+    """Where compiled code is kept: a new place whenever anything that is compiled here changes.
 
     Numba itself looks only at the file of a function, not at those of its callees and constants.
     """
@@ -195,8 +195,8 @@ def grow(start: Any, within: Any, h: Any, v: Any, g: Any) -> Any:
 def forced(h: Any, v: Any, g: Any) -> Any:
     """Close every box that can be closed, and how many could hand over the turn instead.
 
-    Whatever the order, the same boxes fall: those that lose their open edges one by
-    one from the leaves, as trees with at most one edge that leads elsewhere. To hand
+    In any order the same boxes fall: those that lose their open edges one by one from
+    the leaves, as trees with at most one edge that leads elsewhere. To hand
     over the turn the mover leaves two boxes of a tree with such an edge, by drawing
     it last, or else four in a row of a tree without, by drawing the edge in their
     middle. Once is enough, and two are better than four.
@@ -228,7 +228,7 @@ def forced(h: Any, v: Any, g: Any) -> Any:
 
 @jit
 def in_all(rest: Any, taken: Any, leave: Any) -> Any:
-    """The margin with what :func:`forced` gives, by what the rest is worth to whoever opens it.
+    """The margin after :func:`forced`, from what the rest is worth to whoever opens it.
 
     The mover takes all of it or, if it can, leaves some to hand over the turn.
     """

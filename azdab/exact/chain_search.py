@@ -50,7 +50,7 @@ _RESULT_BITS = Word(64 - LOOP_BITS)
 
 _USEFUL = 8192  # the history of an edge lies between minus this and this
 
-# What a search writes to beside its table.
+# What a search writes to, beside its table.
 Scratch = np.dtype(
     [
         ("visited", np.int64),  # nodes
@@ -206,7 +206,7 @@ def _open(h: Any, v: Any, chains: Any, loops: Any, move: Any, g: Any) -> Any:
     one, _, _ = degrees(after_h, after_v, g)
     if not one:
         return length, 2 if length > 2 else 0, after_h, after_v, chains, loops
-    # The chain starts and ends at the same box, which falls with it: draw an edge and see.
+    # The chain starts and ends at one box, which falls too: draw an edge to find out.
     if h & box:
         after_h, after_v = h & ~box, v
     elif v & box:
@@ -224,8 +224,8 @@ def _search(
 ) -> Any:  # fmt: skip
     """Whether a quiet position is worth at least ``bound`` to the mover.
 
-    Besides the open edges and what is set aside, it is given the number of boxes
-    left, whose parity the value and ``bound`` have, and its own depth.
+    It is given the open edges and what is set aside, the number of boxes left, whose
+    parity the value and ``bound`` have, and its own depth.
 
     Returns:
       A lower bound of the value if it is at least ``bound``, else an upper bound.

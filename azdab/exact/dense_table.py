@@ -192,6 +192,12 @@ def solve(board: Board, edges: Bool[Array, "E"]) -> tuple[int, np.ndarray]:
 
     Raises:
       ValueError: more than ``MAX_OPEN_EDGES`` edges are open.
+
+    One box with two edges missing: whoever draws the next edge gives it away.
+
+    >>> value, values = solve(Board(1, 1), np.array([True, True, False, False]))
+    >>> value, values.tolist()
+    (-1, [-128, -128, -1, -1])
     """
     num_open = int(board.num_edges - np.sum(np.asarray(edges)))
     if num_open > MAX_OPEN_EDGES:

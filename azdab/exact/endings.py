@@ -1,13 +1,13 @@
-"""Endings played from exact values: the teacher that self-play hands its games to.
+"""Endings played from exact values: a teacher that finishes the games of self-play.
 
 Once few enough edges are left, the value of every move is known. A game is then
-finished in several *lines*: the first is perfect play and gives the game its
-outcome, the others visit positions that imperfect players meet. They are given,
-such as the network's own play, or perfect play with errors now and then. Every
+finished in several *lines*. The first is perfect play and gives the game its outcome.
+The others visit positions that imperfect players meet: they are given, such as the
+network's own play, or are perfect play with some errors. Every
 position of every line is labelled with its exact value and with all of its optimal
 moves.
 
-Two teachers say the same: a dense table on the device for up to
+Two teachers give the same answers: a dense table on the device for up to
 ``limits.TABLE_HORIZON`` edges (:mod:`azdab.exact.dense_table`), and beyond that a search on
 the host's cores (:mod:`azdab.exact.solver`).
 """
@@ -45,7 +45,7 @@ class Endings(NamedTuple):
 
 
 def blank_endings(edges: Bool[Array, "B E"], horizon: int, lines: int) -> Endings:
-    """Endings of the right shapes with nothing in them."""
+    """Endings of the right shapes, filled with zeros."""
     shape = (len(edges), lines, horizon)
     return Endings(
         edges=jnp.zeros((*shape, edges.shape[-1]), bool),
@@ -70,8 +70,8 @@ def endings_from_table(
       edges: ``bool[B, E]``, positions with ``horizon`` edges open.
       key: random key.
       horizon: static; memory grows as ``B * 2^horizon`` bytes.
-      lines: static. Each but the first and those given has a probability of random moves
-        of its own, drawn from U(0, 1)^2: from nearly perfect to nearly random play.
+      lines: static. Each line, except the first and those given, has its own probability
+        of random moves, drawn from U(0, 1)^2: from nearly perfect to nearly random play.
       given: ``int32[B, N, horizon]``, the moves of the second to ``N + 1``-th line.
     """
     chex.assert_shape(edges, (None, board.num_edges))

@@ -1,4 +1,4 @@
-"""The truth about positions with few edges left, from whichever solver fits the board.
+"""The truth about positions with few edges left, from the solver that fits the board.
 
 Three sources give the same values, and the tests hold them against each other:
 
@@ -51,8 +51,8 @@ class Oracle:
       max_edges: positions with at most this many edges left are known.
       source: where the values come from, in words.
       solve: ``bool[N, E] -> int8[N, E]`` for known positions, N > 0.
-      choose: a cheaper way to one optimal move: a random generator and a position
-        ``bool[E]`` to the move, -1 where a limit was too low. None: there is none.
+      choose: a cheaper way to one optimal move: from a random generator and a position
+        ``bool[E]`` to the move, or -1 if a limit was too low. None: there is no cheaper way.
     """
 
     board: Board
@@ -106,9 +106,9 @@ def table_oracle(board: Board) -> Oracle:
 def search_oracle(board: Board, max_edges: int, limit: int | None = None) -> Oracle:
     """Values by alpha-beta search; needs numba.
 
-    Nothing is known of a position that takes looking at more than ``limit``: its values
-    are all ``ILLEGAL``. As the search remembers positions, which those are can depend on
-    earlier ones.
+    If a position needs more than ``limit`` positions to be searched, nothing is known of it:
+    its values are all ``ILLEGAL``. The search remembers positions, so this can depend on
+    earlier calls.
     """
     from azdab.exact import solver
 

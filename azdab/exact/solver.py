@@ -1,7 +1,7 @@
 """Exact values of positions far from the end, on the host's cores.
 
-The search is in :mod:`azdab.exact.chain_search`. This is the door to it: one position in, its
-value, the values of its moves, or whole endings out.
+The search is in :mod:`azdab.exact.chain_search`. This module is its door: it takes one
+position, and gives its value, the values of its moves, or whole endings.
 
 Needs numba: ``pip install 'azdab[exact]'``.
 """
@@ -92,6 +92,12 @@ class Solver:
 
     Raises:
       ValueError: the board is too large.
+
+    On the empty 1x1 board the first player gets nothing:
+
+    >>> solver = Solver(Board(1, 1))
+    >>> solver.value(np.zeros(4, bool)), solver.action_values(np.zeros(4, bool)).tolist()
+    (-1, [-1, -1, -1, -1])
     """
 
     def __init__(self, board: Board, table_bits: int = 20) -> None:
@@ -101,7 +107,7 @@ class Solver:
 
     @property
     def nodes(self) -> int:
-        """Positions the last call looked at."""
+        """How many positions the last call looked at."""
         return int(self._scratch.visited)
 
     def _start(self, edges: Any, limit: int | None) -> tuple[np.uint64, np.uint64]:
@@ -118,7 +124,7 @@ class Solver:
 
         Args:
           edges: ``bool[E]``, the drawn edges.
-          limit: most positions to look at, None for as many as it takes.
+          limit: most positions to look at; None: as many as needed.
 
         Returns:
           The value; None if the limit was too low.

@@ -11,7 +11,7 @@ from azdab.game.board import Board
 
 PLAYER_STYLES = ("bold cyan", "bold magenta")
 PLAYER_FILLS = ("#2f6fde", "#d8572a")
-"""Colours of the first and the second player, told apart by colour-blind people too."""
+"""Colours of the first and the second player, which colour-blind people can tell apart."""
 
 DRAWN, LAST, GOOD = "#6b7280", "#e0a100", "#1a9850"
 """Colours of drawn edges, the last one, and good moves."""
@@ -27,7 +27,7 @@ def to_text(
     *,
     numbers: bool = True,
 ) -> Text:
-    """A board as lines of text, with the numbers of open edges and of rows and columns.
+    """A board as lines of text, with numbers on open edges, rows and columns.
 
     Args:
       board: the board.

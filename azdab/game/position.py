@@ -3,7 +3,7 @@
 :class:`azdab.game.rules.State` is what programs on the device step through by the hundred; a
 :class:`Position` is what a person, a record or a page looks at.
 
-    >>> from azdab.game.rules import Board
+    >>> from azdab.game.board import Board
     >>> position = Position(Board(1, 2)).play("h 0 0").play("v 0 0").play("h 1 0")
     >>> position.play("v 0 1").scores
     (0, 1)

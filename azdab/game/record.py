@@ -82,7 +82,19 @@ def _one_line(text: str) -> str:
 
 
 def record_text(record: Record) -> str:
-    """One game as text. Line breaks and runs of spaces in names and remarks become spaces."""
+    """One game as text. Line breaks and runs of spaces in names and remarks become spaces.
+
+    >>> print(record_text(Record(Position(Board(1, 1), (0, 3)), "Ann", "Bob")))
+    azdab record 1
+    board: 1x1
+    first: Ann
+    second: Bob
+    result: *
+    <BLANKLINE>
+    A h 0 0
+    B v 0 1
+    <BLANKLINE>
+    """
     lines = [HEADER, f"board: {record.board}"]
     for name in _FIELDS:
         if value := _one_line(getattr(record, name)):

@@ -88,6 +88,13 @@ def step(board: Board, state: State, action: Int[Array, ""]) -> State:
 
     Returns:
       The next position; the same player is to move if a box was closed.
+
+    >>> board = Board(1, 1)
+    >>> state = init_state(board)
+    >>> for edge in range(4):
+    ...     state = step(board, state, jnp.int32(edge))
+    >>> state.scores.tolist(), int(state.to_play)
+    ([0, 1], 1)
     """
     chex.assert_shape(state.edges, (board.num_edges,))
     chex.assert_rank([state.to_play, action], 0)

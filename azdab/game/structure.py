@@ -9,7 +9,8 @@ from azdab.game.board import boxes_beside
 from azdab.game.position import Position
 
 LONG = 3
-"""Boxes from which a chain is long: whoever opens it can be denied the last two."""
+"""A chain of at least this many boxes is long: its taker can leave the last two, and so keep
+control."""
 
 
 class Chain(NamedTuple):
@@ -25,7 +26,7 @@ class Chain(NamedTuple):
 
     @property
     def is_long(self) -> bool:
-        """Whether whoever opens it can be denied its last two boxes: three boxes or more."""
+        """Whether it has three boxes or more, so that its taker can leave the last two."""
         return not self.is_loop and len(self.boxes) >= LONG
 
 
@@ -70,7 +71,7 @@ def double_crosses(position: Position) -> int:
 
 
 def controller(position: Position) -> int:
-    """Who will be in control if the long chains stay as many as they are.
+    """Who will be in control if the number of long chains does not change.
 
     The long chain rule (Berlekamp, The Dots and Boxes Game, 2000): a game has as many
     turns as dots and double-crosses together, so the first player wants dots, long chains

@@ -3,12 +3,12 @@
 Figures are matplotlib's (``pip install 'azdab[notebooks]'``), made without pyplot, so that
 nothing is left open. Tables are rich's, which Jupyter shows too. What they show is computed
 elsewhere: runs in :mod:`azdab.lab.curves`, strength in :mod:`azdab.measure.evaluation` and
-:mod:`azdab.players.matches`, theory in :mod:`azdab.lab.theory`. :mod:`azdab.lab.heatmaps`
-draws boards.
+:mod:`azdab.players.matches`, theory in :mod:`azdab.lab.theory`, drawn by
+:mod:`azdab.lab.theory_figures`. :mod:`azdab.lab.heatmaps` draws boards.
 """
 
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
@@ -76,7 +76,7 @@ COMPARING = tuple(
     for one in METRICS
     if one.compared
 )
-"""The same with one metric a panel, for several runs in one figure."""
+"""The same with one metric per panel, for several runs in one figure."""
 
 MACHINE = _panels(one for one in METRICS if depends_on_machine(one.name))
 """What a run costs."""
@@ -110,7 +110,7 @@ def styled(plot: Plot) -> Plot:
 
 
 def axes_grid(rows: int, columns: int, width: float = 3.3, height: float = 2.7) -> tuple[Any, Any]:
-    """A figure and its axes, ``[rows, columns]``, of so many inches each."""
+    """A figure and its axes, ``[rows, columns]``, each ``width`` by ``height`` inches."""
     figure = load_figure()(figsize=(width * columns, height * rows), layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False)
 
@@ -119,8 +119,8 @@ def axes_grid(rows: int, columns: int, width: float = 3.3, height: float = 2.7) 
 def plot_curves(runs: Sequence[Curves], panels: Sequence[Panel] = LEARNING) -> Any:
     """Metrics over iterations, four panels a row.
 
-    With one run, colours tell metrics apart; with several, colours are runs and kinds of
-    line are metrics. Panels of which nothing was measured say so.
+    With one run, colours tell metrics apart; with several, colours are runs and
+    line styles are metrics. A panel without measurements says so.
     """
     columns = min(4, len(panels))
     figure, grid = axes_grid(-(-len(panels) // columns), columns)
@@ -176,7 +176,7 @@ def wilson_errors(rates: Sequence[float], counts: Sequence[int]) -> np.ndarray:
     return errors
 
 
-def _beside(number: int, total: int) -> float:
+def bar_offset(number: int, total: int) -> float:
     """Where a bar stands in its group."""
     return (number - (total - 1) / 2) * 0.8 / total
 
@@ -234,7 +234,7 @@ def plot_scaling(result: Report, simulations: Sequence[int]) -> Any:
 
 @styled
 def plot_reliability(result: Report) -> Any:
-    """The raw network's win probability against what perfect play makes of it."""
+    """The raw network's win probability against the result of perfect play."""
     figure, ((axis,),) = axes_grid(1, 1, 3.6, 3.4)
     axis.plot([0, 1], [0, 1], ":", color="#888888")
     for i, (set_name, found) in enumerate(result.calibration.items()):
@@ -257,83 +257,4 @@ def plot_ladder(result: Tournament) -> Any:
     places = np.arange(len(order))
     axis.errorbar(elo, places, xerr=errors, fmt="o", capsize=3, color=COLOURS[0])
     axis.set(yticks=places, yticklabels=[result.names[i] for i in order], xlabel="Elo, 95%")
-    return figure
-
-
-@styled
-def plot_dealings(worth: np.ndarray, deals: Mapping[str, np.ndarray]) -> Any:
-    """How often two boxes are handed back, by what control of the rest is worth.
-
-    Args:
-      worth: ``int[N]``, boxes.
-      deals: by player, ``float[N]``, the probability of handing them back.
-    """
-    figure, axes = axes_grid(1, len(deals), 4.4, 3.2)
-    levels = np.unique(worth)
-    for i, (axis, (name, shares)) in enumerate(zip(axes[0], deals.items(), strict=True)):
-        jitter = np.random.default_rng(0).uniform(-0.25, 0.25, len(worth))
-        axis.plot(worth + jitter, shares, "o", ms=3, alpha=0.25, color=COLOURS[i], mew=0)
-        means = [shares[worth == level].mean() for level in levels]
-        axis.plot(levels, means, "o-", color=COLOURS[i], label="mean")
-        axis.step(
-            [levels[0], 2, 2, levels[-1]], [0, 0, 1, 1], color="#888888", ls=":", label="right"
-        )
-        axis.set(title=name, xlabel="control of the rest is worth, boxes")
-        axis.set(ylabel="share that hands back two boxes")
-        axis.legend()
-    return figure
-
-
-@styled
-def plot_shares(
-    groups: Sequence[str], hits: Mapping[str, Sequence[np.ndarray]], *, lines: bool, label: str
-) -> Any:
-    """Shares with 95% intervals, by group and player.
-
-    Args:
-      groups: names of the groups.
-      hits: by player, of each group ``float[n]`` in 0..1, what was right.
-      lines: joined, for groups in an order; else bars.
-      label: of the groups.
-    """
-    figure, ((axis,),) = axes_grid(1, 1, 7, 3.4)
-    for i, (name, per_group) in enumerate(hits.items()):
-        rates = [float(np.mean(hit)) if len(hit) else np.nan for hit in per_group]
-        errors = wilson_errors(rates, [len(hit) for hit in per_group])
-        places = np.arange(len(groups)) + (0.05 * i if lines else _beside(i, len(hits)))
-        if lines:
-            axis.errorbar(
-                places, rates, errors, fmt="o-", ms=4, capsize=2, color=COLOURS[i], label=name
-            )
-        else:
-            axis.bar(
-                places,
-                rates,
-                0.75 / len(hits),
-                yerr=errors,
-                capsize=2,
-                color=COLOURS[i],
-                label=name,
-            )
-    counts = [len(hit) for hit in next(iter(hits.values()))]
-    names = [f"{group}\n{count:,}" for group, count in zip(groups, counts, strict=True)]
-    axis.set(xticks=range(len(groups)), xticklabels=names, xlabel=label, ylabel="share, 95%")
-    axis.legend(ncols=len(hits), loc="lower left", bbox_to_anchor=(0, 1))
-    return figure
-
-
-@styled
-def plot_estimates(estimates: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Any:
-    """Estimates of openings against what is compared with, one panel per name."""
-    figure, (axes,) = axes_grid(1, len(estimates), 3.6, 3.4)
-    for i, (axis, (name, (exact, estimate))) in enumerate(
-        zip(axes, estimates.items(), strict=True)
-    ):
-        low, high = min(exact.min(), estimate.min()), max(exact.max(), estimate.max())
-        axis.plot([low - 1, high + 1], [low - 1, high + 1], ":", color="#888888")
-        jitter = np.random.default_rng(0).uniform(-0.3, 0.3, len(exact))
-        axis.plot(exact + jitter, estimate, "o", ms=4, alpha=0.5, mew=0, color=COLOURS[i])
-        error = np.sqrt(np.mean((estimate - exact) ** 2))
-        axis.set(title=f"{name}: off by {error:.2f} boxes", xlabel="perfect play, boxes")
-        axis.set(ylabel="network, boxes", xlim=(low - 1, high + 1), ylim=(low - 1, high + 1))
     return figure

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from azdab.engine.study import LineOfPlay, View
 from azdab.game import drawing
 from azdab.game.board import Board
 from azdab.game.drawing import DRAWN, LAST, PLAYER_LETTERS
 from azdab.game.position import Position, move_name
+from azdab.lab.explorer import LineOfPlay, View
 from azdab.lab.figures import COLOURS, axes_grid, styled
 
 
@@ -42,13 +42,13 @@ def draw_board(
     form: str = "{:.0f}",
     least: float = -np.inf,
 ) -> None:
-    """A position with numbers as colours.
+    """Draw a position; numbers of edges and boxes become colours.
 
     Args:
       axis: where to draw.
       position: the position; the last edge drawn is yellow.
-      edges: ``float[E]``, of open edges, brighter is more; NaN leaves one dotted.
-      boxes: ``float[num_boxes]`` in 0..1, how much a box is the first player's.
+      edges: ``float[E]``, a number for each open edge, darker is more; NaN: a dotted line.
+      boxes: ``float[num_boxes]`` in 0..1, the first player's share of each box.
       form: how to write the numbers of edges.
       least: numbers of edges below it are not written.
     """

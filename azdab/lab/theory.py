@@ -7,7 +7,7 @@ symmetry class (:func:`opening_classes`).
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from azdab.exact.oracle import Oracle
 from azdab.game import geometry, structure, symmetry
 from azdab.game.board import Board
 from azdab.game.position import Position
+from azdab.game.rules import State
 
 BOOK_PLIES = 3
 """Longest openings of :func:`opening_classes`: in them no box can be closed."""
@@ -72,8 +73,8 @@ def dealings(board: Board) -> list[Dealing]:
     """All double-dealing questions of two families, each combination of lengths once.
 
     The chains are angles around a corner, of 1, 3, 5, ... boxes, or wind through whole
-    rows. One of them has two boxes left, of which the mover can take one; of the others
-    any may be there, the rest of the board is closed.
+    rows. One of them has two boxes left, of which the mover can take one; each of
+    the others may be there or not; the rest of the board is closed.
     """
     found: dict[tuple, Dealing] = {}
     for kind, layout in enumerate(_layouts(board)):
@@ -151,7 +152,7 @@ def safe_play(
 
 
 def rule_winner(board: Board, edges: np.ndarray) -> np.ndarray:
-    """Whom the long chain rule gives control, ``int[N]``: 1 the mover, -1 the opponent.
+    """Who gets control by the long chain rule, ``int[N]``: 1 the mover, -1 the opponent.
 
     Args:
       board: the board.
@@ -221,3 +222,19 @@ def first_player_margins(edges: np.ndarray, margin: np.ndarray) -> np.ndarray:
     No box is closed in them.
     """
     return np.where(edges.sum(axis=-1) % 2 == 0, margin, -margin)
+
+
+def states_of_edges(edges: np.ndarray) -> State:
+    """Positions ``bool[N, E]`` of which only the drawn edges matter, as states."""
+    count = len(edges)
+    fields: Any = (edges, np.zeros((count, 2), np.int16), np.zeros(count, np.int8))
+    return State(*fields)
+
+
+def exact_margins(known: Oracle, edges: np.ndarray) -> np.ndarray:
+    """The movers' future margins under perfect play, ``float[N]``; NaN where unknown."""
+    margins = np.full(len(edges), np.nan)
+    within = known.known(edges)
+    if within.any():
+        margins[within] = known.action_values(edges[within]).max(axis=-1)
+    return margins

@@ -76,10 +76,10 @@ def greedy_agent(board: Board) -> Agent:
 
 
 def opening_agent(board: Board, greedy_share: float, games: int, key: Array) -> Agent:
-    """Who opens self-play games: in some the greedy player with errors, else a random one.
+    """Plays the openings of self-play: in some games the greedy player with errors, else random.
 
-    Greedy games differ in how often they err, from never to always. They lead to positions
-    with few gifts, which uniformly random moves seldom reach and opponents do.
+    Greedy games differ in how often they err, from never to always. They reach positions in
+    which little was given away; opponents reach such positions, random moves seldom do.
 
     Args:
       board: the board.

@@ -40,14 +40,14 @@ def play_games(
     num_games: int,
     opening_plies: int,
 ) -> MatchGames:
-    """Play ``num_games`` games, half with either side to start.
+    """Play ``num_games`` games; A starts half of them, B the others.
 
     Games ``i`` and ``i + num_games / 2`` share their random opening with the sides swapped.
 
     Args:
       board: the board.
       agents: A and B.
-      params: theirs.
+      params: the parameters of A and B.
       key: random key.
       num_games: even.
       opening_plies: every game starts with this many random plies.

@@ -1,4 +1,4 @@
-"""Numbers that go wrong: noticed before they reach a checkpoint, and kept for inspection."""
+"""Numbers that are not finite: noticed before a checkpoint is written, and kept for study."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,10 +23,10 @@ class DivergedError(Exception):
     """A learning phase whose losses or parameters are not finite.
 
     Attributes:
-      iteration: its number.
-      before: the learner before it, on the host.
-      buffer: what it sampled from.
-      key: its key.
+      iteration: the number of the iteration.
+      before: the learner before the phase, on the host.
+      buffer: the replay that the phase sampled from.
+      key: the phase's random key.
     """
 
     def __init__(
@@ -40,11 +40,11 @@ class Culprit(NamedTuple):
     """The first step of a phase that went wrong.
 
     Attributes:
-      found: whether there was one; if not, the rest means nothing.
+      found: whether there was such a step; if not, the rest means nothing.
       step: its number in the phase, from 0.
-      params: the network before it.
-      examples: its batch, as augmented.
-      loss: its total loss.
+      params: the network before the step.
+      examples: the batch of the step, as augmented.
+      loss: the total loss of the step.
     """
 
     found: Bool[Array, ""]
@@ -56,7 +56,7 @@ class Culprit(NamedTuple):
 
 @jax.jit
 def _largest(tree: Any) -> Array:
-    """The largest magnitude of all numbers that are not whole; NaN if one is, ``float32[]``."""
+    """The largest magnitude among all floating-point numbers, ``float32[]``; NaN if one is NaN."""
     leaves = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)]
     sizes = [jnp.max(jnp.abs(x)).astype(jnp.float32) for x in leaves if x.size]
     return jnp.max(jnp.stack(sizes)) if sizes else jnp.float32(0)
@@ -135,5 +135,5 @@ def keep(run: Path, board: Board, config: Config, mesh: Mesh, error: DivergedErr
 
 
 def _plain(x: Any) -> np.ndarray:
-    """As NumPy knows it: short floats become ``float32``."""
+    """As an array that NumPy knows: short floats become ``float32``."""
     return np.asarray(x.astype(np.float32) if jnp.issubdtype(x.dtype, jnp.floating) else x)

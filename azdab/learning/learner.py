@@ -172,8 +172,8 @@ def two_hot(board: Board, margin: Float[Array, "N"], parity: Int[Array, "N"]) ->
 def margin_target(board: Board, config: LearnerConfig, examples: Example) -> tuple[Array, Array]:
     """Target distributions of the future margin, and whether each example has one.
 
-    A mixture of the game's outcome and the search's root value; the latter alone
-    where the outcome is spoilt by a random move.
+    A mixture of the game's outcome and the search's root value. Only the latter counts
+    where a later random move makes the outcome useless.
 
     Returns:
       ``float32[N, 2 * num_boxes + 1]`` and ``float32[N]`` weights in {0, 1}.

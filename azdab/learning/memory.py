@@ -1,8 +1,8 @@
 """How much device memory a run takes, from its config and the compiler's plan.
 
-What lives through the run (replay, learner, best network) and the search trees follow
-from the config alone. Activations are the compiler's affair: :func:`largest_batch` asks
-it for two small batches, between which memory grows linearly.
+What is in memory all the time (replay, learner, best network) and the search trees follow
+from the config alone. Only the compiler knows the activations: :func:`largest_batch` asks
+it about two small batches, because memory grows linearly with the batch.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ _PROBES = 16, 32
 
 
 def tree_num_bytes(tree: Any) -> int:
-    """Of all arrays, or shapes, in a tree."""
+    """Bytes of all arrays, or shapes, in a tree."""
     return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(tree))
 
 
@@ -43,7 +43,7 @@ def tree_bytes(board: Board, games: int, simulations: int) -> int:
 
 
 def resident(board: Board, config: Config, devices: int = 1) -> dict[str, int]:
-    """Bytes on each device that live through the whole run, by part."""
+    """Bytes that are in use during the whole run, on each device, by part."""
     share = device_share(config, devices)
     state = jax.eval_shape(lambda: learner.init_learner(jax.random.key(0), board, config))
     return {
@@ -82,7 +82,7 @@ def memory_table(board: Board, config: Config, mesh: Mesh, plan: dict[str, Progr
 
 
 def memory_summary(board: Board, config: Config, mesh: Mesh, plan: dict[str, ProgramMemory]) -> str:
-    """The same in one line."""
+    """The memory table in one line."""
     parts = resident(board, config, mesh.size)
     highest = peak(plan, parts)
     phase = max(highest, key=lambda name: highest[name])
@@ -138,7 +138,7 @@ def largest_batch(
 
 
 def with_batch(config: Config, parallel_games: int, games_per_iteration: int) -> Config:
-    """The config with other numbers of games."""
+    """The config with another number of games."""
     changed = dataclasses.replace(
         config.selfplay, parallel_games=parallel_games, games_per_iteration=games_per_iteration
     )

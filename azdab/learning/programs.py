@@ -1,10 +1,10 @@
 """The compiled programs of an iteration: self-play, replay, learning, matches.
 
-Games are played and stored where they are played, each device on its own; only the
-learner's gradients are averaged over all.
+Each device plays games and stores them by itself. Only the learner's gradients are
+averaged over all devices.
 
-They are compiled before anything runs, so compile time is never mistaken for
-speed and the memory each needs is known in advance.
+All programs are compiled before anything runs. So compile time does not count as
+speed, and the memory of each program is known in advance.
 """
 
 import functools
@@ -82,7 +82,7 @@ class ProgramMemory(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What compiling a config gives."""
+    """The result of compiling a config."""
 
     phases: Programs
     seconds: float

@@ -17,7 +17,7 @@ from azdab.game.board import Board
 from azdab.learning.selfplay import Example, zero_examples
 
 CANDIDATES = 4
-"""Draws among which an example is chosen by weight."""
+"""How many draws compete for each place in a batch."""
 
 
 class Replay(NamedTuple):
@@ -43,7 +43,7 @@ def stacked(replay: Replay) -> Replay:
 
 
 def replay_num_bytes(board: Board, capacity: int) -> int:
-    """Memory of a buffer, known before anything is allocated."""
+    """Memory of a buffer in bytes, before anything is allocated."""
     storage = jax.eval_shape(lambda: zero_examples(board, capacity))
     return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(storage))
 
@@ -82,11 +82,11 @@ def reshard(shards: Replay, count: int) -> Replay:
 
     Args:
       shards: buffers of ``a`` devices, with a leading axis ``[a, ...]``.
-      count: of devices from now on; each holds ``a * capacity // count`` examples.
+      count: the new number of devices; each holds ``a * capacity // count`` examples.
 
     Returns:
-      The same examples with a leading axis ``[count, ...]``, as old as before; a few of
-      the oldest are dropped where they cannot be divided.
+      The same examples in the same order of age, with a leading axis ``[count, ...]``. A few
+      of the oldest are dropped if they cannot be divided.
     """
     devices, capacity = shards.examples.margin.shape
     total = int(np.asarray(shards.total)[0])

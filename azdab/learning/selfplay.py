@@ -114,9 +114,9 @@ def play_to_horizon(
 ) -> UnfinishedGames:
     """Play ``parallel_games`` games with search up to the solver's horizon.
 
-    Every position is searched, but the first few moves of each game, a random
-    number of them, are then replaced by those of :func:`azdab.learning.agents.opening_agent`:
-    the games spread over the board, and the searches still teach.
+    Every position is searched. But the first few moves of each game, a random number of
+    them, come from :func:`azdab.learning.agents.opening_agent` instead: so the games differ,
+    and their searches still teach.
     """
     games = config.selfplay.parallel_games
     num_plies = board.num_plies - config.solver_horizon
@@ -316,6 +316,21 @@ def self_play(
 
     Returns:
       ``parallel_games * examples_per_game`` examples, and statistics.
+
+    Three games on one box, of four plies each, guided by a network that knows nothing:
+
+    >>> from azdab.common.config import config_from_dict
+    >>> from azdab.search.tree_search import Evaluation
+    >>> config = config_from_dict({
+    ...     "board": {"rows": 1, "cols": 1},
+    ...     "search": {"num_simulations": 2},
+    ...     "selfplay": {"parallel_games": 3, "games_per_iteration": 3},
+    ... })
+    >>> def evaluate(params, states):
+    ...     return Evaluation(jnp.zeros(states.edges.shape), jnp.zeros(len(states.edges)))
+    >>> examples, _ = self_play(Board(1, 1), config, evaluate, None, jax.random.key(0))
+    >>> examples.edges.shape, examples.edges.sum(axis=-1).tolist()
+    ((12, 4), [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3])
     """
     play_key, endings_key, finish_key = jax.random.split(key, 3)
     openings = play_to_horizon(board, config, evaluate, params, play_key)

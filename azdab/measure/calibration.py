@@ -1,7 +1,7 @@
 """Whether the network's forecasts are right: the win probability and the margin.
 
-The network forecasts the rest of the game; what is measured against is the exact
-value of the position, which is how the game ends between perfect players.
+The network forecasts how the game ends. The forecast is compared with the exact value of
+the position, which is how the game ends between perfect players.
 """
 
 from typing import NamedTuple
@@ -18,11 +18,11 @@ from azdab.network import model
 from azdab.search.evaluator import network_inputs
 
 BINS = 10
-"""Forecast win probabilities are compared in so many bins of equal width."""
+"""Number of bins of equal width in which forecast win probabilities are compared."""
 
 
 class Forecast(NamedTuple):
-    """The network's view of each position, ``float64[N]`` each.
+    """What the network forecasts for each position, ``float64[N]`` each.
 
     Attributes:
       win: probability that the mover wins, a draw counting half.
@@ -37,7 +37,7 @@ class Calibration(NamedTuple):
     """Forecasts against the truth.
 
     Attributes:
-      positions: how many.
+      positions: number of positions.
       win_error: expected calibration error of the win probability: the gap between
         forecast and result in each bin, weighted by the bin's positions.
       win_brier: mean squared error of the win probability.

@@ -23,21 +23,21 @@ from azdab.runs.networks import TrainedNetwork
 RANDOM = "random mover"
 
 SETS = ("random", "play", "noisy")
-"""The position sets: random edge subsets, the engine against strong play, strong against noisy."""
+"""Position sets: random edge subsets, the engine against strong play, strong against noisy play."""
 
-_USUAL_SIMULATIONS = 64  # the engine whose games give the set `play`, or the nearest below
+_USUAL_SIMULATIONS = 64  # the set `play` comes from games with these, or the next lower number
 
 
 class Form(NamedTuple):
     """How much is measured.
 
     Attributes:
-      simulations: settings of the engine; 0 is the raw policy.
-      positions: in each set.
-      games: of each setting against the strongest opponent; even.
+      simulations: the numbers of simulations to measure; 0 is the raw policy.
+      positions: how many in each set.
+      games: how many each setting plays against the strongest opponent; even.
       opening_plies: random plies before each game.
       seed: of everything random.
-      chunk: positions the network is asked about at once.
+      chunk: how many positions the network is asked about at once.
     """
 
     simulations: tuple[int, ...]
@@ -60,8 +60,8 @@ class GameFigures(NamedTuple):
     """A setting's games against the strongest opponent.
 
     Attributes:
-      games: how many.
-      flawless: share of them in which no move, of those whose truth is known, lost boxes.
+      games: number of games.
+      flawless: share of the games in which no move lost boxes, as far as the truth is known.
       loss: boxes lost per game by those moves.
       score: the match's score, from the engine's side.
       moves: quality of the moves.
@@ -89,7 +89,7 @@ class Report(NamedTuple):
 
 
 class Watch(NamedTuple):
-    """Who is told how things go.
+    """Functions that are told about progress.
 
     Attributes:
       stage: told the name of each stage and the network evaluations it will take.
@@ -147,21 +147,21 @@ def _advance(watch: Watch, cost: int, moves: int) -> None:
     watch.advance(cost * moves)
 
 
-def measure_network(player: TrainedNetwork, truth: Oracle, form: Form, watch: Watch) -> Report:
+def measure_network(trained: TrainedNetwork, truth: Oracle, form: Form, watch: Watch) -> Report:
     """Measure a network against the truth.
 
     Args:
-      player: the network.
+      trained: the network.
       truth: what is known of its board.
-      form: how much.
-      watch: who is told.
+      form: how much to measure.
+      watch: told about progress.
     """
-    board = player.board
+    board = trained.board
     seeds = [int(x >> 1) for x in np.random.SeedSequence(form.seed).generate_state(5)]
     key = jax.random.key(seeds[0])
     engines = {
         setting_name(count): host_players.of_network(
-            player, count, form.chunk, functools.partial(_advance, watch, count + 1)
+            trained, count, form.chunk, functools.partial(_advance, watch, count + 1)
         )
         for count in form.simulations
     }
@@ -200,8 +200,8 @@ def measure_network(player: TrainedNetwork, truth: Oracle, form: Form, watch: Wa
         watch.stage(f"{set_name} positions, calibration", len(chosen.edges))
         forecast = calibration.network_forecast(
             board,
-            player.config,
-            player.params,
+            trained.config,
+            trained.params,
             form.chunk,
             position_sets.states_of_set(board, chosen),
         )

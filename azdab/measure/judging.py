@@ -4,10 +4,10 @@ A move is *optimal* if it loses no boxes, and it *keeps the outcome* if perfect 
 after it still gets what perfect play before it got: a win, a draw or a loss, by
 the final score. An optimal move always keeps the outcome.
 
-Positions whose moves are all worth the same cannot be played wrongly and would
-only flatter, so shares and means are over the others; and the share that keeps the
-outcome is over positions where some move would change it. Losses per game are sums
-and need no such care.
+In a position whose moves are all worth the same nothing can go wrong, so such positions
+are left out of shares and means. For the same reason, the share that keeps the outcome
+counts only positions where some move would change it. Losses per game are sums, and
+count every move.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ PHASES = ("opening", "middle", "endgame")
 """See :func:`phases_of`."""
 
 EDGES_PER_GROUP = 4
-"""Figures by the number of edges left come in groups of so many."""
+"""Figures by edges left are grouped: this many numbers of edges form one group."""
 
 
 class Regret(NamedTuple):
@@ -90,7 +90,7 @@ class Quality(NamedTuple):
     """Means of judgements; NaN over no moves.
 
     Attributes:
-      moves: how many.
+      moves: number of moves.
       optimal: share of optimal moves.
       loss: boxes lost per move.
       stakes: in how many positions the outcome was at stake.

@@ -1,7 +1,7 @@
 """The position sets on which exactness is measured: fixed by their seeds.
 
-Every set holds only positions whose moves differ in value, as nothing can be got
-wrong elsewhere, and of them only those whose truth is known.
+Every set holds only positions whose exact values are known and whose moves differ in
+value: elsewhere no move is wrong.
 """
 
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ from azdab.players import host_players, matches
 NOISE = 0.25
 """Share of random moves by the weaker side of the noisy set."""
 
-_ROUNDS = 8  # times a set's size that are looked at, at most, to fill it
+_ROUNDS = 8  # to fill a set, at most this many times its size is looked at
 
 
 class PositionSet(NamedTuple):
@@ -57,7 +57,7 @@ def select(
       truth: the truth.
       edges: ``bool[N, E]``; positions that are not known are left out.
       margin: ``int[N]``, the movers' leads.
-      count: size of the sample; less if there are not as many.
+      count: size of the sample; it is smaller if there are fewer.
       seed: of the sample.
     """
     order = np.random.default_rng(seed).permutation(np.flatnonzero(truth.known(edges)))
@@ -76,7 +76,7 @@ def select(
 
 
 def random_subsets(truth: Oracle, count: int, seed: int) -> PositionSet:
-    """Random sets of drawn edges, equally many of each size, with the boxes shared at random."""
+    """Random sets of drawn edges, equally many of each size; closed boxes are shared at random."""
     board = truth.board
     rng = np.random.default_rng(seed)
     candidates = _ROUNDS * count
@@ -101,7 +101,7 @@ def from_match(
 
 
 def noisy_play(truth: Oracle, count: int, seed: int) -> PositionSet:
-    """Positions of strong play against play that slips: whoever is to move."""
+    """Positions of strong play against play with errors, with either side to move."""
     strong = host_players.strong(truth)
     pairs = max(1, -(-_ROUNDS * count // (2 * truth.max_edges)))
     openings = matches.random_openings(truth.board, pairs, 2, seed)

@@ -115,7 +115,7 @@ def tables(report: Report, opponent: str) -> list[Table]:
 
 
 def plain(value: Any) -> Any:
-    """Named tuples and arrays as JSON has them; NaN becomes null."""
+    """Named tuples and arrays as plain values for JSON; NaN becomes null."""
     if hasattr(value, "_asdict"):
         return plain(value._asdict())
     if isinstance(value, dict):

@@ -156,7 +156,9 @@ def board_of_match(asked: Board | None, specs: list[str], checkpoint: Path | str
     named = [name for spec in specs for name in re.findall(r"[:,]checkpoint=([^,]+)", spec)]
     if checkpoint is None and not named:
         raise UserError("no player has a network: say on which --board to play")
-    return host_players.trained(str(checkpoint) if checkpoint is not None else named[0]).board
+    return host_players.shared_network(
+        str(checkpoint) if checkpoint is not None else named[0]
+    ).board
 
 
 @contextmanager

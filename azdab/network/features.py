@@ -1,15 +1,15 @@
 """What the network sees of a position.
 
-The board is seen on its ``(rows + 1) x (cols + 1)`` grid of dots: the cell of dot
-``(r, c)`` holds the horizontal edge to its right, the vertical edge below it and
-the box between them. That is a quarter of the cells of the drawn lattice, with
-nothing lost.
+The board is a grid of ``(rows + 1) x (cols + 1)`` cells, one for each dot. The cell of
+dot ``(r, c)`` holds the horizontal edge to its right, the vertical edge below it and
+the box between them. This is a quarter of the cells of the drawn lattice, and nothing
+is lost.
 
-Beside what is drawn stands what a player counts: how long the chain is that a box
-belongs to, and for the board as a whole the parities on which control of the
-endgame turns. A network can learn to follow a chain from box to box and to count
-modulo two, but it takes depth and steps: with these inputs the same network was a
-third nearer to the exact values after equal time (notebooks/network.md).
+The network is also shown what a player counts: how long the chain of each box is, and
+for the whole board the parities that decide who controls the endgame. A network can
+learn to follow a chain from box to box and to count modulo two, but this takes depth
+and steps. With these inputs, the same network was a third nearer to the exact values
+after equal time (notebooks/network.md).
 """
 
 from typing import NamedTuple
@@ -25,7 +25,7 @@ from azdab.game import geometry
 from azdab.game.board import Board
 from azdab.game.structure import LONG
 
-_LENGTHS = 6  # chains of up to so many boxes have a plane of their own per length
+_LENGTHS = 6  # for chains of up to this many boxes, each length has its own plane
 
 
 class Features(NamedTuple):
@@ -141,6 +141,11 @@ def network_features(
       kind: ``edges`` for what is drawn, ``chains`` for chains and parities too.
       edges: drawn edges.
       margin: the mover's score margin in boxes; 0 where it must not matter.
+
+    >>> board, margin = Board(2, 3), jnp.zeros(5, jnp.int32)
+    >>> seen = network_features(board, "chains", jnp.zeros((5, 17), bool), margin)
+    >>> seen.cells.shape, seen.board.shape
+    ((5, 3, 4, 21), (5, 11))
     """
     chex.assert_axis_dimension(edges, -1, board.num_edges)
     chex.assert_type(edges, bool)

@@ -91,10 +91,10 @@ class Conv(nn.Module):
 class ResidualBlock(nn.Module):
     """Pre-norm residual block: edges to boxes, pool, boxes to edges.
 
-    On the dot grid a box's four edges lie in the 2x2 cells at, right of and below
-    its own, and an edge's two boxes in the 2x2 cells at, left of and above. Two 2x2
-    convolutions padded on opposite sides therefore see what two 3x3 ones would need
-    to, for 4/9 of the work.
+    On the grid of dots, a box's four edges lie in its own cell and the cells to the right
+    and below. An edge's two boxes lie in its own cell and the cells to the left and above.
+    So two 2x2 convolutions, padded on opposite sides, see all that matters, for 4/9 of
+    the work of two 3x3 ones.
     """
 
     filters: int

@@ -1,11 +1,11 @@
 """Players written by hand: the textbook greedy one and one that knows chains.
 
-Seen from its open edges, a position is a graph (Berlekamp, "The Dots-and-Boxes
-Game", 2000): boxes are joined by the open edges between them, or tied to the
-ground outside by those on the border. A box with one open edge can be taken. An
-edge is *safe* if it gives no box away, that is, if its boxes have three or more
-open edges. A *chain* is a row of boxes with two open edges each, a *loop* one that
-closes on itself; drawing any edge of either gives away all of it.
+The open edges of a position form a graph (Berlekamp, "The Dots-and-Boxes Game", 2000):
+they join two boxes, or on the border join a box to the ground outside. A box with one
+open edge can be taken. An edge is *safe* if it gives no box away, that is, if its boxes
+have three or more open edges. A *chain* is a row of boxes with two open edges each, a
+*loop* is one that closes on itself. Drawing any edge of a chain or loop gives away all
+of it.
 """
 
 from collections.abc import Iterable
@@ -66,9 +66,10 @@ class Run(NamedTuple):
 class ChainPlayer:
     """Plays safe edges at random, then the endgame of chains by rule.
 
-    When no safe edge is left it opens what gives away least. When chains were
-    opened for it, it takes all boxes, or all but two of the last chain (four of the
-    last loop) if the opponent, who must then open the next one, is worse off.
+    When no safe edge is left it opens what gives away least. When the
+    opponent has opened chains, it takes all boxes. Or it takes all but two of the last
+    chain (four of the last loop), if this is better because the opponent must then open
+    the next one.
     """
 
     def __init__(self, board: Board) -> None:
@@ -77,7 +78,7 @@ class ChainPlayer:
         self._boxes_of = boxes_beside(board)
 
     def choices(self, open_edges: set[int]) -> list[int]:
-        """The edges the player is content with, best play by rule; never empty.
+        """The edges that the rules consider best; never empty.
 
         Args:
           open_edges: the edges not yet drawn, at least one.
@@ -191,7 +192,7 @@ class ChainPlayer:
     def _forced_margin(self, open_edges: set[int]) -> int:
         """The future margin of whoever must move where no safe edge is left.
 
-        Both sides are taken to open the cheapest chain each time, and to keep control
+        It is assumed that both sides always open the cheapest chain, and keep control
         exactly when that pays.
         """
         gifts = []
@@ -209,6 +210,6 @@ class ChainPlayer:
 
 
 def _last_taken(runs: Iterable[Run]) -> Run | None:
-    """The run to take last: a chain if possible, for control of it costs least."""
+    """The run to take last: a chain if possible, because control costs least there."""
     able = [run for run in runs if run.left_behind]
     return min(able, key=lambda run: run.left_behind, default=None)

@@ -1,4 +1,4 @@
-"""Players on the host: from numpy positions to moves, whatever computes them.
+"""Players on the host: functions from numpy positions to moves.
 
 :mod:`azdab.learning.agents` holds the players that training compiles into its own programs.
 Here they stand beside players that are not array programs, under one interface.
@@ -39,7 +39,7 @@ says otherwise.
 """
 
 CHUNK = 16
-"""Positions per call of a compiled agent, on each device; filling up should waste little."""
+"""Positions per call of a compiled agent, on each device; small, so that little is wasted."""
 
 
 def generator(key: Array) -> np.random.Generator:
@@ -178,7 +178,7 @@ def greedy_min_player(board: Board) -> Act:
 
 
 def chains_player(board: Board, *, exact: int = 20) -> Act:
-    """``greedy-min`` that also keeps control of chains, exact from so many edges left."""
+    """``greedy-min`` that also keeps control of chains; exact with at most ``exact`` edges left."""
     _at_least("exact", exact, 0)
     player = handwritten.ChainPlayer(board)
 
@@ -190,7 +190,7 @@ def chains_player(board: Board, *, exact: int = 20) -> Act:
 
 
 def alphabeta_player(board: Board, *, nodes: int = 20_000) -> Act:
-    """Alpha-beta search of so many nodes per move, without a network."""
+    """Alpha-beta search of ``nodes`` nodes per move, without a network."""
     _at_least("nodes", nodes, 1)
     oracle.require_search(board)
     try:
@@ -258,9 +258,9 @@ def engine_player(
 ) -> Act:
     """A network with search, exact once few edges are left.
 
-    Where the exact solver would visit more than ``nodes`` positions, the search moves;
-    by default that is after about half a second on one core at 40 edges of 5x5.
-    As the solver remembers positions, whether it does can depend on earlier games.
+    If the exact solver would visit more than ``nodes`` positions, the search moves instead.
+    By default this is after about half a second on one core, with 40 edges of 5x5 left.
+    The solver remembers positions, so this can depend on earlier games.
     """
     _at_least("edges", edges, 0)
     _at_least("nodes", nodes, 1)
@@ -279,10 +279,10 @@ def _at_least(option: str, value: int, least: int) -> None:
 
 
 @functools.lru_cache(maxsize=4)
-def trained(name: str) -> networks.TrainedNetwork:
+def shared_network(name: str) -> networks.TrainedNetwork:
     """The network that :func:`azdab.runs.networks.resolve` finds; players may share it."""
     return networks.load_network(networks.resolve(name))
 
 
 def _load(board: Board, name: str) -> networks.TrainedNetwork:
-    return trained(name).playing_on(board, name)
+    return shared_network(name).playing_on(board, name)

@@ -18,7 +18,7 @@ from azdab.players.ratings import Ratings, Score, Sprt
 from azdab.players.registry import Player
 
 Advance = Callable[[float], None]
-"""Told how many more games are done; a part of a game counts."""
+"""Told how many more games are done; it may be a part of a game."""
 
 
 class Match(NamedTuple):
@@ -83,7 +83,7 @@ def play_pairs(
     key: jax.Array,
     advance: Advance = lambda games: None,
 ) -> arena.MatchGames:
-    """Play each opening twice, with the sides swapped, all games in step.
+    """Play each opening twice, with the sides swapped; all games advance together.
 
     Args:
       board: the board.
@@ -132,17 +132,25 @@ def play_match(
 ) -> Match:
     """Play a match. The same arguments give the same games, on the same machine.
 
-    Ctrl-C ends it with the batches that are finished; if there is none, it goes on up.
+    After Ctrl-C the match ends with the batches that are finished; if there are none, the
+    interrupt is raised.
 
     Args:
       board: the board.
       players: A and B.
-      games: how many, at most if there is a test; even.
+      games: how many, even; with a test, at most this many.
       opening_plies: random moves at the start of each pair of games.
       seed: of the openings and the players.
       batch: games played at once; even. Results come after each batch.
       sprt: stop as soon as this test has decided.
       advance: told of progress.
+
+    >>> from azdab.players.registry import make_player
+    >>> board = Board(1, 2)
+    >>> players = (make_player("greedy", board), make_player("random", board))
+    >>> match = play_match(board, players, games=20, opening_plies=1, seed=0)
+    >>> match.actions.shape, match.margin.mean() > 0
+    ((20, 7), True)
     """
     openings = random_openings(board, games // 2, opening_plies, seed)
     actions = np.zeros((0, board.num_plies), np.int32)
@@ -182,8 +190,8 @@ def round_robin(
 ) -> Tournament:
     """Everyone against everyone; see :func:`play_match` for the arguments.
 
-    After Ctrl-C the ratings are those of the games that are finished; if there is
-    none, it goes on up.
+    After Ctrl-C the ratings are those of the games that are finished; if there are none,
+    the interrupt is raised.
 
     Args:
       board: the board.

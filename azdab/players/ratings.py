@@ -98,7 +98,11 @@ def score_match(margin: np.ndarray) -> Score:
 def wilson(rate: float, count: int) -> Interval:
     """Wilson's interval for a rate among ``count`` independent trials.
 
-    Draws make the trials vary less than it assumes, so with draws it is wide.
+    Draws make the trials vary less than it assumes, so with draws it is too wide.
+
+    >>> low, high = wilson(0.5, 100)
+    >>> round(low, 3), round(high, 3)
+    (0.404, 0.596)
     """
     centre = rate + Z**2 / (2 * count)
     spread = Z * math.sqrt(rate * (1 - rate) / count + Z**2 / (4 * count**2))
@@ -110,8 +114,8 @@ def wilson(rate: float, count: int) -> Interval:
 def pair_interval(counts: np.ndarray) -> Interval:
     """The interval of the score rate over pairs.
 
-    A normal interval after adding one lost and one won pair, Agresti and Coull's
-    remedy for rates near 0 and 1, where the spread seen is none.
+    A normal interval after adding one lost and one won pair. This is the remedy of Agresti
+    and Coull for rates near 0 and 1, where no spread is seen.
 
     Args:
       counts: ``int64[5]``, see :func:`pair_counts`.
@@ -128,7 +132,7 @@ class Sprt(NamedTuple):
     """A sequential probability ratio test of two Elo differences.
 
     Attributes:
-      elo0, elo1: the hypotheses, ``elo0 < elo1``: A leads by so many points.
+      elo0, elo1: the hypotheses, ``elo0 < elo1``: by how many Elo points A leads.
       alpha: probability of accepting ``elo1`` where ``elo0`` is true.
       beta: probability of accepting ``elo0`` where ``elo1`` is true.
     """
@@ -154,7 +158,7 @@ def expected_score(elo: float) -> float:
 
 
 def log_likelihood_ratio(counts: np.ndarray, score0: float, score1: float) -> float:
-    """How much likelier the pairs are at a mean score of ``score1`` than of ``score0``.
+    """Log-likelihood ratio of the pairs: a mean score of ``score1`` against ``score0``.
 
     The generalised ratio over the five outcomes of a pair, as Stockfish's test
     framework fishtest computes it: the likelihood of either hypothesis is that of
@@ -229,7 +233,7 @@ def bradley_terry(won: np.ndarray) -> np.ndarray:
       won: ``float64[N, N]``, points of the row's player against the column's.
     """
     won = won + 0.5 * (1 - np.eye(len(won)))
-    if len(won) == 2:  # needs no library
+    if len(won) == 2:  # no library is needed
         strengths = np.log([won[0, 1], won[1, 0]])
     else:
         strengths = load_choix().ilsr_pairwise_dense(won, max_iter=10_000)
@@ -251,7 +255,7 @@ def rate_players(
       count: number of players.
       results: for players ``(i, j)``, ``int64[5]``, see :func:`pair_counts`, from i's
         side.
-      resamples: bootstrap repetitions.
+      resamples: number of bootstrap repetitions.
       seed: of the bootstrap.
     """
     rng = np.random.default_rng(seed)

@@ -56,7 +56,7 @@ def custom_player(board: Board, *, agent: str) -> Act:
 
 
 def from_chooser(board: Board, chooser: Chooser) -> Act:
-    """Let someone who chooses moves in positions play matches.
+    """Make a player for matches of an object that chooses moves in positions.
 
     A move that cannot be played ends the match with a :class:`UserError`.
     """
@@ -147,7 +147,7 @@ def options_of(name: str) -> dict[str, inspect.Parameter]:
 
 
 def describe_players() -> str:
-    """All players in words, one a line."""
+    """All players in words, one per line."""
     lines = []
     for name, build in PLAYERS.items():
         options = ", ".join(

@@ -1,12 +1,12 @@
-"""Checkpoints as directories: written whole, checked before use, deleted at once or not at all.
+"""Checkpoints as directories: written whole, checked before use, deleted whole.
 
     checkpoints/<n>/            complete; ``SHA256SUMS`` in it as ``sha256sum -c`` reads it
     checkpoints/<n>.new/        being written
     checkpoints/<n>.old/        being deleted
 
-A name without a suffix is only ever given by renaming a complete directory, so a kill at
-any moment leaves what was there before. Checkpoints without ``SHA256SUMS``, which are those
-of azdab before it wrote them, are taken as they are.
+Only a complete directory is renamed to a name without suffix, so if the process is killed
+at any moment, what was there before stays. Checkpoints without ``SHA256SUMS``, written by
+earlier versions of azdab, are accepted as they are.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ def commit(directory: Path) -> None:
 
 
 def delete(checkpoint: Path) -> None:
-    """Delete a checkpoint; a kill meanwhile leaves nothing that looks like one."""
+    """Delete a checkpoint; if the process is killed meanwhile, nothing looks like a checkpoint."""
     old = checkpoint.with_suffix(".old")
     if old.exists():
         shutil.rmtree(old)

@@ -44,13 +44,13 @@ FORMAT = 2
 """Version of the layout above, stored in every checkpoint."""
 
 _PATIENCE = 10 * 365 * 86400
-"""Seconds that orbax may take: a machine may sleep for days while it saves."""
+"""Seconds that orbax may take; a machine may be asleep for days while it saves."""
 
 _ATTEMPTS = 3
-"""To save: some of orbax's timeouts are fixed, and a machine that slept exceeds them."""
+"""How often to try to save. Some timeouts of orbax are fixed; a machine that slept exceeds them."""
 
 PASSED_ON = (UserError, PermissionError, MemoryError, jax.errors.JaxRuntimeError)
-"""What, while a checkpoint is read, does not mean that it is damaged."""
+"""Errors while reading a checkpoint that do not mean it is damaged."""
 
 
 class TrainState(NamedTuple):
@@ -74,13 +74,13 @@ class TrainState(NamedTuple):
 
 
 PLACES: Any = TrainState(WHOLE, WHOLE, SPLIT, WHOLE, WHOLE, WHOLE)  # type: ignore[arg-type]
-"""How a state is divided among the devices: the replay is, the rest is on all."""
+"""How a state is divided among the devices: the replay is divided, the rest is on all of them."""
 
 
 def metadata_of(
     config: Config, iteration: int, metrics: str | None = None, devices: int = 1
 ) -> dict[str, Any]:
-    """What stands in a checkpoint beside the arrays.
+    """What a checkpoint holds beside the arrays.
 
     Args:
       config: the run's.
@@ -101,7 +101,7 @@ def metadata_of(
 def read_metadata(checkpoint: Path) -> dict[str, Any]:
     """What :func:`metadata_of` wrote.
 
-    JAX is not touched yet: how much memory it may take, on how many devices, stands here.
+    JAX is not started here: how much memory it may take, on how many devices, is read first.
 
     Raises:
       UserError: the checkpoint is of another format.
@@ -120,7 +120,7 @@ def read_metadata(checkpoint: Path) -> dict[str, Any]:
 
 
 def abstract(tree: Any, places: Any) -> Any:
-    """Shapes and dtypes with a place, or places for its parts, from which orbax restores."""
+    """Shapes and dtypes, with a place for each part: what orbax needs to restore a tree."""
     return jax.tree.map(
         lambda place, part: jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), part
@@ -131,9 +131,10 @@ def abstract(tree: Any, places: Any) -> Any:
 
 
 def _hush() -> None:
-    """Keep orbax from logging what it raises, and Python from printing what becomes of the rest.
+    """Keep orbax from logging what it raises, and Python from printing its late errors.
 
-    Reads and writes that orbax gave up still end, in other threads, with errors nobody awaits.
+    Reads and writes that orbax has given up still end in other threads, with errors that nobody
+    waits for.
     """
     logging.getLogger("absl").setLevel(logging.CRITICAL)
     usual = sys.unraisablehook
@@ -181,9 +182,9 @@ def load_parts(checkpoint: Path, like: dict[str, Any]) -> dict[str, Any]:
         loaded: dict[str, Any] = ocp.load_checkpointables(checkpoint, like)
     except PASSED_ON:
         raise
-    except KeyError:  # orbax's answer to what lacks files, and to what has others
+    except KeyError:  # orbax's answer if files are missing, or are others
         raise ValueError("arrays are missing, cut short or of other shapes") from None
-    except Exception as error:  # orbax meets damage with nearly anything
+    except Exception as error:  # orbax may raise nearly anything on damage
         raise ValueError(one_line(str(error) or type(error).__name__, 200)) from None
     return loaded
 
@@ -213,7 +214,7 @@ def write_checkpoint(
                 atomic.remove_unfinished(folder)
             if isinstance(error, TimeoutError) and attempt < _ATTEMPTS:
                 continue
-            # TensorStore's errors are ValueErrors that name the system's.
+            # TensorStore raises a ValueError that names the system's error.
             if found := re.search(r"os_error_code='(\d+)'", str(error)):
                 number = int(found[1])
                 raise OSError(number, os.strerror(number), str(folder)) from None
@@ -225,7 +226,7 @@ def initial_state(
 ) -> TrainState:
     """The state of a run before its first iteration, on the devices.
 
-    The network that nobody has trained yet is the best so far.
+    The untrained network counts as the best so far.
 
     Args:
       board: the config's board.

@@ -17,10 +17,10 @@ from azdab.learning.selfplay import Example
 
 
 class Gamebook:
-    """Writes games to a directory; without one it does nothing.
+    """Writes games to a directory; without a directory it does nothing.
 
     Args:
-      board: the run's.
+      board: the run's board.
       directory: made when the first game is written. A file that is there already comes
         from the same iteration before an interruption, and is replaced.
     """

@@ -15,7 +15,7 @@ from azdab.runs import run_directory
 
 
 def _lines(content: bytes) -> list[tuple[bytes, dict[str, Any]]]:
-    """The lines that can be read, raw and parsed; one cut short by a crash is left out."""
+    """The lines that can be read, raw and parsed; a line cut short by a crash is left out."""
     found = []
     for raw in content.split(b"\n")[:-1]:
         try:
@@ -53,11 +53,11 @@ class Writer:
         digest: str | None = None,
         report: Callable[[str], None] = lambda line: None,
     ) -> None:
-        """Continue after ``iteration``; anything logged beyond it is dropped.
+        """Continue after ``iteration``; anything logged later is dropped.
 
         Args:
           run: the run's directory.
-          iteration: the last that is finished.
+          iteration: the last finished iteration.
           digest: what :attr:`digest` was then, if known.
           report: told in one line what is damaged, and where a copy is kept.
         """

@@ -19,13 +19,13 @@ from azdab.runs.checkpoint import TrainState
 
 
 class Checkpoints:
-    """The checkpoints of one run; hold its lock. All its processes do all of this.
+    """The checkpoints of one run. The caller holds the run's lock; all its processes take part.
 
     Args:
       run: its directory.
       config: its config.
       mesh: its devices.
-      report: told in one line each what is damaged, and where it is kept.
+      report: told in one line for each damaged file what is wrong and where it is kept.
 
     Attributes:
       metrics: the digest that was saved with what was restored, see :class:`metrics.Writer`.
@@ -57,7 +57,7 @@ class Checkpoints:
           metrics: digest of the metrics up to it.
 
         Raises:
-          OSError: it cannot be written; the checkpoints before are as they were.
+          OSError: it cannot be written; earlier checkpoints are unchanged.
         """
         iteration = int(state.iteration)
         training = state._replace(learner=state.learner._replace(ema_params=None))
@@ -87,7 +87,7 @@ class Checkpoints:
         The replay is divided anew if the number of devices has changed.
 
         Raises:
-          UserError: none is intact. Then everything stays where it is.
+          UserError: no checkpoint is intact; then nothing is moved.
         """
         damaged: dict[int, str] = {}
         state: TrainState | None = None
@@ -163,7 +163,7 @@ def recorded(run: Path) -> dict[str, Any] | None:
                 return checkpoint.read_metadata(path)
             except checkpoint.PASSED_ON:
                 raise
-            except Exception:  # damaged, which restoring will say
+            except Exception:  # damaged; restoring will say so
                 continue
     return None
 

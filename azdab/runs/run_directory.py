@@ -2,7 +2,7 @@
 
 runs/<name>/
     .lock                   held by the process that trains; left behind, and harmless
-    running.json            whose it is: process, host, since when; gone when it ends
+    running.json            who trains: process, host, since when; removed at the end
     environment.json        versions, device, command and config of every start
     aside/                  what was damaged or rolled back; azdab never deletes it
 """
@@ -27,17 +27,17 @@ from azdab.common.errors import UserError, one_line
 from azdab.common.files import write_whole
 
 ASIDE = "aside"
-"""Where things go that must not be lost, inside a run."""
+"""The folder of a run for things that must not be lost."""
 
 MAX_STARTS = 20
-"""Starts kept in ``environment.json``: the first and the newest."""
+"""How many starts ``environment.json`` keeps: the first and the newest."""
 
 _PACKAGES = ("chex", "flax", "jax", "jaxlib", "mctx", "numpy", "optax", "orbax-checkpoint")
 
 
 @contextmanager
 def locked(run: Path) -> Iterator[None]:
-    """Hold a run, which must exist; the system lets go of it when the process dies.
+    """Lock an existing run; the system releases the lock when the process dies.
 
     Raises:
       UserError: another process holds it; the message names the process and its host.
@@ -112,7 +112,7 @@ def environment(
       device: the kind of device.
       devices: how many.
       iteration: from which the run goes on.
-      config: its settings.
+      config: the run's settings.
     """
     versions = {}
     for name in _PACKAGES:
@@ -137,7 +137,7 @@ def environment(
 
 
 def _revision() -> str | None:
-    """Of azdab's own repository, with ``-dirty`` behind it if files differ; None without one."""
+    """The commit of azdab's repository, with ``-dirty`` if files differ; None without one."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return None

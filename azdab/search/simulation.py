@@ -1,11 +1,11 @@
 """The simulations of an mctx search, each step on the whole batch at once.
 
-mctx writes its descent and its backup for one tree and vectorises them with ``vmap``.
-A ``while`` loop whose trees end at different depths then becomes selects over all of
-``[B, N]`` and ``[B, N, A]``, tree level by tree level, and the choice between root and
-interior node becomes both. Here one loop goes down, and one goes up, for all trees
-together: what is written is written by scatter, and trees that are done write nowhere.
-The trees are mctx's, bit for bit (``tests/test_tree.py``).
+mctx writes descent and backup for one tree, and vectorises them with ``vmap``. Trees end at
+different depths. So, at every level, the ``while`` loop becomes selects over all of
+``[B, N]`` and ``[B, N, A]``, and both choices are computed, that at the root and that below.
+Here one loop goes down and one goes up, for all trees together. Values are written by
+scatter, and trees that are finished write nowhere. The trees are equal to mctx's, bit for
+bit (``tests/test_tree.py``).
 
 :func:`simulation_loop` gives what ``mctx.gumbel_muzero_policy`` and ``mctx.muzero_policy``
 take as ``loop_fn``.

@@ -66,6 +66,40 @@ def transition(
     return next_states, reward, discount
 
 
+def search_policy(
+    board: Board,
+    config: SearchConfig,
+    evaluate: Evaluator,
+    params: Params,
+    key: PRNGKeyArray,
+    states: State,
+    *,
+    num_simulations: int | None = None,
+    explore: bool = True,
+) -> mctx.PolicyOutput:
+    """Search a batch of positions; see :func:`search` for the arguments.
+
+    Returns:
+      What mctx's policy returns, with the search trees.
+
+    Raises:
+      AssertionError: the positions or their evaluations have another shape or type.
+    """
+    check_states(board, states)
+    policy = _gumbel if config.policy == "gumbel" else _puct
+    return policy(
+        config,
+        num_simulations or config.num_simulations,
+        explore,
+        params=params,
+        rng_key=key,
+        root=_root(board, evaluate, params, states),
+        recurrent_fn=_recurrent(board, config.utility, evaluate),
+        invalid_actions=~rules.legal_actions(states),
+        max_depth=board.num_plies,
+    )
+
+
 def search(
     board: Board,
     config: SearchConfig,
@@ -92,20 +126,24 @@ def search(
 
     Raises:
       AssertionError: the positions or their evaluations have another shape or type.
+
+    On one box with a single edge missing, the mover closes it, which is worth 1:
+
+    >>> import jax
+    >>> from azdab.search.evaluator import Evaluation
+    >>> def evaluate(params, states):  # knows nothing
+    ...     return Evaluation(jnp.zeros(states.edges.shape), jnp.zeros(len(states.edges)))
+    >>> board, edges = Board(1, 1), jnp.array([[True, True, False, True]])
+    >>> states = rules.init_states(board, 1)._replace(edges=edges)
+    >>> config = SearchConfig(num_simulations=4)
+    >>> found = search(board, config, evaluate, None, jax.random.key(0), states, explore=False)
+    >>> found.action.tolist(), found.q_values.tolist()
+    ([2], [[0.0, 0.0, 1.0, 0.0]])
     """
-    check_states(board, states)
-    policy = _gumbel if config.policy == "gumbel" else _puct
-    output = policy(
-        config,
-        num_simulations or config.num_simulations,
-        explore,
-        params=params,
-        rng_key=key,
-        root=_root(board, evaluate, params, states),
-        recurrent_fn=_recurrent(board, config.utility, evaluate),
-        invalid_actions=~rules.legal_actions(states),
-        max_depth=board.num_plies,
-    )
+    output = search_policy(
+        board, config, evaluate, params, key, states,
+        num_simulations=num_simulations, explore=explore,
+    )  # fmt: skip
     summary = output.search_tree.summary()
     weights = jnp.where(summary.visit_counts > 0, output.action_weights, 0)
     return SearchOutput(

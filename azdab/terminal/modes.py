@@ -52,7 +52,7 @@ def play_human(options: EngineOptions, games: GameOptions, console: Console) -> 
         "Draw an edge with its number, 'h ROW COL' or 'v ROW COL'; 'help' shows the rest.",
         highlight=False,
     )
-    if engine.player is None:
+    if engine.trained is None:
         console.print(
             f"No network comes for {board}: azdab plays by alpha-beta search. "
             f"There is one for {', '.join(networks.bundled_networks())}."

@@ -18,7 +18,7 @@ from azdab.game.position import IllegalMoveError, Position, move_name
 from azdab.game.record import Record
 
 LoadEngine = Callable[[Board, str | None], Engine]
-"""The engine for a board at a level's name; None stands for what the command line said."""
+"""Makes the engine for a board and a level; None: what the command line said."""
 
 
 def player_tag(player: int) -> str:
@@ -70,7 +70,7 @@ def result_line(here: Position) -> str:
 
 
 class _Prompt(cmd.Cmd):
-    """What both loops share: one-line errors, the end of input, a quiet empty line."""
+    """What both loops share: errors in one line, the end of input; an empty line does nothing."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()
@@ -172,7 +172,7 @@ class GamePrompt(_Prompt):
         self._advance()
 
     def _analysis(self) -> Analysis:
-        """Advice is good whatever the level of the opponent."""
+        """The engine that advises; its advice is good at any level of the opponent."""
         with self.console.status("thinking"):
             if self._engine.level.simulations > 0:
                 return self._engine.analyze(self.position)
@@ -268,7 +268,7 @@ class GamePrompt(_Prompt):
 
 
 class ReplayPrompt(_Prompt):
-    """Records stepped through, one after the other.
+    """Step through records, one after the other.
 
     Args:
       console: where to print.

@@ -1,6 +1,6 @@
 """The engine for other programs: a line protocol on standard input and output.
 
-In the manner of the Go Text Protocol: one command a line, perhaps with a number in front,
+It resembles the Go Text Protocol: one command per line, perhaps with a number before it,
 arguments separated by spaces. A success is answered by ``=``, a failure by ``?``, then the
 number if there was one, the answer, and an empty line:
 
@@ -34,10 +34,10 @@ from azdab.game.drawing import PLAYER_LETTERS
 from azdab.game.position import IllegalMoveError, Position, move_name
 
 VERSION = 1
-"""Of this protocol."""
+"""Version of this protocol."""
 
 MAX_LINE = 10_000
-"""Characters of a line that are read; the rest is dropped."""
+"""How many characters of a line are read; the rest is dropped."""
 
 
 class Protocol:
@@ -63,7 +63,7 @@ class Protocol:
         }
 
     def answer(self, line: str) -> str | None:
-        """The answer to a line, with the empty line behind it; None to an empty line."""
+        """The answer to a line, with an empty line after it; None for an empty line."""
         printable = "".join(c if c.isprintable() else " " for c in line[:MAX_LINE])
         found = re.fullmatch(r"\s*(\d{1,9}(?=\s))?\s*(\S*)\s*(.*?)\s*", printable.split("#")[0])
         assert found is not None  # the pattern takes every line
@@ -206,7 +206,7 @@ def converse(protocol: Protocol, lines: Iterable[str], out: TextIO) -> None:
 
 
 def lines(stream: BinaryIO) -> Iterator[str]:
-    """The lines of a stream of bytes, whatever they are; of long ones the beginning."""
+    """The lines of any stream of bytes; of long lines only the beginning."""
     while line := stream.readline(MAX_LINE):
         yield line.decode("utf-8", errors="replace")
         while not line.endswith(b"\n") and (line := stream.readline(MAX_LINE)):

@@ -28,7 +28,7 @@ FIXED = (
     "seed",
     "initial",
 )
-"""Settings, or the beginnings of their names, that a run keeps to its end."""
+"""Settings that a run keeps to its end, or the beginnings of their names."""
 
 
 class RunOptions(NamedTuple):

@@ -12,9 +12,9 @@
     GET  /api/games/ID/shape?ply=2
     GET  /api/games/ID/record?format=text
 
-Those that change a game answer with its state; what is refused is answered with a status
-of 400 or more and ``{"error": "one sentence"}``. ``ply`` is how many moves are on the board,
-so that nothing is played on a board that has changed.
+Requests that change a game are answered with its state. A refused request is answered with
+a status of 400 or more and ``{"error": "one sentence"}``. ``ply`` is how many moves are on the
+board, so that nothing is played on a board that has changed.
 """
 
 import asyncio
@@ -65,7 +65,7 @@ T = TypeVar("T")
 
 
 class _Host:
-    """The handlers. They run in one thread, the event loop's; engines think in others."""
+    """The handlers. They run in the thread of the event loop; engines think in other threads."""
 
     def __init__(self, engines: Engines, board: Board, level: str) -> None:
         self._engines = engines

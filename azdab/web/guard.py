@@ -1,4 +1,4 @@
-"""What stands between the page's host and the outside: sockets, requests, other pages."""
+"""Protection of the page's host: sockets, requests, other pages."""
 
 import errno
 import ipaddress
@@ -20,7 +20,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 """Names of this machine that a page may use."""
 
 MAX_BODY = 1_000_000
-"""Bytes of a request that are read."""
+"""How many bytes of a request are read."""
 
 _DISCARDED = 16 * MAX_BODY  # read and thrown away, so that the browser gets to see the refusal
 HEADERS = {
@@ -45,7 +45,7 @@ def answer_json(value: Any, status: int = 200) -> Response:
 
 
 class Guard:
-    """Lets through what comes from our own page only, and adds headers to every answer.
+    """Lets only requests of our own page through, and adds headers to every answer.
 
     A page elsewhere can send requests here, and can give this machine a name of its own;
     the headers Host and Origin tell such requests apart.

@@ -1,4 +1,4 @@
-"""What pages show of positions and analyses, and read of records: plain values for JSON."""
+"""Positions and analyses as plain values for JSON, and records read from text."""
 
 import math
 from typing import Any
@@ -12,7 +12,7 @@ from azdab.game.record import Record
 from azdab.web.sessions import RefusedError
 
 MAX_IMPORT = 200_000
-"""Characters of a record that are read."""
+"""How many characters of a record are read."""
 
 _LOSS_SCALE = 1.5  # boxes lost after which a move looks mediocre on the heat map
 

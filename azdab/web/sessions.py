@@ -25,10 +25,10 @@ ANALYST = DEFAULT_LEVEL
 """The level that judges positions."""
 
 MAX_GAMES = 200
-"""Games kept; the one that was not asked for the longest is dropped."""
+"""How many games are kept; the one unused for the longest time is dropped."""
 
 MAX_ENGINES = 12
-"""Engines kept, likewise."""
+"""How many engines are kept, in the same way."""
 
 _MAX_ANALYSES = 600
 
@@ -62,7 +62,7 @@ class HostedGame:
     """One game on the host: moves, those taken back, and who plays.
 
     Args:
-      name: unguessable; whoever knows it may play.
+      name: cannot be guessed; whoever knows it may play.
       record: the board, the moves so far, and what is known of the game.
       seats: who plays first and second, see :func:`check_seats`.
 
@@ -116,7 +116,7 @@ class HostedGame:
             raise RefusedError(409, f"the game is after move {self.ply}, not after move {ply}")
 
     def play(self, edge: int, ply: int) -> None:
-        """A person's move; what was taken back is forgotten.
+        """Play a person's move; moves that were taken back are forgotten.
 
         Raises:
           RefusedError: it cannot be played, or it is the engine's turn.
@@ -160,10 +160,10 @@ class HostedGame:
         return here, level
 
     def engine_move(self, thought_of: Position, edge: int) -> None:
-        """The engine's move, unless the game went elsewhere meanwhile.
+        """Play the engine's move, unless the game has changed meanwhile.
 
         Raises:
-          RefusedError: it did.
+          RefusedError: the game has changed.
         """
         here = self.position
         if here.moves != thought_of.moves or self.seats[here.to_play] == HUMAN:
@@ -199,7 +199,7 @@ class HostedGame:
             self.ply += 1
 
     def _passes(self, ply: int) -> bool:
-        """Whether undo and redo go on past a position: the engine moved there, a person plays."""
+        """Whether undo and redo pass over a position: a person plays, but the engine moved here."""
         movers = Position(self.board, self.moves).movers
         return HUMAN in self.seats and self.seats[movers[ply]] != HUMAN
 
@@ -214,13 +214,13 @@ class HostedGame:
         return Position(self.board, self.moves[:ply])
 
     def remember(self, position: Position, found: Analysis) -> None:
-        """Keep what was thought of a position."""
+        """Remember the analysis of a position."""
         self._analyses[position.moves] = found
         while len(self._analyses) > _MAX_ANALYSES:
             self._analyses.popitem(last=False)
 
     def known(self, position: Position) -> Analysis | None:
-        """What was thought of a position, if anything."""
+        """The analysis of a position, if there is one."""
         return self._analyses.get(position.moves)
 
     def record(self) -> Record:
