@@ -1,9 +1,14 @@
-"""Settings that must be made before JAX is imported, and the hypothesis profile."""
+"""Settings that must be made before JAX is imported, what tests share, and the hypothesis profile.
 
+Tests marked ``slow`` are left out unless asked for: ``pytest -n 2 -m slow``.
+"""
+
+import dataclasses
 import os
 import shutil
 import signal
 import tempfile
+from collections.abc import Iterator
 
 # What a shell starts in the background, and all that it starts, ignores Ctrl-C, which is tested.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -28,6 +33,10 @@ import hypothesis  # noqa: E402
 import jax  # noqa: E402
 import pytest  # noqa: E402
 
+from azdab.common.config import Config, DeviceConfig  # noqa: E402
+from azdab.learning import programs  # noqa: E402
+from azdab.learning.programs import Plan  # noqa: E402
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Long forms of tests that are short by default."""
@@ -36,12 +45,43 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-_LONG = ("test_readme", "test_mesh", "test_damage", "test_train", "test_diverged", "test_learner")
+_LONG = ("test_mesh", "test_damage", "test_train", "test_readme", "test_crash", "test_diverged")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first: neither worker is left alone with one at the end."""
+    """A file is one worker's unless its tests say otherwise; the longest come first.
+
+    So neither worker is left alone with a long one at the end.
+    """
     items.sort(key=lambda item: item.path.stem not in _LONG)
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_once() -> Iterator[None]:
+    """Runs that differ in nothing that is compiled share their programs.
+
+    Tracing alone takes seconds. What is compiled from shapes, for a dry run, is not shared.
+    """
+    known: dict[object, Plan] = {}
+    compile_programs = programs.compile_programs
+
+    def once(board: object, config: Config, devices: object, state: object, *more: object) -> Plan:
+        same = dataclasses.replace(
+            config, description="", iterations=1, seed=0, keep_checkpoints=1, initial=None,
+            device=DeviceConfig(),
+        )  # fmt: skip
+        shapes = any(isinstance(x, jax.ShapeDtypeStruct) for x in jax.tree.leaves(state))
+        what = (board, same, devices, shapes)
+        if what not in known:
+            known[what] = compile_programs(board, config, devices, state, *more)  # type: ignore[arg-type]
+        return known[what]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(programs, "compile_programs", once)
+        yield
 
 
 def pytest_unconfigure() -> None:

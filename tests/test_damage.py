@@ -20,8 +20,6 @@ import orbax.checkpoint.experimental.v1 as ocp
 import pytest
 
 from azdab import train
-from azdab.learning import programs
-from azdab.learning.programs import Plan
 from azdab.runs import atomic, checkpoint, metrics, retention, run_directory
 from tests import common, runs
 
@@ -38,23 +36,6 @@ def wide() -> Iterator[None]:
     patch.undo()
 
 
-@pytest.fixture(scope="module")
-def plan() -> Iterator[None]:
-    """All runs here compile the same programs: compile them once."""
-    patch = pytest.MonkeyPatch()
-    known: list[Plan] = []
-    compile_phases = programs.compile_programs
-
-    def once(*arguments: object) -> Plan:
-        if not known:
-            known.append(compile_phases(*arguments))  # type: ignore[arg-type]
-        return known[0]
-
-    patch.setattr(programs, "compile_programs", once)
-    yield
-    patch.undo()
-
-
 def go_on(run: Path, *more: str) -> int:
     """Resume for one iteration more."""
     name = ["--resume", "--run", run.name, "--runs", str(run.parent)]
@@ -62,7 +43,7 @@ def go_on(run: Path, *more: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def healthy(tmp_path_factory: pytest.TempPathFactory, plan: None) -> Path:
+def healthy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run with three checkpoints."""
     run = tmp_path_factory.mktemp("healthy") / "run"
     argv = ["--config", "smoke", "--run", run.name, "--runs", str(run.parent)]
