@@ -4,11 +4,13 @@ Tests marked ``slow`` are left out unless asked for: ``pytest -n 2 -m slow``.
 """
 
 import dataclasses
+import functools
 import os
 import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 # What a shell starts in the background, and all that it starts, ignores Ctrl-C, which is tested.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -32,10 +34,13 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 import hypothesis  # noqa: E402
 import jax  # noqa: E402
 import pytest  # noqa: E402
+from jax.sharding import Mesh  # noqa: E402
 
 from azdab.common.config import Config, DeviceConfig  # noqa: E402
+from azdab.game.board import Board  # noqa: E402
 from azdab.learning import programs  # noqa: E402
 from azdab.learning.programs import Plan  # noqa: E402
+from azdab.runs import checkpoint  # noqa: E402
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -59,28 +64,42 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
+def _what_is_compiled(config: Config) -> Config:
+    """A run's config without what no program of it depends on; but for its seed."""
+    return dataclasses.replace(
+        config, description="", iterations=1, keep_checkpoints=1, initial=None,
+        device=DeviceConfig(),
+    )  # fmt: skip
+
+
 @pytest.fixture(scope="session", autouse=True)
 def compiled_once() -> Iterator[None]:
     """Runs that differ in nothing that is compiled share their programs.
 
     Tracing alone takes seconds. What is compiled from shapes, for a dry run, is not shared.
     """
-    known: dict[object, Plan] = {}
-    compile_programs = programs.compile_programs
+    plans: dict[object, Plan] = {}
+    compile_programs, initial_state = programs.compile_programs, checkpoint.initial_state
 
-    def once(board: object, config: Config, devices: object, state: object, *more: object) -> Plan:
-        same = dataclasses.replace(
-            config, description="", iterations=1, seed=0, keep_checkpoints=1, initial=None,
-            device=DeviceConfig(),
-        )  # fmt: skip
+    def compiled(board: Board, config: Config, mesh: Mesh, state: Any, *more: Any) -> Plan:
         shapes = any(isinstance(x, jax.ShapeDtypeStruct) for x in jax.tree.leaves(state))
-        what = (board, same, devices, shapes)
-        if what not in known:
-            known[what] = compile_programs(board, config, devices, state, *more)  # type: ignore[arg-type]
-        return known[what]
+        what = board, dataclasses.replace(_what_is_compiled(config), seed=0), mesh, shapes
+        if what not in plans:
+            plans[what] = compile_programs(board, config, mesh, state, *more)
+        return plans[what]
+
+    @functools.cache
+    def beginning(board: Board, config: Config, mesh: Mesh) -> Any:
+        return jax.jit(lambda: initial_state(board, config, mesh))
+
+    def begun(board: Board, config: Config, mesh: Mesh, params: Any = None) -> Any:
+        if params is None:
+            return beginning(board, _what_is_compiled(config), mesh)()
+        return initial_state(board, config, mesh, params)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(programs, "compile_programs", once)
+        patch.setattr(programs, "compile_programs", compiled)
+        patch.setattr(checkpoint, "initial_state", begun)
         yield
 
 

@@ -46,6 +46,7 @@ def test_it_reports_every_program_and_compares(
     }
 
 
+@pytest.mark.slow
 def test_scaling_covers_the_range(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

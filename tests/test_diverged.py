@@ -16,6 +16,7 @@ from azdab.learning.programs import Plan
 from tests import common, runs
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_stops_and_can_go_on_with_other_settings(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

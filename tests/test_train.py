@@ -179,6 +179,7 @@ def test_commands_without_sense_are_refused(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_run_can_begin_with_a_trained_network(whole: Path, runs: Path, tmp_path: Path) -> None:
     trained = shutil.copytree(whole / "best", tmp_path / "trained")
     (checkpoint_folder,) = (path for path in trained.iterdir() if path.is_dir())
