@@ -1,5 +1,6 @@
 """What is exported says the same elsewhere, and what was exported long ago still loads."""
 
+import functools
 import json
 import subprocess
 import sys
@@ -62,14 +63,19 @@ def test_everything_is_there(exported: Path) -> None:
     assert "Apache-2.0" in text
 
 
+@functools.cache
+def program(utility: str) -> Any:
+    """The network's program as read back from its bytes."""
+    return jax_export.deserialize(bytearray(export.program(untrained(utility))))
+
+
 @pytest.mark.parametrize("utility", ["margin", "win"])
 @pytest.mark.parametrize("batch", [1, 3, 16])
 def test_the_program_computes_what_the_network_does(utility: str, batch: int) -> None:
     player = untrained(utility)
     states = common.random_states(BOARD, batch, batch, range(1, 17))
     margin = np.arange(batch, dtype=np.int32) % 5 - 2
-    run = jax_export.deserialize(bytearray(export.program(player)))
-    log_policy, weights, mean, ownership = run.call(states.edges, margin)
+    log_policy, weights, mean, ownership = program(utility).call(states.edges, margin)
     shown = tree_search.shown_margin(jax.numpy.asarray(margin), utility)
     expected = model.apply(BOARD, player.config.network, player.params, states.edges, shown)
     legal = ~np.asarray(states.edges)
