@@ -339,8 +339,8 @@ def test_a_second_process_is_refused_and_told_whose_the_run_is(
     run = tmp_path / "run"
     shutil.copytree(healthy, run)
     code = (
-        "import sys, pathlib\nfrom azdab import rundir\n"
-        f"with rundir.locked(pathlib.Path({str(run)!r})):\n"
+        "import sys, pathlib\nfrom azdab.runs import run_directory\n"
+        f"with run_directory.locked(pathlib.Path({str(run)!r})):\n"
         "    print('held', flush=True)\n    sys.stdin.read()"
     )
     holder = subprocess.Popen(

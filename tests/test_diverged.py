@@ -51,6 +51,7 @@ def test_a_run_that_diverges_stops_and_can_go_on_with_other_settings(
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(runs.saved(run).learner.params))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("poison", [np.nan, np.inf])
 def test_a_poisoned_loss_never_reaches_the_disk(
     poison: float,
