@@ -51,17 +51,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 _LONG = ("test_mesh", "test_damage", "test_train", "test_readme", "test_crash", "test_diverged")
+_SMOKE = ("test_damage", "test_train", "test_diverged")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file is one worker's unless its tests say otherwise; the longest come first.
+    """A file is one worker's unless its tests say otherwise, and so are those that train `smoke`.
 
-    So neither worker is left alone with a long one at the end.
+    The longest come first, so that neither worker is left alone with one at the end.
     """
     items.sort(key=lambda item: item.path.stem not in _LONG)
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+            stem = item.path.stem
+            item.add_marker(pytest.mark.xdist_group("smoke" if stem in _SMOKE else stem))
 
 
 def _what_is_compiled(config: Config) -> Config:
@@ -76,14 +78,14 @@ def _what_is_compiled(config: Config) -> Config:
 def compiled_once() -> Iterator[None]:
     """Runs that differ in nothing that is compiled share their programs.
 
-    Tracing alone takes seconds. What is compiled from shapes, for a dry run, is not shared.
+    Tracing alone takes seconds. Runs in processes of their own compile all, one of them for a
+    dry run: from shapes.
     """
     plans: dict[object, Plan] = {}
     compile_programs, initial_state = programs.compile_programs, checkpoint.initial_state
 
     def compiled(board: Board, config: Config, mesh: Mesh, state: Any, *more: Any) -> Plan:
-        shapes = any(isinstance(x, jax.ShapeDtypeStruct) for x in jax.tree.leaves(state))
-        what = board, dataclasses.replace(_what_is_compiled(config), seed=0), mesh, shapes
+        what = board, dataclasses.replace(_what_is_compiled(config), seed=0), mesh
         if what not in plans:
             plans[what] = compile_programs(board, config, mesh, state, *more)
         return plans[what]
