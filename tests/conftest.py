@@ -1,9 +1,16 @@
-"""Settings that must be made before JAX is imported, and the hypothesis profile."""
+"""Settings that must be made before JAX is imported, what tests share, and the hypothesis profile.
 
+Tests marked ``slow`` are left out unless asked for: ``pytest -n 2 -m slow``.
+"""
+
+import dataclasses
+import functools
 import os
 import shutil
 import signal
 import tempfile
+from collections.abc import Iterator
+from typing import Any
 
 # What a shell starts in the background, and all that it starts, ignores Ctrl-C, which is tested.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -27,6 +34,13 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 import hypothesis  # noqa: E402
 import jax  # noqa: E402
 import pytest  # noqa: E402
+from jax.sharding import Mesh  # noqa: E402
+
+from azdab.common.config import Config, DeviceConfig  # noqa: E402
+from azdab.game.board import Board  # noqa: E402
+from azdab.learning import programs  # noqa: E402
+from azdab.learning.programs import Plan  # noqa: E402
+from azdab.runs import checkpoint  # noqa: E402
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -36,12 +50,59 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-_LONG = ("test_readme", "test_mesh", "test_damage", "test_train", "test_diverged", "test_learner")
+_LONG = ("test_mesh", "test_damage", "test_train", "test_readme", "test_crash", "test_diverged")
+_SMOKE = ("test_damage", "test_train", "test_diverged")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first: neither worker is left alone with one at the end."""
+    """A file is one worker's unless its tests say otherwise, and so are those that train `smoke`.
+
+    The longest come first, so that neither worker is left alone with one at the end.
+    """
     items.sort(key=lambda item: item.path.stem not in _LONG)
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            stem = item.path.stem
+            item.add_marker(pytest.mark.xdist_group("smoke" if stem in _SMOKE else stem))
+
+
+def _what_is_compiled(config: Config) -> Config:
+    """A run's config without what no program of it depends on; but for its seed."""
+    return dataclasses.replace(
+        config, description="", iterations=1, keep_checkpoints=1, initial=None,
+        device=DeviceConfig(),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_once() -> Iterator[None]:
+    """Runs that differ in nothing that is compiled share their programs.
+
+    Tracing alone takes seconds. Runs in processes of their own compile all, one of them for a
+    dry run: from shapes.
+    """
+    plans: dict[object, Plan] = {}
+    compile_programs, initial_state = programs.compile_programs, checkpoint.initial_state
+
+    def compiled(board: Board, config: Config, mesh: Mesh, state: Any, *more: Any) -> Plan:
+        what = board, dataclasses.replace(_what_is_compiled(config), seed=0), mesh
+        if what not in plans:
+            plans[what] = compile_programs(board, config, mesh, state, *more)
+        return plans[what]
+
+    @functools.cache
+    def beginning(board: Board, config: Config, mesh: Mesh) -> Any:
+        return jax.jit(lambda: initial_state(board, config, mesh))
+
+    def begun(board: Board, config: Config, mesh: Mesh, params: Any = None) -> Any:
+        if params is None:
+            return beginning(board, _what_is_compiled(config), mesh)()
+        return initial_state(board, config, mesh, params)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(programs, "compile_programs", compiled)
+        patch.setattr(checkpoint, "initial_state", begun)
+        yield
 
 
 def pytest_unconfigure() -> None:

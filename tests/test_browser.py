@@ -17,7 +17,10 @@ from tests.test_web import Client, served
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = playwright.expect
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
+]
 
 PATIENCE = 60_000  # milliseconds; the machine may be busy
 GAME = (0, 6, 1, 7, 8, 2, 3, 4, 5, 9, 10, 11)

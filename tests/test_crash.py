@@ -1,6 +1,6 @@
 """Training killed with SIGKILL at random moments ends as if it never had been.
 
-``pytest -n 0 -s tests/test_crash.py --kills 50`` is the long form.
+``pytest -m slow -s tests/test_crash.py --kills 50`` is the long form.
 """
 
 import collections
@@ -68,6 +68,7 @@ def timed(run: Killable) -> dict[str, float]:
     return {phase: sorted(seconds[phase])[len(seconds[phase]) // 2] for phase in PHASES}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_killed_again_and_again_a_run_is_bit_for_bit_the_one_that_never_was(
     tmp_path: Path, request: pytest.FixtureRequest

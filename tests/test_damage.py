@@ -20,9 +20,8 @@ import orbax.checkpoint.experimental.v1 as ocp
 import pytest
 
 from azdab import train
-from azdab.learning import programs
-from azdab.learning.programs import Plan
 from azdab.runs import atomic, checkpoint, metrics, retention, run_directory
+from azdab.runs.checkpoint import TrainState
 from tests import common, runs
 
 TABLE = (Path(__file__).parents[1] / "notebooks/damage.md").read_text(encoding="utf-8")
@@ -38,23 +37,6 @@ def wide() -> Iterator[None]:
     patch.undo()
 
 
-@pytest.fixture(scope="module")
-def plan() -> Iterator[None]:
-    """All runs here compile the same programs: compile them once."""
-    patch = pytest.MonkeyPatch()
-    known: list[Plan] = []
-    compile_phases = programs.compile_programs
-
-    def once(*arguments: object) -> Plan:
-        if not known:
-            known.append(compile_phases(*arguments))  # type: ignore[arg-type]
-        return known[0]
-
-    patch.setattr(programs, "compile_programs", once)
-    yield
-    patch.undo()
-
-
 def go_on(run: Path, *more: str) -> int:
     """Resume for one iteration more."""
     name = ["--resume", "--run", run.name, "--runs", str(run.parent)]
@@ -62,7 +44,7 @@ def go_on(run: Path, *more: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def healthy(tmp_path_factory: pytest.TempPathFactory, plan: None) -> Path:
+def healthy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run with three checkpoints."""
     run = tmp_path_factory.mktemp("healthy") / "run"
     argv = ["--config", "smoke", "--run", run.name, "--runs", str(run.parent)]
@@ -77,6 +59,12 @@ def expected(tmp_path_factory: pytest.TempPathFactory, healthy: Path) -> Path:
     shutil.copytree(healthy, run)
     assert go_on(run) == 0
     return run
+
+
+@pytest.fixture(scope="module")
+def ending(expected: Path) -> TrainState:
+    """Its last checkpoint."""
+    return runs.saved(expected)
 
 
 def contents(run: Path) -> dict[str, str]:
@@ -262,11 +250,39 @@ def messages(printed: str, run: Path) -> list[str]:
     return [re.sub(r"/d/[0-9a-f]{32}", "/d/...", line) for line in lines]
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.what)
+FAST = {
+    "arrays of the newest checkpoint cut in half",
+    "one bit of the parameters flipped",
+    "half of a checkpoint deleted",
+    "no digests, metadata emptied",
+    "the two newest checkpoints flipped",
+    "all checkpoints flipped",
+    "the best network flipped",
+    "the config zeroed",
+    "the config's seed changed",
+    "the metrics cut short",
+    "a digit in the metrics changed",
+    "the environment's record zeroed",
+}
+"""One of each kind of damage and of answer; the others are slow tests."""
+
+
+def test_the_fast_cases_are_cases() -> None:
+    assert {case.what for case in CASES} > FAST
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=case.what, marks=[pytest.mark.slow] * (case.what not in FAST))
+        for case in CASES
+    ],
+)
 def test_damage_is_named_and_survived(
     case: Case,
     healthy: Path,
     expected: Path,
+    ending: TrainState,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -304,7 +320,7 @@ def test_damage_is_named_and_survived(
     assert runs.iterations(run)[-1] == LAST + 1
     if not case.metrics_lost:
         assert runs.lasting(run) == runs.lasting(expected)
-    assert common.same_trees(runs.saved(run), runs.saved(expected))
+    assert common.same_trees(runs.saved(run), ending)
     assert runs.leftovers(run) == []
     # It was said once: going on again finds nothing wrong.
     capsys.readouterr()
@@ -323,8 +339,8 @@ def test_a_second_process_is_refused_and_told_whose_the_run_is(
     run = tmp_path / "run"
     shutil.copytree(healthy, run)
     code = (
-        "import sys, pathlib\nfrom azdab import rundir\n"
-        f"with rundir.locked(pathlib.Path({str(run)!r})):\n"
+        "import sys, pathlib\nfrom azdab.runs import run_directory\n"
+        f"with run_directory.locked(pathlib.Path({str(run)!r})):\n"
         "    print('held', flush=True)\n    sys.stdin.read()"
     )
     holder = subprocess.Popen(

@@ -26,10 +26,14 @@ def positions() -> jax.Array:
     return jnp.asarray(common.random_states(BOARD, 0, GAMES, [HORIZON]).edges)
 
 
+# Compiled whole: one operation at a time takes longer.
+by_table = jax.jit(endings.endings_from_table, static_argnums=(0, 3, 4))
+play_to_horizon = jax.jit(selfplay.play_to_horizon, static_argnums=(0, 1, 2))
+finish = jax.jit(selfplay.finish, static_argnums=(0, 1))
+
+
 def from_table(key: jax.Array) -> Endings:
-    return jax.jit(endings.endings_from_table, static_argnums=(0, 3, 4))(
-        BOARD, positions(), key, HORIZON, LINES
-    )
+    return by_table(BOARD, positions(), key, HORIZON, LINES)
 
 
 def from_engine(key: jax.Array) -> Endings:
@@ -83,7 +87,7 @@ def test_moves_are_drawn_from_all_optimal_ones(teacher: Any) -> None:
     empty = jnp.zeros((256, BOARD.num_edges), bool).at[:, 12:].set(True)
     key = jax.random.key(3)
     if teacher is from_table:
-        found = endings.endings_from_table(BOARD, empty, key, 12, 1)
+        found = by_table(BOARD, empty, key, 12, 1)
     else:
         found = endings.Teacher(BOARD, 1)(empty, key)
     moves = np.asarray(found.action)[:, 0, 0]
@@ -98,9 +102,7 @@ def test_lines_that_are_given_are_followed_and_labelled(teacher: Any) -> None:
     given = order.argsort(axis=-1)[..., :HORIZON].astype(np.int32)
     key = jax.random.key(1)
     if teacher is from_table:
-        found = endings.endings_from_table(
-            BOARD, positions(), key, HORIZON, LINES, jnp.asarray(given)
-        )
+        found = by_table(BOARD, positions(), key, HORIZON, LINES, jnp.asarray(given))
     else:
         found = endings.Teacher(BOARD, LINES)(positions(), key, given)
     np.testing.assert_array_equal(found.action[:, 1:3], given)
@@ -118,7 +120,7 @@ def test_lines_that_are_given_are_followed_and_labelled(teacher: Any) -> None:
 @both
 def test_the_key_alone_decides(teacher: Any) -> None:
     again = teacher(jax.random.key(1))
-    common.same_trees(lines(teacher), jax.tree.map(np.asarray, again))
+    assert common.same_trees(lines(teacher), jax.tree.map(np.asarray, again))
     assert (np.asarray(teacher(jax.random.key(2)).action) != lines(teacher).action).any()
 
 
@@ -140,7 +142,7 @@ def test_self_play_takes_endings_of_the_engine(horizon: int) -> None:
     )
     key = jax.random.key(0)
     evaluator: Evaluator = common.uniform
-    openings = selfplay.play_to_horizon(BOARD, settings, evaluator, {}, key)
+    openings = play_to_horizon(BOARD, settings, evaluator, {}, key)
     exact = endings.Teacher(BOARD, 4)(openings.states.edges, key, openings.rollouts)
     np.testing.assert_array_equal(exact.action[:, 1:3], openings.rollouts)
     moves = np.sort(np.asarray(openings.rollouts), axis=-1)
@@ -149,7 +151,7 @@ def test_self_play_takes_endings_of_the_engine(horizon: int) -> None:
     blank = endings.blank_endings(openings.states.edges, horizon, 4)
     assert [x.shape for x in exact] == [x.shape for x in blank]
     assert [x.dtype for x in exact] == [x.dtype for x in blank]
-    examples, _ = selfplay.finish(BOARD, settings, openings, exact, key)
+    examples, _ = finish(BOARD, settings, openings, exact, key)
     assert len(examples.margin) == 8 * settings.examples_per_game
     left = (~examples.edges).sum(axis=-1)
     known = np.asarray(left <= horizon)

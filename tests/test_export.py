@@ -1,5 +1,6 @@
 """What is exported says the same elsewhere, and what was exported long ago still loads."""
 
+import functools
 import json
 import subprocess
 import sys
@@ -18,7 +19,6 @@ from azdab.game.board import Board
 from azdab.game.position import Position
 from azdab.network import model
 from azdab.runs import checkpoint, networks
-from azdab.runs import exported as exported_network
 from azdab.runs.networks import TrainedNetwork
 from azdab.search import evaluator
 from tests import common
@@ -63,14 +63,19 @@ def test_everything_is_there(exported: Path) -> None:
     assert "Apache-2.0" in text
 
 
+@functools.cache
+def program(utility: str) -> Any:
+    """The network's program as read back from its bytes."""
+    return jax_export.deserialize(bytearray(exported_network.portable_program(untrained(utility))))
+
+
 @pytest.mark.parametrize("utility", ["margin", "win"])
 @pytest.mark.parametrize("batch", [1, 3, 16])
 def test_the_program_computes_what_the_network_does(utility: str, batch: int) -> None:
     trained = untrained(utility)
     states = common.random_states(BOARD, batch, batch, range(1, 17))
     margin = np.arange(batch, dtype=np.int32) % 5 - 2
-    run = jax_export.deserialize(bytearray(exported_network.portable_program(trained)))
-    log_policy, weights, mean, ownership = run.call(states.edges, margin)
+    log_policy, weights, mean, ownership = program(utility).call(states.edges, margin)
     shown = evaluator.shown_margin(jax.numpy.asarray(margin), utility)
     expected = model.apply(BOARD, trained.config.network, trained.params, states.edges, shown)
     legal = ~np.asarray(states.edges)

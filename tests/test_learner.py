@@ -186,7 +186,7 @@ def test_updates_on_one_batch_lower_every_loss(optimizer: str) -> None:
 
 
 def test_without_decay_the_average_is_the_parameters() -> None:
-    config = config_with(ema_decay=0)
+    config = config_with(ema_decay=0, optimizer="sgd")
     state, _ = steps(config, 1)(fresh(config), examples_of(BOARD, 2))
     chex.assert_trees_all_equal(state.ema_params, state.params)
     moved = jax.tree.map(lambda a, b: bool((a != b).any()), state.params, fresh(config).params)
@@ -200,7 +200,7 @@ def test_without_decay_the_average_is_the_parameters() -> None:
 
 
 def test_the_average_follows_closely_at_first() -> None:
-    config = config_with(weight_decay=0.0, warmup_steps=0)
+    config = config_with(weight_decay=0.0, warmup_steps=0, optimizer="sgd")
     state, average = fresh(config), fresh(config).params
     for step in range(3):
         state, _ = steps(config, 1)(state, examples_of(BOARD, 2))
@@ -261,7 +261,7 @@ def test_the_losses_of_a_perfect_prediction_are_those_of_the_target() -> None:
 @settings(max_examples=3)
 @given(common.seeds)
 def test_a_learning_phase_is_a_function_of_its_key(seed: int) -> None:
-    config = config_with()
+    config = config_with(optimizer="sgd")
     buffer = replay.stacked(replay.add(replay.init_replay(BOARD, 64), examples_of(BOARD, 5, 64)))
     first, losses = learning(config)(fresh(config), buffer, jax.random.key(seed))
     again, _ = learning(config)(fresh(config), buffer, jax.random.key(seed))

@@ -105,6 +105,7 @@ def test_what_is_no_size_is_refused(text: str) -> None:
         memory.parse_memory(text)
 
 
+@pytest.mark.slow
 def test_a_dry_run_takes_a_limit(capsys: pytest.CaptureFixture[str]) -> None:
     assert train.main(["--config", "smoke", "--dry-run", "--max-memory", "1GB"]) == 0
     printed = capsys.readouterr().out

@@ -76,6 +76,7 @@ def test_settings_that_are_named_exist(path: Path) -> None:
     assert set(named) <= known
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebooks_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reason = "notebooks need: pip install nbclient ipykernel matplotlib"

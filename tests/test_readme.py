@@ -1,5 +1,6 @@
 """What README and the guide say can be typed, can be typed."""
 
+import collections
 import os
 import re
 import shlex
@@ -22,11 +23,12 @@ TYPED = "README.md", "notebooks/guide.md"
 
 TINY = ["--arena.baseline_games", "4", "--arena.num_games", "4"]
 TINY += ["--learner.steps_per_iteration", "4"]
+SMALL = ["--network.filters", "8", "--network.blocks", "1", "--learner.optimizer", "sgd"]
 
 SMALLER = {
     "azdab.train --list-configs": [],
     "azdab.train --config quick --dry-run": [],
-    "azdab.train --config quick": ["--iterations", "1", *TINY],
+    "azdab.train --config quick": ["--iterations", "1", *TINY, *SMALL],
     "azdab.train --resume": ["--iterations", "2", *TINY],
     "azdab.play --mode dual-ai": ["--num-games", "2", "--simulations", "2"],
     "azdab.play": ["--level", "easy"],
@@ -37,6 +39,21 @@ SMALLER = {
     "azdab.export": ["--games", "0"],
 }
 """What is added to a command, by its beginning, so that it takes seconds."""
+
+CHAINS = {
+    "record": {"game.txt", "judged.txt"},
+    "run": {"mine", "runs/mine", "best", "mine-exported", "mine-exported/example.py"},
+}
+"""Words of commands that use what earlier ones of the same chain wrote."""
+
+FAST = (
+    "azdab.train --list-configs",
+    "azdab.play --board 3x3",
+    "azdab.play --mode ai",
+    "azdab.play --replay",
+    "azdab.analyze",
+)
+"""Beginnings of the commands that take few seconds; the others are slow tests."""
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -109,15 +126,49 @@ def run(words: list[str], folder: Path) -> None:
     assert done.returncode == 0, (words, done.stdout)
 
 
-@pytest.mark.timeout(3600)  # twenty programs, each of which compiles
-def test_every_command_runs(tmp_path: Path) -> None:
-    """In their order, in one directory: later ones use what earlier ones wrote."""
-    typed = [words for name in TYPED for words in COMMANDS[name] if words[0] != INSTALLING]
-    others = [words for words in typed if words[0] != "python"]
+def chain_of(words: list[str]) -> str:
+    """The chain a command belongs to; it is its own where it needs no other."""
+    found = [name for name, sign in CHAINS.items() if sign & set(words)]
+    return found[0] if found else " ".join(words)
+
+
+TYPING = [words for name in TYPED for words in COMMANDS[name] if words[0] == "python"]
+
+
+def case(number: int) -> Any:
+    """A command; those of a chain are one worker's."""
+    words = TYPING[number]
+    line = " ".join(words)
+    marks = [pytest.mark.xdist_group(f"readme: {chain_of(words)}")]
+    if not line.removeprefix("python -m ").startswith(FAST):
+        marks.append(pytest.mark.slow)
+    return pytest.param(number, id=line, marks=marks)
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, set[int]]]:
+    """Of each chain, its directory and the commands that were run there."""
+    return collections.defaultdict(lambda: (tmp_path_factory.mktemp("typed"), set()))
+
+
+@pytest.mark.parametrize("number", [case(number) for number in range(len(TYPING))])
+def test_a_command_runs(number: int, begun: dict[str, tuple[Path, set[int]]]) -> None:
+    """After those before it of the same chain, which write what it uses."""
+    chain = chain_of(TYPING[number])
+    folder, done = begun[chain]
+    for earlier in range(number + 1):
+        if chain_of(TYPING[earlier]) == chain and earlier not in done:
+            run(smaller(TYPING[earlier]), folder)
+            done.add(earlier)
+
+
+def test_every_command_is_a_case() -> None:
+    assert len(TYPING) > 15
+    others = [x for name in TYPED for x in COMMANDS[name] if x[0] not in ("python", INSTALLING)]
     assert others == [["tensorboard", "--logdir", "runs"]]  # another program's
-    for words in typed:
-        if words[0] == "python":
-            run(smaller(words), tmp_path)
+    for chain, signs in CHAINS.items():
+        assert signs == {word for words in TYPING for word in words if word in signs}
+        assert len([words for words in TYPING if chain_of(words) == chain]) > 1
 
 
 def test_links_lead_somewhere() -> None:
@@ -126,3 +177,4 @@ def test_links_lead_somewhere() -> None:
         targets = re.findall(r"\]\(([^)#]+)[)#]", path.read_text(encoding="utf-8"))
         found = [(path.parent / t).exists() for t in targets if not t.startswith("https://")]
         assert all(found), path
+        assert found or path.parent.name == "notebooks", path

@@ -28,7 +28,10 @@ from tests.runs import iterations, lasting, saved, start
 
 PATIENCE = 300  # seconds before a run is taken for stuck
 # Tests have their devices from XLA_FLAGS, whatever a run asks for; a user has not.
-AS_A_USER = {"XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"}
+AS_A_USER = {
+    "XLA_FLAGS": "--xla_backend_optimization_level=1 --xla_llvm_disable_expensive_passes=true",
+    "JAX_PLATFORMS": "cpu",
+}
 
 
 @pytest.fixture(scope="module")
@@ -216,6 +219,7 @@ def test_commands_without_sense_are_refused(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_run_can_begin_with_a_trained_network(whole: Path, runs: Path, tmp_path: Path) -> None:
     trained = shutil.copytree(whole / "best", tmp_path / "trained")
     (checkpoint_folder,) = (path for path in trained.iterdir() if path.is_dir())
@@ -254,6 +258,7 @@ def test_a_network_of_another_shape_is_refused(
     assert "has network.filters 16, and this run 8" in error
 
 
+@pytest.mark.slow
 def test_the_cores_become_devices_as_far_as_the_work_divides(tmp_path: Path) -> None:
     one = start(["azdab.train"], tmp_path, "--config", "smoke", "--dry-run", variables=AS_A_USER)
     printed = one.communicate(timeout=PATIENCE)[0]
@@ -266,6 +271,7 @@ def test_the_cores_become_devices_as_far_as_the_work_divides(tmp_path: Path) -> 
     assert not (tmp_path / "three").exists()
 
 
+@pytest.mark.slow
 def test_a_run_on_two_devices_is_continued_on_two(tmp_path: Path) -> None:
     new = ["--config", "smoke", "--device.cpu_devices", "2"]
     for iteration, argv in enumerate((new, ["--resume"]), start=1):
@@ -316,6 +322,7 @@ def wait_for(process: "subprocess.Popen[str]", condition: Callable[[], bool]) ->
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_a_run_survives_being_killed_and_stops_when_asked(runs: Path) -> None:
     run = runs / "hurt"
     name = ["--run", "hurt"]
