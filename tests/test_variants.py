@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from azdab.common.config import BoardConfig, config_from_dict, config_to_dict
 from azdab.common.errors import UserError
@@ -128,25 +128,26 @@ def test_a_run_names_its_board() -> None:
         config_from_dict({"board": {"start": "finnish"}})
 
 
-@given(lined, common.seeds)
-@settings(max_examples=12)
-def test_games_follow_the_rules_told_again(board: Board, seed: int) -> None:
-    game, here = common.Game(board), Position(board)
-    moves = np.random.default_rng(seed).permutation(here.legal).tolist()
-    assert len(moves) == board.num_plies
-    state = rules.init_state(board)
-    for edge in moves:
-        assert not here.is_over
-        assert not rules.is_terminal(state)
-        assert here.legal == sorted(set(range(board.num_edges)) - game.drawn)
-        here, state = here.play(edge), rules.step(board, state, edge)
-        game.draw(edge)
-        assert (here.to_play, list(here.scores)) == (game.to_play, game.scores)
-        assert (int(state.to_play), state.scores.tolist()) == (game.to_play, game.scores)
-    assert here.is_over
-    assert rules.is_terminal(state)
-    assert sum(here.scores) == board.num_boxes
-    assert {b: int(o) for b, o in enumerate(here.owners)} == game.owner
+@pytest.mark.parametrize(
+    "board", [Board(1, 2, "swedish"), SWEDISH, Board(3, 2, "icelandic")], ids=str
+)
+def test_games_follow_the_rules_told_again(board: Board) -> None:
+    moves = common.random_games(board, 4, 20)
+    states = common.positions_of(board, moves)
+    assert moves.shape == (20, board.num_plies)
+    for index in range(20):
+        game, here = common.Game(board), Position(board)
+        for ply in range(board.num_plies + 1):
+            state = jax.tree.map(lambda x, i=index, p=ply: x[i, p], states)
+            assert common.indices(state.edges) == common.indices(here.edges) == sorted(game.drawn)
+            assert state.scores.tolist() == list(here.scores) == game.scores
+            assert state.to_play == here.to_play == game.to_play
+            assert here.is_over == rules.is_terminal(state) == (ply == board.num_plies)
+            assert here.legal == sorted(set(range(board.num_edges)) - game.drawn)
+            if not here.is_over:
+                here = here.play(int(moves[index, ply]))
+                game.draw(int(moves[index, ply]))
+        assert sum(here.scores) == board.num_boxes
 
 
 def test_lines_of_the_start_cannot_be_drawn() -> None:
