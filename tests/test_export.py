@@ -19,6 +19,7 @@ from azdab.game.board import Board
 from azdab.game.position import Position
 from azdab.network import model
 from azdab.runs import checkpoint, networks
+from azdab.runs import exported as exported_network
 from azdab.runs.networks import TrainedNetwork
 from azdab.search import evaluator
 from tests import common
