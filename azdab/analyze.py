@@ -29,7 +29,7 @@ def _parser() -> cli.Parser:
         "--board",
         metavar="RxC",
         type=cli.argument(parse_board),
-        help="of an OpenSpiel history that does not say",
+        help="of an OpenSpiel history without one",
     )
     made.add_argument(
         "--checkpoint", metavar="NAME", help="a network; otherwise the one that comes with azdab"
@@ -46,7 +46,7 @@ def _parser() -> cli.Parser:
         "--time-per-move",
         metavar="SECONDS",
         type=cli.seconds,
-        help="how long to think about each position",
+        help="to think about each position",
     )
     made.add_argument(
         "--html", metavar="FILE", type=cli.output_file, help="write a page with boards and a curve"

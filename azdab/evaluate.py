@@ -31,7 +31,7 @@ def _parser() -> cli.Parser:
         nargs="?",
         help="a run, a checkpoint, 'best' or 'latest' of the newest run, or a bundled network",
     )
-    add("--full", action="store_true", help="more of everything; takes long")
+    add("--full", action="store_true", help="measure more of everything; takes long")
     add(
         "--simulations",
         metavar="N",

@@ -44,7 +44,7 @@ def _parser() -> cli.Parser:
         metavar="N",
         type=cli.even(0),
         default=40,
-        help="to measure the strength; 0 does not",
+        help="games to measure the strength; 0: no",
     )
     made.add_argument("--runs", metavar="DIR", type=Path, default="runs", help="where runs live")
     return made

@@ -62,12 +62,17 @@ def _parser() -> cli.Parser:
         help="a run, a checkpoint, 'best' or 'latest' of the newest run, a bundled network, or in "
         "dual-ai any player that azdab.evaluate knows; default: the bundled network")  # fmt: skip
     add("--checkpoint2", metavar="NAME", help="the second player of dual-ai")
-    add("--simulations", metavar="N", type=simulations, help="of the search for each move")
+    add(
+        "--simulations",
+        metavar="N",
+        type=simulations,
+        help="simulations of the search for each move",
+    )
     add("--simulations2", metavar="N", type=simulations, help="of the second player of dual-ai")
-    add("--time-per-move", metavar="SECONDS", type=cli.seconds, help="how long to think")
-    add("--no-solver", action="store_true", help="network and search to the end, nothing exact")
+    add("--time-per-move", metavar="SECONDS", type=cli.seconds, help="about how long to think")
+    add("--no-solver", action="store_true", help="play by network and search only, not exactly")
     add("--num-games", metavar="N", type=cli.whole(1, 1_000_000),
-        help=f"of ai (default 1) and dual-ai (default {USUAL_GAMES})")  # fmt: skip
+        help=f"games of ai (default 1), dual-ai (default {USUAL_GAMES})")  # fmt: skip
     add("--opening-plies", metavar="N", type=cli.whole(0, 219),
         help="random moves at the start of each pair of games; 2, or 0 for one game")  # fmt: skip
     add("--seed", metavar="N", type=cli.whole(0, 2**31 - 1), default=0,

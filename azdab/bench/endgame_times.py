@@ -15,7 +15,7 @@ from azdab.learning import agents, arena
 
 
 def endgame_times(board: Board, positions: np.ndarray) -> list[float]:
-    """Seconds to solve each of the positions ``bool[N, E]``, from nothing and on one core."""
+    """Seconds to solve each of the positions ``bool[N, E]``, with no memory, on one core."""
     from azdab.exact.solver import Solver  # only here is numba needed
 
     seconds = []
@@ -34,7 +34,7 @@ def measure_endgames(board: Board, console: Console) -> None:
     for column in ("edges left", "positions", "median s", "max s"):
         table.add_column(column, justify="right")
     counts = {20: 40, 24: 40, 28: 40, 32: 40, 36: 40, 38: 20, 40: 10}
-    # From nearer the empty board a search takes minutes.
+    # A search from nearer the empty board takes minutes.
     usable = {left: count for left, count in counts.items() if left <= 2 * board.num_plies // 3}
     greedy = agents.greedy_agent(board)
     play = functools.partial(arena.play_games, board, (greedy, greedy), (None, None))

@@ -1,8 +1,8 @@
 """What ``azdab.benchmark`` measures, at which sizes, and what it prints of it.
 
-Everything is compiled first and then timed in turn, round after round, so that a
-machine whose speed drifts slows all of it alike. Medians are printed with their spread;
-rates are of the medians. "Efficiency" is the share of the bare network's evaluations per
+Everything is compiled first, and then timed in turn, round after round. So a machine whose
+speed drifts slows all of it equally. Medians are printed with their spread; rates are those
+of the medians. "Efficiency" is the share of the bare network's evaluations per
 second, at the same batch, that search and self-play reach.
 """
 
@@ -30,7 +30,7 @@ FULL_SIZES = (256, 1024), (32, 128)
 """Games and simulations of ``--full``, beside the config's."""
 
 RANGE = (1, 2, 4, 8, 16)
-"""The sizes of ``--scaling``, times the smallest."""
+"""The sizes of ``--scaling``, as multiples of the smallest."""
 
 
 class BenchmarkOptions(NamedTuple):
@@ -62,7 +62,7 @@ class BenchmarkOptions(NamedTuple):
 
 
 class Sizes:
-    """What is measured at which sizes.
+    """Which sizes are measured.
 
     Attributes:
       iteration: games and simulations of the whole iteration.
@@ -122,7 +122,7 @@ def opponent_work(config: Config, sizes: Sizes, plies: int) -> Work:
     warm: list[bool] = []
 
     def play() -> None:
-        # The untimed run need not be long.
+        # The untimed run may be short.
         for _ in range(plies if warm else 1):
             actor.move()
         warm.append(True)

@@ -9,7 +9,7 @@ from azdab.game.board import Board
 from azdab.runs import networks
 
 BOARD = Board(5, 5)
-"""The board where nothing else is asked for."""
+"""The default board."""
 
 
 class EngineOptions(NamedTuple):
@@ -37,7 +37,7 @@ class EngineOptions(NamedTuple):
 
 
 def engine_loader(options: EngineOptions) -> Callable[[Board, str | None], Engine]:
-    """How engines are made: as the options say, on any board and at any level."""
+    """A function that makes engines as the options say, for any board and level."""
 
     def load(board: Board, level: str | None) -> Engine:
         chosen = LEVELS[level or options.level or DEFAULT_LEVEL]
@@ -63,7 +63,7 @@ def engine_loader(options: EngineOptions) -> Callable[[Board, str | None], Engin
 
 
 def chosen_board(options: EngineOptions) -> Board:
-    """The board asked for, else the network's, else 5x5.
+    """The board of the options, else the network's, else 5x5.
 
     Raises:
       UserError: the network plays on one of another size.

@@ -50,7 +50,7 @@ Its results:
 
 
 def measured_strength(trained: TrainedNetwork, games: int, console: Console) -> dict[str, Any]:
-    """How strong a network is, in numbers, with the machine they were measured on.
+    """How strong a network is, in numbers, and on which machine this was measured.
 
     Args:
       trained: the network.
@@ -112,7 +112,7 @@ def strength_text(figures: dict[str, Any] | None) -> str:
 def network_card(
     trained: TrainedNetwork, name: str, licence: str, figures: dict[str, Any] | None
 ) -> dict[str, Any]:
-    """Everything worth knowing about a network, ready for JSON."""
+    """What people want to know about a network, ready for JSON."""
     config = trained.config
     return {
         "name": name,

@@ -65,13 +65,13 @@ class _Rate(ProgressColumn):
 
 @contextmanager
 def watching(console: Console, evaluations: int) -> Iterator[Watch]:
-    """A progress bar over so many network evaluations."""
+    """A progress bar over network evaluations."""
     shown = progress.bar(console, "{task.description:<36}", _Rate(), transient=True)
     bar = shown.add_task("", total=evaluations)
     planned = 0
 
     def stage(name: str, cost: int) -> None:
-        # What a stage takes is an estimate: each starts where it should.
+        # The length of a stage is an estimate; each stage starts where it was planned to.
         nonlocal planned
         shown.update(bar, description=name, completed=planned)
         planned += cost
@@ -97,7 +97,7 @@ def form_of(board: Board, options: MeasureOptions) -> Form:
 
 
 def opponent_name(known: Oracle) -> str:
-    """The strongest opponent at hand, in words."""
+    """The strongest opponent available, in words."""
     if known.max_edges >= known.board.num_plies:
         return "the perfect player"
     return f"greedy, perfect with at most {known.max_edges} edges left"
@@ -106,7 +106,7 @@ def opponent_name(known: Oracle) -> str:
 def figures_text(
     path: Path, trained: TrainedNetwork, known: Oracle, form: Form, found: evaluation.Report
 ) -> str:
-    """The figures as JSON, with everything needed to get them again.
+    """The figures as JSON, with everything needed to reproduce them.
 
     Args:
       path: where the network is.

@@ -118,7 +118,7 @@ def run_from_options(
     if options.opening_plies >= board.num_plies:
         raise UserError(f"--opening-plies must be less than the {board.num_plies} edges")
     if options.plot:
-        report.load_pyplot()  # before the games, not after
+        report.load_pyplot()  # fail before the games, not after
     if len(specs) > 2:
         ratings.load_choix()
     contestants = [registry.make_player(spec, board, checkpoint) for spec in specs]

@@ -145,6 +145,6 @@ def _records(board: Board, played: Match) -> list[Record]:
 
 
 def _save(games: GameOptions, played: list[Record]) -> None:
-    """Add games to the file asked for, if one is."""
+    """Add games to the file of the options, if there is one."""
     if games.save_games:
         files.write_text(games.save_games, record.records_text(played), append=True)

@@ -60,7 +60,7 @@ def explained(run: Path, config: Config, command: str) -> Iterator[None]:
 
 
 def explain_write_error(run: Path, error: OSError) -> str:
-    """What stopped a run from being written, and what to do."""
+    """Why a run could not be written, and what to do."""
     try:
         saved = atomic.steps(run / "checkpoints")
     except OSError:

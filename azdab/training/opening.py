@@ -50,7 +50,7 @@ class RunOptions(NamedTuple):
 
 
 def open_run(options: RunOptions, overrides: dict[str, Any]) -> tuple[Path, Config]:
-    """The run's directory and config, as the command line means them. Nothing is written.
+    """The run's directory and config, from the command line. Nothing is written.
 
     Args:
       options: which run.
@@ -184,7 +184,7 @@ def initial_params(run: Path, config: Config) -> Params | None:
 
 
 def check_memory(config: Config) -> None:
-    """Refuse a replay that no array on this machine can hold, before it is made.
+    """Raise an error if no array on this machine can hold the replay, before it is made.
 
     Raises:
       UserError: says how much it needs and how much there is.
@@ -201,7 +201,7 @@ def check_memory(config: Config) -> None:
 
 @contextmanager
 def opened(run: Path, config: Config, options: RunOptions, console: Console) -> Iterator[None]:
-    """Make or take a run, hold it, and leave its directory in order for training.
+    """Create or open a run, lock it, and put its directory in order for training.
 
     Of several processes the first does; the others wait for it.
 
@@ -256,9 +256,9 @@ def _prepare(run: Path, from_step: int | None, console: Console) -> None:
 
 
 def fitted(config: Config, limit: int, console: Console) -> Config:
-    """The config with the largest batch of games that fits into so many bytes."""
+    """The config with the largest batch of games that fits into ``limit`` bytes."""
     board = board_of(config)
-    if jax.default_backend() == "cpu":  # whose devices share its memory
+    if jax.default_backend() == "cpu":  # all CPU devices share one memory
         limit //= jax.local_device_count()
     with console.status("compiling small batches") as status:
         found = memory.largest_batch(
