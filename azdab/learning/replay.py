@@ -127,7 +127,8 @@ def sample(replay: Replay, config: ReplayConfig, key: Array, batch_size: int) ->
 
     >>> board = Board(1, 1)
     >>> buffer = add(init_replay(board, 10), zero_examples(board, 6))
-    >>> sample(buffer, ReplayConfig(capacity=10), jax.random.key(0), 32).edges.shape
+    >>> draw = jax.jit(lambda key: sample(buffer, ReplayConfig(capacity=10), key, 32))
+    >>> draw(jax.random.key(0)).edges.shape
     (32, 4)
     """
     age_key, choice_key = jax.random.split(key)

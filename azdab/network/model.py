@@ -117,8 +117,9 @@ def apply(
     """Evaluate a batch of positions, see :class:`Network`.
 
     >>> board, config = Board(1, 1), NetworkConfig(filters=4, blocks=1)
-    >>> params = init_params(jax.random.key(0), board, config)
-    >>> output = apply(board, config, params, jnp.zeros((8, 4), bool), jnp.zeros(8, jnp.int32))
+    >>> edges, margin = jnp.zeros((8, 4), bool), jnp.zeros(8, jnp.int32)
+    >>> params = jax.eval_shape(lambda: init_params(jax.random.key(0), board, config))
+    >>> output = jax.eval_shape(lambda x: apply(board, config, x, edges, margin), params)
     >>> output.prior_logits.shape, output.margin_logits.shape, output.ownership_logits.shape
     ((8, 4), (8, 3), (8, 1))
     """
