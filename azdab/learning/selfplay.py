@@ -328,7 +328,8 @@ def self_play(
     ... })
     >>> def evaluate(params, states):
     ...     return Evaluation(jnp.zeros(states.edges.shape), jnp.zeros(len(states.edges)))
-    >>> examples, _ = self_play(Board(1, 1), config, evaluate, None, jax.random.key(0))
+    >>> play = jax.jit(lambda key: self_play(Board(1, 1), config, evaluate, None, key))
+    >>> examples, _ = play(jax.random.key(0))
     >>> examples.edges.shape, examples.edges.sum(axis=-1).tolist()
     ((12, 4), [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3])
     """

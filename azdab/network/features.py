@@ -142,8 +142,8 @@ def network_features(
       edges: drawn edges.
       margin: the mover's score margin in boxes; 0 where it must not matter.
 
-    >>> board, margin = Board(2, 3), jnp.zeros(5, jnp.int32)
-    >>> seen = network_features(board, "chains", jnp.zeros((5, 17), bool), margin)
+    >>> board, edges, margin = Board(2, 3), jnp.zeros((5, 17), bool), jnp.zeros(5, jnp.int32)
+    >>> seen = jax.eval_shape(lambda x: network_features(board, "chains", x, margin), edges)
     >>> seen.cells.shape, seen.board.shape
     ((5, 3, 4, 21), (5, 11))
     """

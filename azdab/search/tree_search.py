@@ -136,7 +136,9 @@ def search(
     >>> board, edges = Board(1, 1), jnp.array([[True, True, False, True]])
     >>> states = rules.init_states(board, 1)._replace(edges=edges)
     >>> config = SearchConfig(num_simulations=4)
-    >>> found = search(board, config, evaluate, None, jax.random.key(0), states, explore=False)
+    >>> key = jax.random.key(0)
+    >>> look = jax.jit(lambda x: search(board, config, evaluate, None, key, x, explore=False))
+    >>> found = look(states)
     >>> found.action.tolist(), found.q_values.tolist()
     ([2], [[0.0, 0.0, 1.0, 0.0]])
     """
