@@ -367,7 +367,8 @@ def test_a_missing_library_is_named(
     spec: str, module: str, package: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    monkeypatch.delattr(f"azdab.{module.split('.')[-1]}", raising=False)
+    if "." in module:  # imported by an earlier test, it is an attribute of its room
+        monkeypatch.delattr(module, raising=False)
     with pytest.raises(UserError, match=f"player '{spec}': needs {package}.*pip install"):
         registry.make_player(spec, BOARD)
 
