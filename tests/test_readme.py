@@ -48,10 +48,9 @@ CHAINS = {
 
 FAST = (
     "azdab.train --list-configs",
+    "azdab.play --web",
     "azdab.play --board 3x3",
     "azdab.play --mode ai",
-    "azdab.play --replay",
-    "azdab.analyze",
 )
 """Beginnings of the commands that take few seconds; the others are slow tests."""
 
