@@ -23,6 +23,7 @@ TINY += ["--learner.optimizer", "sgd", "--network.filters", "8"]  # what compile
 PROGRAMS = {"environment", "bare network", "search", "self-play", "replay", "learning", "iteration"}
 
 
+@pytest.mark.slow
 def test_it_reports_every_program_and_compares(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

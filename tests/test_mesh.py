@@ -97,6 +97,7 @@ def test_devices_play_different_games_and_store_their_own() -> None:
         np.testing.assert_array_equal(stored[0, : len(played)], played)
 
 
+@pytest.mark.slow
 def test_two_devices_learn_from_the_whole_batch() -> None:
     # The same examples on every device: then samples differ, but what is learnt does not.
     # SGD, unlike the other optimisers, also shows gradients of another size.

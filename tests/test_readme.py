@@ -80,6 +80,7 @@ def test_ci_runs_the_test_command() -> None:
     run = (ROOT / ".ci/run").read_text(encoding="utf-8")
     (tests,) = (words for words in COMMANDS["README.md"] if ".venv/bin/pytest" in words)
     assert " ".join(tests) in " ".join(run.split())
+    assert run.endswith(".venv/bin/pytest -n 2 -m slow\n")
 
 
 def test_the_main_job_is_a_preset() -> None:
