@@ -119,7 +119,7 @@ def test_boards_without_a_network(board: Board) -> None:
 def test_without_the_compiled_solver_the_end_is_still_exact(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("azdab.engine.engine.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     board = Board(3, 4)
     playing = Engine.load(board)
     position = Position(board, tuple(common.random_games(board, 0, 1)[0].tolist()))

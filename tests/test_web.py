@@ -124,7 +124,7 @@ def play_out(client: Client, game: str) -> Any:
     while not state["is_over"]:
         ply = state["ply"]
         if state["seats"][state["to_play"]] == "human":
-            board = Board(**state["board"])
+            board = Board(*(state["board"][name] for name in ("rows", "cols", "variant")))
             edge = Position(board, tuple(state["moves"][:ply])).legal[0]
             state = client.post(game, "move", edge=edge, ply=ply)
         else:

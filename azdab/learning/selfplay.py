@@ -320,7 +320,7 @@ def self_play(
     Three games on one box, of four plies each, guided by a network that knows nothing:
 
     >>> from azdab.common.config import config_from_dict
-    >>> from azdab.search.tree_search import Evaluation
+    >>> from azdab.search.evaluator import Evaluation
     >>> config = config_from_dict({
     ...     "board": {"rows": 1, "cols": 1},
     ...     "search": {"num_simulations": 2},
