@@ -78,13 +78,14 @@ def opened(browser: Any, port: int) -> Iterator[Page]:
     page.close()
 
 
-def begin(page: Any, size: str, who: str, level: str = "easy") -> None:
+def begin(page: Any, size: str, who: str, level: str = "easy", lines: str = "plain") -> None:
     """Start a game in the dialog."""
     page.click("#new")
     rows, cols = size.split("x")
     page.locator("[name=size][value=other]").check(force=True)
     page.fill("[name=rows]", rows)
     page.fill("[name=cols]", cols)
+    page.locator(f"[name=variant][value={lines}]").check(force=True)
     page.locator(f"[name=who][value={who}]").check(force=True)
     if who != "people":
         page.locator(f"[name=level][value={level}]").check(force=True)
@@ -150,7 +151,7 @@ def test_the_page_knows_the_rules(opened: Page) -> None:
     found = opened.page.evaluate(
         """async (moves) => {
           const { makeBoard, positionAt } = await import("/static/rules.js");
-          const board = makeBoard({ rows: 3, cols: 4 });
+          const board = makeBoard({ rows: 3, cols: 4, variant: "plain", start: [] });
           return {
             boxes: board.boxes.map(({ edges }) => edges),
             beside: board.edges.map(({ boxes }) => boxes),
@@ -209,6 +210,16 @@ def test_edges_drawn_from_the_start_are_nobodys_and_no_moves(opened: Page) -> No
     page.locator("#moves .chip[data-ply='1']").click()
     expect(drawn(page)).to_have_count(4)
     expect(page.locator("#board .edge.last")).to_have_attribute("data-edge", "2")
+
+
+def test_a_board_with_lines_is_chosen_and_played(opened: Page) -> None:
+    page = opened.page
+    begin(page, "1x2", "people", lines="swedish")
+    expect(drawn(page)).to_have_count(6)
+    draw(page, 5)  # the only edge that is left: it closes both boxes
+    expect(page.locator("#status")).to_have_text("A wins 2–0")  # noqa: RUF001
+    page.locator("#new").click()
+    expect(page.locator("#variants [value=swedish]")).to_be_checked()
 
 
 def test_undo_and_redo_by_button_and_key(opened: Page) -> None:

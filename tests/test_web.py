@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from azdab.common.errors import UserError
+from azdab.common.lattice import VARIANTS
 from azdab.engine.engine import LEVELS, Analysis, Candidate, Engine
 from azdab.game import exchange
 from azdab.game.board import Board
@@ -557,6 +558,9 @@ def test_the_page_has_the_types_of_what_the_host_sends(client: Client) -> None:
     levels = re.search(r"@typedef \{(.*)\} Level ", text)
     assert levels
     assert re.findall(r'"(\w+)"', levels[1]) == list(LEVELS)
+    variants = re.search(r"@typedef \{(.*)\} Variant ", text)
+    assert variants
+    assert re.findall(r'"(\w+)"', variants[1]) == list(VARIANTS)
 
 
 names = st.sampled_from(["board", "seats", "edge", "ply", "to", "text", "number", "x"])

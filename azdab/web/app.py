@@ -41,6 +41,7 @@ from starlette.routing import Route
 
 from azdab import __version__
 from azdab.common.errors import UserError
+from azdab.common.lattice import VARIANTS
 from azdab.common.limits import MAX_SIDE
 from azdab.engine.engine import DEFAULT_LEVEL, LEVELS, Analysis, Engine
 from azdab.game import exchange
@@ -75,6 +76,7 @@ class _Host:
             "levels": list(LEVELS),
             "level": level,
             "board": str(board),
+            "variants": list(VARIANTS),
             "max_side": MAX_SIDE,
             "max_import": json_views.MAX_IMPORT,
             "networks": sorted({str(board), *bundled_networks()}),

@@ -71,6 +71,18 @@ function open({ dialog, error }) {
   dialog.showModal();
 }
 
+/**
+ * A radio button that looks like a chip.
+ * @param {string} name
+ * @param {string} value
+ * @param {string} textContent
+ * @param {boolean} checked
+ */
+function radioChip(name, value, textContent, checked) {
+  const input = htmlElement("input", { type: "radio", name, value, checked });
+  return htmlElement("label", {}, input, htmlElement("span", { textContent }));
+}
+
 /** @param {Game} game */
 export function prepareNew(game) {
   const parts = dialogOf("new-dialog"), { form } = parts;
@@ -84,7 +96,8 @@ export function prepareNew(game) {
   };
   form.addEventListener("change", arrange);
   prepare(parts, () => {
-    const board = size.value === "other" ? `${rows.value}x${cols.value}` : size.value;
+    const boxes = size.value === "other" ? `${rows.value}x${cols.value}` : size.value;
+    const board = `${boxes}:${field(form, "variant").value}`;
     const level = /** @type {Level} */ (field(form, "level").value);
     /** @type {Record<string, Seats>} */
     const seats = {
@@ -96,14 +109,12 @@ export function prepareNew(game) {
     return game.create(board, seats[who.value]);
   });
   return () => {
-    const { levels, level, networks } = game.settings;
+    const { levels, level, networks, variants } = game.settings;
     const chosen = new FormData(form).get("level") ?? level;
-    $("levels").replaceChildren(...levels.map((value) => {
-      const checked = value === chosen;
-      const input = htmlElement("input", { type: "radio", name: "level", value, checked });
-      const span = htmlElement("span", { textContent: t(`short_${value}`) });
-      return htmlElement("label", {}, input, span);
-    }));
+    $("levels").replaceChildren(...levels.map((value) =>
+      radioChip("level", value, t(`short_${value}`), value === chosen)));
+    $("variants").replaceChildren(...variants.map((value) =>
+      radioChip("variant", value, t(`lines_${value}`), value === game.board.variant)));
     const sizes = networks.map(sizeText).join(", ");
     $("networks").textContent = t("networks", { sizes });
     const { board } = game;
@@ -181,7 +192,7 @@ export function prepareExport(game) {
   prepare(parts, null);
   return () => {
     const ccgc = find(form, "[value=ccgc]", HTMLInputElement);
-    ccgc.disabled = game.board.size !== "5x5";
+    ccgc.disabled = game.board.size !== "5x5" || game.board.start.length > 0;
     if (ccgc.disabled && ccgc.checked) format.value = "text";
     open(parts);
     fill();

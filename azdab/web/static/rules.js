@@ -1,6 +1,6 @@
 // @ts-check
 // The rules, as the page needs them: where edges are, whose boxes, whose turn.
-// Edges and boxes are numbered as in azdab/game.py; the host has the last word.
+// Edges and boxes are numbered as in azdab/game/board.py; the host has the last word.
 
 /** @import { BoardShape, Side } from "./types.js" */
 
@@ -28,7 +28,7 @@ export const otherSide = (side) => (side ? 0 : 1);
  * `plies`: how many moves a whole game has.
  * @param {BoardShape} shape
  */
-export function makeBoard({ rows, cols, start = [] }) {
+export function makeBoard({ rows, cols, variant, start }) {
   const horizontal = (rows + 1) * cols;
   const boxes = Array.from({ length: rows * cols }, (_, id) => {
     const row = Math.floor(id / cols), col = id % cols;
@@ -52,7 +52,7 @@ export function makeBoard({ rows, cols, start = [] }) {
     return edge;
   });
   const plies = edges.length - start.length;
-  return { rows, cols, start, edges, boxes, plies, size: `${rows}x${cols}` };
+  return { rows, cols, variant, start, edges, boxes, plies, size: `${rows}x${cols}` };
 }
 
 /**

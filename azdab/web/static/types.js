@@ -3,6 +3,7 @@
 
 /** @typedef {0 | 1} Side  who moves first, who second */
 /** @typedef {"easy" | "medium" | "hard" | "max"} Level */
+/** @typedef {"plain" | "swedish" | "icelandic"} Variant  which lines are drawn at the start */
 /** @typedef {"human" | Level} Seat */
 /** @typedef {[Seat, Seat]} Seats */
 
@@ -12,6 +13,7 @@
  * @property {Level[]} levels
  * @property {Level} level of new games
  * @property {string} board to begin with, such as "5x5"
+ * @property {Variant[]} variants
  * @property {number} max_side
  * @property {number} max_import characters of a record that are read
  * @property {string[]} networks boards with a network
@@ -21,7 +23,8 @@
  * @typedef {object} BoardShape
  * @property {number} rows in boxes
  * @property {number} cols
- * @property {number[]} [start] edges that are drawn before the first move, by nobody
+ * @property {Variant} variant
+ * @property {number[]} start edges that are drawn before the first move, by nobody
  */
 
 /**
