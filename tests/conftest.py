@@ -54,6 +54,7 @@ _LONG = ("test_mesh", "test_damage", "test_train", "test_readme", "test_crash", 
 _SMOKE = ("test_damage", "test_train", "test_diverged")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A file is one worker's unless its tests say otherwise, and so are those that train `smoke`.
 
