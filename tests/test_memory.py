@@ -75,6 +75,7 @@ def planned(games: int) -> int:
     return max(memory.peak(plan, memory.resident(board, run)).values())
 
 
+@pytest.mark.slow
 def test_the_largest_batch_fits_and_the_next_does_not() -> None:
     board = Board(2, 2)
     run = memory.with_batch(smoke(replay={"capacity": 200_000}), 8, 4096)
