@@ -41,10 +41,11 @@ def idle(board: Board, config: Config) -> Context:
 
     played, panel = match(2), match(2 * len(against.agents))
     examples = selfplay.zero_examples(board, 8 * config.examples_per_game)
+    stats = SelfPlayStats(*[jnp.zeros(1)] * len(SelfPlayStats._fields))
     programs = Programs(
-        self_play=lambda params, key: (examples, SelfPlayStats(*[np.zeros(1)] * 5)),  # type: ignore[arg-type]
+        self_play=lambda params, key: (examples, stats),
         add=lambda buffer, examples: buffer,
-        learn=lambda state, buffer, key: (state, Losses(*[jnp.zeros(())] * 7)),
+        learn=lambda state, buffer, key: (state, Losses(*[jnp.zeros(())] * len(Losses._fields))),
         gate=lambda latest, best, key: played,
         baselines=lambda params, solved, key: panel,
         opponents=tuple(against.agents),

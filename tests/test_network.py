@@ -1,7 +1,7 @@
 """The network's inputs and outputs, and its own convolution gradient."""
 
 import functools
-from typing import Any
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ from azdab.network.model import NetworkOutput
 from tests import common
 
 boards = st.sampled_from([Board(1, 1), Board(1, 3), Board(2, 2), Board(3, 2)])
-FAMILIES: list[Any] = ["resnet", "resnet_attention"]
+FAMILIES = get_args(NetworkConfig.__annotations__["family"])
 
 
 @functools.cache
@@ -88,7 +88,9 @@ def test_impossible_margins_have_no_probability(family: Any) -> None:
 
 
 def test_the_families_differ_by_attention_alone() -> None:
-    plain, attentive = (outputs(family, False, Board(1, 3))[0] for family in FAMILIES)
+    plain, attentive = (
+        outputs(family, False, Board(1, 3))[0] for family in ("resnet", "resnet_attention")
+    )
     assert set(attentive) - set(plain) == {"AttentionBlock_0"}
 
 

@@ -71,7 +71,9 @@ def search(policy: str, batched: bool, simulations: int, max_depth: int, seed: j
 
 
 @pytest.mark.parametrize("policy", ["gumbel", "puct"])
-@pytest.mark.parametrize(("simulations", "max_depth"), [pytest.param(24, 60, marks=pytest.mark.slow), (12, 2)])
+@pytest.mark.parametrize(
+    ("simulations", "max_depth"), [pytest.param(24, 60, marks=pytest.mark.slow), (12, 2)]
+)
 @settings(max_examples=15)
 @given(seed=common.seeds)
 def test_trees_are_mctx_s(policy: str, simulations: int, max_depth: int, seed: int) -> None:

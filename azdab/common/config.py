@@ -38,7 +38,7 @@ class BoardConfig:
     cols: int = Field(default=5, ge=1, le=MAX_SIDE)
     """Columns of boxes."""
     start: Variant = PLAIN
-    """Lines drawn at the start: none, all outer ones (swedish), left and bottom (icelandic)."""
+    """Lines drawn before the first move, see :mod:`azdab.common.lattice`."""
 
     def __post_init__(self) -> None:
         lattice.start_edges(self.rows, self.cols, self.start)  # refuses silly boards

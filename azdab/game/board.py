@@ -139,7 +139,9 @@ def parse_board(text: str) -> Board:
     Raises:
       UserError: it is written otherwise, or too large, or there is no such board.
     """
-    found = re.fullmatch(r"([1-9]\d?)x([1-9]\d?)(?::([a-z]{1,20}))?", text.strip().lower(), re.A)
+    found = re.fullmatch(
+        r"([1-9]\d?)x([1-9]\d?)(?::([a-z][a-z0-9]{0,19}))?", text.strip().lower(), re.A
+    )
     if not found:
         raise UserError(f"write rows and columns of boxes as 5x5, got {text!r}")
     rows, cols, named = int(found[1]), int(found[2]), found[3] or PLAIN
