@@ -12,7 +12,7 @@ import azdab
 from azdab.common import metric_table, presets
 from azdab.common.config import config_from_dict
 from azdab.devices import mesh
-from azdab.game.board import Board
+from azdab.game.board import board_of
 from azdab.runs import checkpoint, metrics
 from azdab.runs.checkpoint import TrainState
 from azdab.runs.retention import Checkpoints
@@ -33,7 +33,7 @@ def lasting(run: Path) -> list[dict[str, Any]]:
 def saved(run: Path) -> TrainState:
     """The newest intact checkpoint."""
     run_config = config_from_dict(presets.read_settings(str(run / "config.yaml")))
-    board = Board(run_config.board.rows, run_config.board.cols)
+    board = board_of(run_config)
     devices = mesh.all_devices()
     checkpoints = Checkpoints(run, run_config, devices)
     return checkpoints.restore(checkpoint.initial_state(board, run_config, devices))
