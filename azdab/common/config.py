@@ -111,6 +111,9 @@ class SelfPlayConfig:
     solver_horizon: int = Field(default=0, ge=0, le=MAX_HORIZON)
     """Positions with at most this many edges left are played and labelled exactly; 0: never.
     Up to 16 edges by a table on the device; more by the host's cores, which needs numba."""
+    engine_positions: int = Field(default=0, ge=0, le=10**12)
+    """Positions the host's exact engine may look at in each game, beside the device, to value
+    the game before `solver_horizon`; needs numba. 0: it is not used."""
     solver_rollouts: int = Field(default=2, ge=0, le=1000)
     """Extra endgames per game, played imperfectly from the solved position, labelled exactly."""
     network_rollouts: int = Field(default=0, ge=0, le=1000)

@@ -161,16 +161,36 @@ METRICS = (
         "learner", "learner",
     ),
     Metric(
-        "time/self_play", "seconds", "less", "self-play of the iteration",
+        "time/iteration", "seconds", "less", "from one iteration's games to the next one's",
+        "time per iteration", "whole",
+    ),
+    Metric(
+        "time/self_play", "seconds", "less", "of the devices in self-play",
         "time per iteration", "self-play",
     ),
     Metric(
-        "time/learning", "seconds", "less", "learning of the iteration",
+        "time/learning", "seconds", "less", "of the devices in learning",
         "time per iteration", "learning",
     ),
     Metric(
         "time/arena", "seconds", "less", "the iteration's arena",
         "time per iteration", "arena", when="arena",
+    ),
+    Metric(
+        "device/idle", "share", "less", "of the iteration in which the devices had nothing to do",
+        line="  idle {:.0%}",
+    ),
+    Metric(
+        "time/idle_teacher", "seconds", "less", "of it waiting for the host's exact engine",
+        "the devices wait for", "exact engine",
+    ),
+    Metric(
+        "time/idle_saving", "seconds", "less", "of it waiting for the disk",
+        "the devices wait for", "disk",
+    ),
+    Metric(
+        "time/idle_python", "seconds", "less", "of it waiting for the rest of the program",
+        "the devices wait for", "program",
     ),
     Metric(
         "device/memory_gb", "GB", "", "of the device in use, on the CPU of this process",

@@ -159,6 +159,8 @@ def gather(tree: Any) -> Any:
 
 def anyone(flag: bool) -> bool:
     """Whether the flag is true in any process; all processes must call this."""
+    if jax.process_count() == 1:
+        return flag
     return bool(np.any(multihost_utils.process_allgather(np.array(flag))))
 
 

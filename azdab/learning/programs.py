@@ -7,14 +7,14 @@ All programs are compiled before anything runs. So compile time does not count a
 speed, and the memory of each program is known in advance.
 """
 
-import functools
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from jax.sharding import Mesh, PartitionSpec
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, PRNGKeyArray
 
 from azdab.common.config import Config
 from azdab.devices.device import device_share
@@ -23,24 +23,21 @@ from azdab.devices.mesh import (
     SPLIT,
     WHOLE,
     divided,
-    from_local,
     gather,
-    local,
     own_key,
     placed,
     shardings,
 )
-from azdab.exact import endings
 from azdab.exact.dense_table import SolvedBoard
-from azdab.exact.endings import Endings
+from azdab.exact.valuation import GameValues
 from azdab.game.board import Board
-from azdab.learning import agents, arena, learner, replay, selfplay
+from azdab.learning import agents, arena, corrections, learner, replay, selfplay
 from azdab.learning.agents import Agent
 from azdab.learning.arena import MatchGames
 from azdab.learning.baselines import Baselines, baselines_of, panel_agent
 from azdab.learning.learner import LearnerState, Losses
 from azdab.learning.replay import Replay
-from azdab.learning.selfplay import Example, SelfPlayStats, UnfinishedGames
+from azdab.learning.selfplay import Example, SelfPlayStats
 from azdab.network.model import Params
 from azdab.search.evaluator import Evaluator, network_evaluator
 
@@ -57,7 +54,9 @@ class Programs(NamedTuple):
     Attributes:
       self_play: ``(params, key) -> (examples, statistics)``, statistics per device.
       add: ``(replay, examples) -> replay``; donates the replay.
-      learn: ``(learner, replay, key) -> (learner, losses)``; donates the learner.
+      correct: ``(replay, values, back) -> replay``; donates the replay. None where the host's
+        exact engine is not used.
+      learn: ``(learner, replay, key) -> (learner, losses)``.
       gate: ``(latest, best, key) -> match``, in numpy as the next.
       baselines: ``(params, solved, key) -> match``; opponents as in ``opponents``.
       opponents: names of the baselines; game ``g`` is against ``opponents[g % n]``.
@@ -66,6 +65,7 @@ class Programs(NamedTuple):
 
     self_play: SelfPlay
     add: Callable[[Replay, Example], Replay]
+    correct: Callable[[Replay, GameValues, Array], Replay] | None
     learn: Callable[[LearnerState, Replay, PRNGKeyArray], tuple[LearnerState, Losses]]
     gate: Callable[[Params, Params, PRNGKeyArray], MatchGames]
     baselines: Callable[[Params, SolvedBoard | None, PRNGKeyArray], MatchGames]
@@ -134,7 +134,7 @@ def compiler(
 def self_play_program(
     board: Board, config: Config, mesh: Mesh, params: Params, compile: Compile
 ) -> tuple[SelfPlay, Example]:
-    """Self-play as one program, or as two with endings played on the host between them.
+    """Self-play as one program, endings and all.
 
     Args:
       board: the config's board.
@@ -147,69 +147,18 @@ def self_play_program(
       ``(params, key) -> (examples, statistics)``, divided among the devices, and the
       shapes of the examples.
     """
-    make = _with_engine if config.uses_engine else _on_device
-    count = config.selfplay.parallel_games * config.examples_per_game
-    examples = jax.eval_shape(lambda: selfplay.zero_examples(board, count))
-    return make(board, config, mesh, params, compile), examples
-
-
-def _per_device(examples: Example, stats: SelfPlayStats) -> tuple[Example, SelfPlayStats]:
-    return examples, jax.tree.map(lambda x: x[None], stats)
-
-
-def _on_device(
-    board: Board, config: Config, mesh: Mesh, params: Params, compile: Compile
-) -> SelfPlay:
-    """Self-play as one program, see :func:`self_play_program`."""
     share, evaluate = device_share(config, mesh.size), _evaluator(board, config)
 
     def whole(params: Params, key: PRNGKeyArray) -> tuple[Example, SelfPlayStats]:
-        return _per_device(*selfplay.self_play(board, share, evaluate, params, own_key(key)))
+        examples, stats = selfplay.self_play(board, share, evaluate, params, own_key(key))
+        return examples, jax.tree.map(lambda x: x[None], stats)
 
     key = jax.random.key(0)
+    count = config.selfplay.parallel_games * config.examples_per_game
+    examples = jax.eval_shape(lambda: selfplay.zero_examples(board, count))
     program = divided(mesh, whole, (WHOLE, WHOLE), (SPLIT, SPLIT))
-    return compile("self-play", program, (WHOLE, WHOLE), (SPLIT, SPLIT), params, key)
-
-
-def _with_engine(
-    board: Board, config: Config, mesh: Mesh, params: Params, compile: Compile
-) -> SelfPlay:
-    """Self-play to the solver's horizon, endings by the engine on the host, then examples."""
-    share, evaluate = device_share(config, mesh.size), _evaluator(board, config)
-    engine = endings.Teacher(board, 1 + config.selfplay.solver_rollouts)
-    games = UnfinishedGames(SPLIT, PartitionSpec(None, AXIS), SPLIT, SPLIT)  # type: ignore[arg-type]
-    key = jax.random.key(0)
-
-    def opening(params: Params, key: PRNGKeyArray) -> UnfinishedGames:
-        return selfplay.play_to_horizon(board, share, evaluate, params, own_key(key))
-
-    def ending(
-        openings: UnfinishedGames, exact: Endings, key: PRNGKeyArray
-    ) -> tuple[Example, SelfPlayStats]:
-        return _per_device(*selfplay.finish(board, share, openings, exact, own_key(key)))
-
-    play = divided(mesh, opening, (WHOLE, WHOLE), games)
-    finish = divided(mesh, ending, (games, SPLIT, WHOLE), (SPLIT, SPLIT))
-    openings = jax.eval_shape(play, params, key)
-    blank = functools.partial(
-        endings.blank_endings, horizon=config.solver_horizon, lines=engine.lines
-    )
-    exact = jax.eval_shape(blank, openings.states.edges)
-    play_compiled = compile("self-play", play, (WHOLE, WHOLE), games, params, key)
-    finish_compiled = compile(
-        "endings", finish, (games, SPLIT, WHOLE), (SPLIT, SPLIT), openings, exact, key
-    )
-
-    def self_play(params: Params, key: PRNGKeyArray) -> tuple[Example, SelfPlayStats]:
-        play_key, endings_key, finish_key = jax.random.split(key, 3)
-        openings = play_compiled(params, play_key)
-        # Every process plays the endings of its own games.
-        own = jax.random.fold_in(endings_key, jax.process_index())
-        given = local(openings.rollouts)
-        exact = from_local(mesh, engine(local(openings.states.edges), own, given))
-        return finish_compiled(openings, exact, finish_key)
-
-    return self_play
+    play = compile("self-play", program, (WHOLE, WHOLE), (SPLIT, SPLIT), params, key)
+    return play, examples
 
 
 def replay_program(
@@ -220,6 +169,22 @@ def replay_program(
     return compile("replay", program, (SPLIT, SPLIT), SPLIT, buffer, examples, donate=0)
 
 
+def correction_program(
+    board: Board, config: Config, mesh: Mesh, buffer: Replay, compile: Compile
+) -> Callable[[Replay, GameValues, Array], Replay]:
+    """Correcting a wave of games in the replay; donates the replay."""
+    share = device_share(config, mesh.size)
+    plies = board.num_plies - config.solver_horizon
+    values = corrections.blank_values(board, config.selfplay.parallel_games, plies)
+
+    def correct(shard: Replay, values: GameValues, back: Array) -> Replay:
+        return corrections.correct_own(board, share, shard, values, back)
+
+    places = (SPLIT, SPLIT, WHOLE)
+    program = divided(mesh, correct, places, SPLIT)
+    return compile("corrections", program, places, SPLIT, buffer, values, np.int32(0), donate=0)
+
+
 def learning_program(
     board: Board,
     config: Config,
@@ -228,7 +193,7 @@ def learning_program(
     buffer: Replay,
     compile: Compile,
 ) -> Callable[[LearnerState, Replay, PRNGKeyArray], tuple[LearnerState, Losses]]:
-    """A learning phase on all devices; donates the learner."""
+    """A learning phase on all devices."""
 
     def learn(
         state: LearnerState, buffer: Replay, key: PRNGKeyArray
@@ -236,7 +201,7 @@ def learning_program(
         return learner.learn(state, buffer, board, config, mesh, key)
 
     places, key = (WHOLE, SPLIT, WHOLE), jax.random.key(0)
-    return compile("learning", learn, places, WHOLE, learner_state, buffer, key, donate=0)
+    return compile("learning", learn, places, WHOLE, learner_state, buffer, key)
 
 
 def gate_program(
@@ -329,6 +294,9 @@ def compile_programs(
     phases = Programs(
         self_play=self_play,
         add=replay_program(mesh, buffer, examples, compile),
+        correct=correction_program(board, config, mesh, buffer, compile)
+        if config.selfplay.engine_positions
+        else None,
         learn=learning_program(board, config, mesh, learner_state, buffer, compile),
         gate=gate_program(board, config, mesh, params, compile),
         baselines=baselines_program(board, config, mesh, params, against, compile),

@@ -28,11 +28,11 @@ class Gamebook:
     def __init__(self, board: Board, directory: Path | None) -> None:
         self._board, self._directory = board, directory
 
-    def self_play(self, iteration: int, wave: int, examples: Example, games: int) -> None:
+    def self_play(self, iteration: int, wave: int, parts: list[Example], games: int) -> None:
         """Write the games of this process in a wave of self-play, ``games`` on each device."""
         if self._directory is not None:
-            parts = mesh.parts(examples.edges)
-            moves = np.concatenate([selfplay.moves(self._board, part, games) for part in parts])
+            edges = [np.asarray(part.edges) for part in parts]
+            moves = np.concatenate([selfplay.moves(self._board, part, games) for part in edges])
             name = f"iteration {iteration}"
             of = f"-process-{jax.process_index()}" if jax.process_count() > 1 else ""
             self._write(iteration, f"selfplay-{wave}{of}", moves, [(name, name)] * len(moves))
