@@ -17,8 +17,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Most of the tests' time is compiling: without expensive passes it takes a quarter less.
 _FLAGS = (
-    "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=1 "
-    "--xla_llvm_disable_expensive_passes=true"
+    "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0 "
+    "--xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false"
 )
 os.environ["JAX_PLATFORMS"] = "cpu"
 if _FLAGS not in os.environ.get("XLA_FLAGS", ""):

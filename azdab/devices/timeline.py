@@ -55,7 +55,7 @@ def account(start: float, end: float, busy: list[Span], waits: list[Span]) -> Ac
     idle = {"python": 0.0}
     at = start
     for name, begun, ended in [*busy, Span("", end, end)]:
-        begun, ended = max(begun, at), min(ended, end)
+        begun, ended = max(min(begun, end), at), min(ended, end)
         if begun > at:
             waited = 0.0
             for wait in waits:

@@ -89,7 +89,8 @@ def corrected(board: Board, examples: Example, values: GameValues) -> Example:
     passes = jnp.concatenate([jnp.zeros_like(closed[:1]), closed[1:] == closed[:-1]])
     side = 1 - 2 * (jnp.cumsum(passes, axis=0) % 2)
     at = jnp.minimum(values.first, plies - 1)[None]
-    gained = jnp.take_along_axis((value - outcome) * side, at, axis=0) * solved.any(axis=0)
+    gained = jnp.take_along_axis((value - outcome) * side, at, axis=0)
+    gained = jnp.where(solved.any(axis=0, keepdims=True), gained, 0)
     outcome = jnp.where(solved, value, outcome + gained * side)
 
     best = jnp.moveaxis(values.optimal, 0, 1)

@@ -110,6 +110,31 @@ class ResidualBlock(nn.Module):
         return x + Conv(self.filters, 2, ((1, 0), (1, 0)), self.dtype, kernel_scale=0.1)(y)
 
 
+@jax.custom_vjp
+def pooled_max(x: Float[Array, "B H W C"]) -> Float[Array, "B C"]:
+    """The maximum over the board, with a gradient that stays finite.
+
+    JAX divides the gradient among the elements that equal the maximum. XLA may compute ``x``
+    twice, in two fusions that round differently: then none equals it, and 0/0 is NaN.
+    """
+    return x.max(axis=(1, 2))
+
+
+def _max_forward(x: Array) -> tuple[Array, tuple[Array, Array]]:
+    largest = pooled_max(x)
+    return largest, (x, largest)
+
+
+def _max_backward(residuals: tuple[Array, Array], dy: Array) -> tuple[Array]:
+    x, largest = residuals
+    hit = (x >= largest[:, None, None]).astype(x.dtype)
+    share = dy / jnp.maximum(hit.sum(axis=(1, 2)), 1)
+    return (hit * share[:, None, None],)
+
+
+pooled_max.defvjp(_max_forward, _max_backward)
+
+
 class GlobalPool(nn.Module):
     """Mean and maximum over the board, projected: ``[B, H, W, C] -> [B, features]``."""
 
@@ -118,7 +143,7 @@ class GlobalPool(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        pooled = jnp.concatenate([x.mean(axis=(1, 2)), x.max(axis=(1, 2))], axis=-1)
+        pooled = jnp.concatenate([x.mean(axis=(1, 2)), pooled_max(x)], axis=-1)
         return nn.Dense(self.features, dtype=self.dtype)(pooled)
 
 

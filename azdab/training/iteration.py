@@ -177,7 +177,7 @@ def taught_again(context: Context, state: TrainState) -> Taught | None:
     held = teaching.on_host(state.replay.examples)
     games = []
     for wave in range(waves):
-        index = (total - (waves - wave) * count + np.arange(count)) % len(held[0].margin)
+        index = (total - (waves - wave) * count + np.arange(count)) % held[0].margin.shape[1]
         games.append([jax.tree.map(lambda x, index=index: x[0][index], part) for part in held])
     return teaching.begin(there, context.board, config, teaching.ready(games))
 
