@@ -92,7 +92,8 @@ def oldest_first(shards: Replay) -> Example:
     total = int(shards.total[0])
     held = min(total, capacity)
     source = (total - held + np.arange(held)) % capacity
-    return Example(*(np.asarray(x)[:, source] for x in shards.examples))
+    in_order: Example = jax.tree.map(lambda x: np.asarray(x)[:, source], shards.examples)
+    return in_order
 
 
 def rebuilt(like: Replay, total: int, held: int, newest_first: Iterable[Example]) -> Replay:

@@ -1,11 +1,10 @@
 """The checkpoints of a run: saved, restored from the newest intact one, rolled back."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 from jax.sharding import Mesh
 
 from azdab.common.config import Config
@@ -15,17 +14,12 @@ from azdab.devices.mesh import SPLIT, barrier, gather, is_first, placed, shardin
 from azdab.game.board import board_of
 from azdab.learning import replay
 from azdab.learning.replay import Replay
-from azdab.learning.selfplay import Example
 from azdab.runs import atomic, checkpoint, run_directory, segments
 from azdab.runs.checkpoint import TrainState
 from azdab.runs.segments import Entry, Segment
 
 _MOST_DEVICES = 1 << 16
 """A checkpoint that claims more was not written by azdab."""
-
-
-Correct = Callable[[Example, Mapping[str, np.ndarray]], Example]
-"""Corrects the examples of a segment, ``[devices, number, ...]``, with what the next one holds."""
 
 
 class Checkpoints:
@@ -51,10 +45,12 @@ class Checkpoints:
         config: Config,
         mesh: Mesh,
         report: Callable[[str], None] = lambda line: None,
-        correct: Correct | None = None,
+        correct: segments.Correct | None = None,
     ) -> None:
         self._run, self._config, self._mesh, self._report = run, config, mesh, report
-        self._latest, self._best, self._replay = (run / x for x in ("checkpoints", "best", "replay"))
+        self._latest, self._best, self._replay = (
+            run / x for x in ("checkpoints", "best", "replay")
+        )
         self._correct = correct
         self.metrics: str | None = None
         self.held = self.missing = 0
@@ -96,11 +92,11 @@ class Checkpoints:
             entries = segments.needed([*self._entries, written], self._config.replay.capacity)
         training = state._replace(
             learner=state.learner._replace(ema_params=None),
-            replay=state.replay._replace(examples=None),
+            replay=_without_examples(state.replay),
         )
         parts = {"params": state.learner.ema_params, "training": training}
-        size = self._mesh.size
-        metadata = checkpoint.metadata_of(self._config, iteration, metrics, size, entries)
+        about = (iteration, metrics, self._mesh.size, entries)
+        metadata = checkpoint.metadata_of(self._config, *about)
         checkpoint.write_checkpoint(self._latest, iteration, parts, metadata)
         self._base, self._entries, self._named[iteration] = None, entries, entries
         self._prune()
@@ -180,31 +176,33 @@ class Checkpoints:
     ) -> None:
         """Move what is damaged aside, and report it."""
         for step in sorted(damaged, reverse=True):
-            place = self._keep_aside(
-                self._latest / str(step), f"damaged-checkpoint-{step}", damaged[step]
-            )
+            name = f"damaged-checkpoint-{step}"
+            place = self._keep_aside(self._latest / str(step), name, damaged[step])
             segment = segments.path_of(self._replay, step)
             if step > chosen and segment.is_file() and place.is_dir():  # it will be written anew
                 segment.rename(place / f"replay-{step}.npz")
-        without, kept = [entry for entry in entries if entry in lost], []
-        for entry in without:
-            path, place = self._replay / entry.file, ""
-            if path.exists():
-                name = f"damaged-replay-{entry.file}"
-                place = f" (kept as {run_directory.set_aside(self._run, path, name)})"
-            kept.append(f"replay/{entry.file} {lost[entry]}{place}")
-        if without:
-            fewer, all_ = (sum(entry.positions for entry in x) for x in (without, entries))
-            self._report(
-                f"{self._latest / str(chosen)} goes on without {fewer:,} of {all_:,} positions: "
-                + ", ".join(kept)
-            )
-        for entry, problem in lost.items():  # of older checkpoints
+        self._report_lost(chosen, entries, lost)
+        for entry in lost:  # of older checkpoints
             if (path := self._replay / entry.file).exists():
-                self._keep_aside(path, f"damaged-replay-{entry.file}", f"it {problem}")
+                self._keep_aside(path, f"damaged-replay-{entry.file}", f"it {lost[entry]}")
         for step in atomic.steps(self._best):
             if problem := atomic.damage(self._best / str(step)):
                 self._keep_aside(self._best / str(step), f"damaged-best-{step}", problem)
+
+    def _report_lost(self, step: int, entries: list[Entry], lost: dict[Entry, str]) -> None:
+        """Move aside what is damaged of the replay that goes on, and report what it loses."""
+        without, problems = [entry for entry in entries if entry in lost], []
+        for entry in without:
+            problems.append(f"replay/{entry.file} {lost[entry]}")
+            if (path := self._replay / entry.file).exists():
+                aside = run_directory.set_aside(self._run, path, f"damaged-replay-{entry.file}")
+                problems[-1] += f" (kept as {aside})"
+        if without:
+            fewer, before = (sum(entry.positions for entry in x) for x in (without, entries))
+            self._report(
+                f"{self._latest / str(step)} goes on without {fewer:,} of {before:,} positions: "
+                + ", ".join(problems)
+            )
 
     def _load(self, step: int, like: TrainState, entries: list[Entry]) -> TrainState:
         """A checkpoint, with the replay that these of its segments hold."""
@@ -213,10 +211,10 @@ class Checkpoints:
         self.metrics, devices = metadata.get("metrics"), metadata.get("devices")
         places = shardings(self._mesh, checkpoint.PLACES)
         whole = metadata["format"] == checkpoint.WITH_REPLAY
-        buffer: Any = _shapes(self._config, devices)
+        buffer = _shapes(self._config, devices)
         if not whole or devices != self._mesh.size:
             places = places._replace(replay=places.iteration)
-        like = like._replace(replay=buffer if whole else buffer._replace(examples=None))
+        like = like._replace(replay=buffer if whole else _without_examples(buffer))
         abstract: TrainState = checkpoint.abstract(like, places)
         training = abstract._replace(learner=abstract.learner._replace(ema_params=None))
         parts = {"params": abstract.learner.ema_params, "training": training}
@@ -240,28 +238,18 @@ class Checkpoints:
           devices: how many there were.
         """
         if self._base is not None:
-            parts, positions = iter([self._base[1].examples]), self._base[1].examples.margin.size
+            examples = self._base[1].examples
+            parts, positions = iter([examples]), examples.margin.size
         else:
-            parts, positions = self._examples(), sum(entry.positions for entry in self._entries)
+            board, entries = board_of(self._config), self._entries
+            parts = segments.newest_first(self._replay, entries, board, self._correct)
+            positions = sum(entry.positions for entry in entries)
         size, config = self._mesh.size, device_share(self._config, self._mesh.size).replay
         total = devices * added // size
         self.held = min(positions // size, config.capacity, total)
         self.missing = size * replay.lacking(config, total, self.held)
         made = replay.rebuilt(_shapes(self._config, size), total, self.held, parts)
         return placed(self._mesh, made, SPLIT)
-
-    def _examples(self) -> Iterator[Example]:
-        """The examples of the segments, corrected; the newest come first."""
-        board = board_of(self._config)
-        later: tuple[int, Segment] | None = None
-        for entry in reversed(self._entries):
-            segment = segments.read_segment(self._replay, entry, board)
-            examples = segment.examples
-            if later and later[0] == entry.iteration + 1 and later[1].corrections:
-                assert self._correct is not None
-                examples = self._correct(examples, later[1].corrections)
-            yield examples
-            later = entry.iteration, segment
 
     def _keep_aside(self, path: Path, name: str, problem: str) -> Path:
         place = run_directory.set_aside(self._run, path, name)
@@ -278,6 +266,10 @@ def _damage(error: ValueError) -> str:
     if isinstance(error, UserError):
         raise error
     return str(error)
+
+
+def _without_examples(buffer: Replay) -> Replay:
+    return buffer._replace(examples=None)  # type: ignore[arg-type]
 
 
 def _shapes(config: Config, devices: int | None) -> Replay:

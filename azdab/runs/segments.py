@@ -10,7 +10,7 @@ later about the examples of the segment before, its corrections, is in the segme
 import math
 import re
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,11 +18,21 @@ import jax
 import numpy as np
 
 from azdab.common import durable
+from azdab.devices.mesh import gather
 from azdab.game.board import Board
+from azdab.learning.replay import Replay
 from azdab.learning.selfplay import Example, zero_examples
 from azdab.runs import atomic
 
 _CORRECTIONS = "corrections/"
+
+
+Correct = Callable[[Example, Mapping[str, np.ndarray]], Example]
+"""Corrects the examples of a segment, ``[devices, number, ...]``, with what the next one holds."""
+
+
+Add = Callable[[Replay, Example], Replay]
+"""Adds examples to the replay, on the devices."""
 
 
 class Segment(NamedTuple):
@@ -59,8 +69,18 @@ class Entry(NamedTuple):
         return int(self.file.removesuffix(".npz"))
 
 
-def segment_of(devices: int, waves: Sequence[Example]) -> Segment:
-    """The segment of an iteration that added examples in waves.
+def keeping(added: list[Example], add: Add) -> Add:
+    """A function that adds examples to the replay and to a list, there in numpy."""
+
+    def adding(buffer: Replay, examples: Example) -> Replay:
+        added.append(gather(examples))
+        return add(buffer, examples)
+
+    return adding
+
+
+def segment_of(devices: int, waves: Sequence[Example]) -> Segment | None:
+    """The segment of an iteration that added examples in waves; None if it added none.
 
     Args:
       devices: how many played.
@@ -70,7 +90,7 @@ def segment_of(devices: int, waves: Sequence[Example]) -> Segment:
     def joined(*parts: np.ndarray) -> np.ndarray:
         return np.concatenate([x.reshape(devices, -1, *x.shape[1:]) for x in parts], axis=1)
 
-    return Segment(jax.tree.map(joined, *waves))
+    return Segment(jax.tree.map(joined, *waves)) if waves else None
 
 
 def numbers(folder: Path) -> list[int]:
@@ -141,6 +161,28 @@ def read_segment(folder: Path, entry: Entry, board: Board) -> Segment:
     return Segment(examples, corrections or None)
 
 
+def newest_first(
+    folder: Path, entries: Sequence[Entry], board: Board, correct: Correct | None
+) -> Iterator[Example]:
+    """The examples of segments, corrected, from the newest to the oldest.
+
+    Args:
+      folder: where they are.
+      entries: which, the oldest first.
+      board: the run's.
+      correct: applies corrections; None: there must be none.
+    """
+    later: tuple[int, Segment] | None = None
+    for entry in reversed(entries):
+        segment = read_segment(folder, entry, board)
+        examples = segment.examples
+        if later and later[0] == entry.iteration + 1 and later[1].corrections:
+            assert correct is not None
+            examples = correct(examples, later[1].corrections)
+        yield examples
+        later = entry.iteration, segment
+
+
 def _array(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
     """An array of an archive, if it takes no more memory than it takes on disk."""
     with archive.open(info) as file:
@@ -157,7 +199,7 @@ def _array(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.nd
 def _shaped(x: np.ndarray, shape: tuple[int, ...], dtype: Any) -> Any:
     """A stored array as it was; bools were stored as bits."""
     size = math.prod(shape)
-    if dtype == bool and x.dtype == np.uint8 and x.shape == (-(-size // 8),):
+    if dtype.kind == "b" and x.dtype == np.uint8 and x.shape == (-(-size // 8),):
         x = np.unpackbits(x, count=size).reshape(shape).view(bool)
     if x.shape != shape or x.dtype != dtype:
         raise ValueError(f"examples have shape {x.shape} and type {x.dtype}")

@@ -92,7 +92,7 @@ def train(
         state = checkpoint.initial_state(board, config, devices, initial)
         if checkpoints.latest is not None:
             state = checkpoints.restore(state)
-        done, missing = int(state.iteration), checkpoints.missing
+        done = int(state.iteration)
 
         # The programs, compiled before anything runs.
         plan = programs.compile_programs(
@@ -105,7 +105,11 @@ def train(
         )
         report(f"Compiled in {plan.seconds:.0f} s for {device.describe_device()}.")
         report(memory.memory_summary(board, config, devices, plan.memory))
-        context = Context(board, config, devices, plan.phases, display, gamebook)
+        added: list[Example] = []  # to the replay, and not saved yet
+        add = segments.keeping(added, plan.phases.add) if config.replay.saved else plan.phases.add
+        phases = plan.phases._replace(add=add)
+        context = Context(board, config, devices, phases, display, gamebook)
+        refilling = context._replace(config=memory.refilling(config, checkpoints.missing))
 
         # The metrics, which one process writes.
         if first := mesh.is_first():
@@ -117,24 +121,23 @@ def train(
         with writing as writer:
             for number in range(done + 1, config.iterations + 1):
                 try:
-                    state, values, added = iterate(context, state, missing)
+                    fill = refilling if number == done + 1 else context
+                    state, values = iterate(fill, state)
                 except diverged.DivergedError as error:
                     raise UserError(diverged.keep(run, board, config, devices, error)) from None
                 display.phase("saving")
                 if writer:
                     writer.write(number, values)
-                segment = segments.segment_of(devices.size, added) if added else None
+                segment = segments.segment_of(devices.size, added)
                 checkpoints.save(state, segment, writer.digest if writer else None)
-                missing = 0
+                added.clear()
                 display.iteration(number, config.iterations, values)
                 if mesh.anyone(bool(stop)):
                     return False
     return True
 
 
-def iterate(
-    context: Context, state: TrainState, missing: int = 0
-) -> tuple[TrainState, dict[str, float], list[Example]]:
+def iterate(context: Context, state: TrainState) -> tuple[TrainState, dict[str, float]]:
     """One iteration: self-play, learning and, when due, the arena.
 
     Games flow from self-play into the replay, samples of it into the learner, and the
@@ -142,14 +145,8 @@ def iterate(
     derives from the seed and the iteration's number, so a run that was interrupted goes on
     as if it had not been.
 
-    Args:
-      context: the run's.
-      state: donated.
-      missing: examples to play beside the iteration's own, because the replay lacks them.
-
     Returns:
-      The next state, the iteration's metrics, and the examples it added to the replay, in numpy,
-      wave by wave; none if they are not saved.
+      The next state and the iteration's metrics. ``state`` is donated.
 
     Raises:
       DivergedError: losses or parameters are not finite.
@@ -159,9 +156,7 @@ def iterate(
     play_key, learn_key, gate_key, baseline_key = jax.random.split(key, 4)
 
     player = state.best_params if config.arena.gating else state.learner.ema_params
-    buffer, played, added = self_play_phase(
-        context, number, player, state.replay, play_key, missing
-    )
+    buffer, played = self_play_phase(context, number, player, state.replay, play_key)
     learned, fitted = learning_phase(context, number, state.learner, buffer, learn_key)
     iteration = mesh.placed(context.devices, jnp.int32(number))
     state = state._replace(learner=learned, replay=buffer, iteration=iteration)
@@ -170,17 +165,12 @@ def iterate(
     if number % config.arena.every == 0 or number == config.iterations:
         state, measured = arena_phase(context, state, gate_key, baseline_key)
         values |= measured
-    return state, {k: float(v) for k, v in (values | device.device_metrics()).items()}, added
+    return state, {k: float(v) for k, v in (values | device.device_metrics()).items()}
 
 
 def self_play_phase(
-    context: Context,
-    number: int,
-    player: Params,
-    buffer: Replay,
-    key: PRNGKeyArray,
-    missing: int,
-) -> tuple[Replay, Metrics, list[Example]]:
+    context: Context, number: int, player: Params, buffer: Replay, key: PRNGKeyArray
+) -> tuple[Replay, Metrics]:
     """Self-play: play the iteration's games in waves, and add them to the replay.
 
     Args:
@@ -189,39 +179,33 @@ def self_play_phase(
       player: parameters of the network that plays.
       buffer: the replay; donated.
       key: random key.
-      missing: examples to play beside the iteration's own.
 
     Returns:
-      The replay with the new examples, metrics, and the examples in numpy, if they are saved.
+      The replay with the new examples, and metrics.
     """
     context.display.phase("self-play")
     start = time.perf_counter()
     config, run = context.config, context.programs
-    at_once = config.selfplay.parallel_games
-    waves = config.selfplay.games_per_iteration // at_once
-    waves += -(-missing // (at_once * config.examples_per_game))
-    games = waves * at_once
-    stats, added = [], []
+    games = config.selfplay.games_per_iteration
+    waves = games // config.selfplay.parallel_games
+    stats = []
     for wave, wave_key in enumerate(jax.random.split(key, waves)):
         examples, wave_stats = run.self_play(player, wave_key)
         each = games // waves // context.devices.size
         context.gamebook.self_play(number, wave, examples, each)
-        if config.replay.saved:
-            added.append(mesh.gather(examples))
         buffer = run.add(buffer, examples)
         stats.append(wave_stats)
     played = jax.tree.map(lambda *x: np.mean(x), *map(mesh.gather, stats))
     seconds = time.perf_counter() - start
     searched = context.board.num_plies - config.solver_horizon
     simulations = config.search.num_simulations
-    values = {
+    return buffer, {
         **{f"selfplay/{name}": value for name, value in played._asdict().items()},
         "speed/games_per_second": games / seconds,
         "speed/moves_per_second": games * searched / seconds,
         "speed/simulations_per_second": games * searched * simulations / seconds,
         "time/self_play": seconds,
     }
-    return buffer, values, added
 
 
 def learning_phase(
