@@ -265,8 +265,9 @@ def test_a_run_goes_on_with_other_devices_and_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_a_run_of_the_format_before_goes_on(tmp_path: Path, count: int) -> None:
-    shutil.copytree(GOLDEN / "format-2-run", tmp_path / "run")
+@pytest.mark.parametrize("name", ["format-2-run", "format-3"])
+def test_a_run_of_an_earlier_azdab_goes_on(tmp_path: Path, name: str, count: int) -> None:
+    shutil.copytree(GOLDEN / name, tmp_path / "run")
     config = config_from_dict(presets.read_settings(str(tmp_path / "run/config.yaml")))
     with np.load(tmp_path / "run/ring.npz", allow_pickle=False) as stored:
         ring = Replay(Example(**{name: stored[name] for name in Example._fields}), stored["total"])
@@ -279,9 +280,10 @@ def test_a_run_of_the_format_before_goes_on(tmp_path: Path, count: int) -> None:
     assert ordered(now) == ordered(ring)
     if count == 2:
         chex.assert_trees_all_equal(now, ring)
-    assert not (tmp_path / "run/replay").exists()
+    earlier = segments.numbers(tmp_path / "run/replay")
+    assert earlier == ([] if name == "format-2-run" else [1, 2, 3])
 
-    # At the next save the whole replay becomes one segment, which is as old as the checkpoint.
+    # At the next save a whole replay becomes one segment, which is as old as the checkpoint.
     added = drawn(BOARD, 7, 20, count)
     buffer = jax.vmap(replay.add)(
         jax.tree.map(jnp.asarray, now), jax.tree.map(jnp.asarray, added.examples)
@@ -289,7 +291,7 @@ def test_a_run_of_the_format_before_goes_on(tmp_path: Path, count: int) -> None:
     number = int(state.iteration)
     state = state._replace(iteration=jnp.int32(number + 1), replay=buffer)
     checkpoints.save(state, added)
-    assert segments.numbers(tmp_path / "run/replay") == [number, number + 1]
+    assert segments.numbers(tmp_path / "run/replay") == [*(earlier or [number]), number + 1]
     again = Checkpoints(tmp_path / "run", config, where).restore(like)
     chex.assert_trees_all_equal(jax.tree.map(np.asarray, again), jax.tree.map(np.asarray, state))
 
