@@ -2,17 +2,14 @@
 
 from pathlib import Path
 
+from azdab.common import durable
 from azdab.common.errors import UserError
 
 
 def write_whole(path: Path, text: str | bytes) -> None:
-    """Write a file, text as UTF-8; if the process is killed, the old file is still whole.
-
-    A file ``<name>.tmp`` may then be left over.
-    """
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(text.encode() if isinstance(text, str) else text)
-    temporary.replace(path)
+    """Write a file, text as UTF-8, see :func:`azdab.common.durable.new_file`."""
+    with durable.new_file(path) as file:
+        file.write(text.encode() if isinstance(text, str) else text)
 
 
 def write_text(path: Path, text: str, *, append: bool = False) -> None:
