@@ -7,7 +7,6 @@ All programs are compiled before anything runs. So compile time does not count a
 speed, and the memory of each program is known in advance.
 """
 
-import functools
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -23,16 +22,12 @@ from azdab.devices.mesh import (
     SPLIT,
     WHOLE,
     divided,
-    from_local,
     gather,
-    local,
     own_key,
     placed,
     shardings,
 )
-from azdab.exact import endings
 from azdab.exact.dense_table import SolvedBoard
-from azdab.exact.endings import Endings
 from azdab.game.board import Board
 from azdab.learning import agents, arena, learner, replay, selfplay
 from azdab.learning.agents import Agent
@@ -40,7 +35,7 @@ from azdab.learning.arena import MatchGames
 from azdab.learning.baselines import Baselines, baselines_of, panel_agent
 from azdab.learning.learner import LearnerState, Losses
 from azdab.learning.replay import Replay
-from azdab.learning.selfplay import Example, SelfPlayStats, UnfinishedGames
+from azdab.learning.selfplay import Example, SelfPlayStats
 from azdab.network.model import Params
 from azdab.search.evaluator import Evaluator, network_evaluator
 
@@ -134,7 +129,7 @@ def compiler(
 def self_play_program(
     board: Board, config: Config, mesh: Mesh, params: Params, compile: Compile
 ) -> tuple[SelfPlay, Example]:
-    """Self-play as one program, or as two with endings played on the host between them.
+    """Self-play as one program.
 
     Args:
       board: the config's board.
@@ -147,69 +142,18 @@ def self_play_program(
       ``(params, key) -> (examples, statistics)``, divided among the devices, and the
       shapes of the examples.
     """
-    make = _with_engine if config.uses_engine else _on_device
+    share, evaluate = device_share(config, mesh.size), _evaluator(board, config)
+
+    def play(params: Params, key: PRNGKeyArray) -> tuple[Example, SelfPlayStats]:
+        examples, stats = selfplay.self_play(board, share, evaluate, params, own_key(key))
+        return examples, jax.tree.map(lambda x: x[None], stats)
+
+    key = jax.random.key(0)
+    program = divided(mesh, play, (WHOLE, WHOLE), (SPLIT, SPLIT))
     count = config.selfplay.parallel_games * config.examples_per_game
     examples = jax.eval_shape(lambda: selfplay.zero_examples(board, count))
-    return make(board, config, mesh, params, compile), examples
-
-
-def _per_device(examples: Example, stats: SelfPlayStats) -> tuple[Example, SelfPlayStats]:
-    return examples, jax.tree.map(lambda x: x[None], stats)
-
-
-def _on_device(
-    board: Board, config: Config, mesh: Mesh, params: Params, compile: Compile
-) -> SelfPlay:
-    """Self-play as one program, see :func:`self_play_program`."""
-    share, evaluate = device_share(config, mesh.size), _evaluator(board, config)
-
-    def whole(params: Params, key: PRNGKeyArray) -> tuple[Example, SelfPlayStats]:
-        return _per_device(*selfplay.self_play(board, share, evaluate, params, own_key(key)))
-
-    key = jax.random.key(0)
-    program = divided(mesh, whole, (WHOLE, WHOLE), (SPLIT, SPLIT))
-    return compile("self-play", program, (WHOLE, WHOLE), (SPLIT, SPLIT), params, key)
-
-
-def _with_engine(
-    board: Board, config: Config, mesh: Mesh, params: Params, compile: Compile
-) -> SelfPlay:
-    """Self-play to the solver's horizon, endings by the engine on the host, then examples."""
-    share, evaluate = device_share(config, mesh.size), _evaluator(board, config)
-    engine = endings.Teacher(board, 1 + config.selfplay.solver_rollouts)
-    games = UnfinishedGames(SPLIT, PartitionSpec(None, AXIS), SPLIT, SPLIT)  # type: ignore[arg-type]
-    key = jax.random.key(0)
-
-    def opening(params: Params, key: PRNGKeyArray) -> UnfinishedGames:
-        return selfplay.play_to_horizon(board, share, evaluate, params, own_key(key))
-
-    def ending(
-        openings: UnfinishedGames, exact: Endings, key: PRNGKeyArray
-    ) -> tuple[Example, SelfPlayStats]:
-        return _per_device(*selfplay.finish(board, share, openings, exact, own_key(key)))
-
-    play = divided(mesh, opening, (WHOLE, WHOLE), games)
-    finish = divided(mesh, ending, (games, SPLIT, WHOLE), (SPLIT, SPLIT))
-    openings = jax.eval_shape(play, params, key)
-    blank = functools.partial(
-        endings.blank_endings, horizon=config.solver_horizon, lines=engine.lines
-    )
-    exact = jax.eval_shape(blank, openings.states.edges)
-    play_compiled = compile("self-play", play, (WHOLE, WHOLE), games, params, key)
-    finish_compiled = compile(
-        "endings", finish, (games, SPLIT, WHOLE), (SPLIT, SPLIT), openings, exact, key
-    )
-
-    def self_play(params: Params, key: PRNGKeyArray) -> tuple[Example, SelfPlayStats]:
-        play_key, endings_key, finish_key = jax.random.split(key, 3)
-        openings = play_compiled(params, play_key)
-        # Every process plays the endings of its own games.
-        own = jax.random.fold_in(endings_key, jax.process_index())
-        given = local(openings.rollouts)
-        exact = from_local(mesh, engine(local(openings.states.edges), own, given))
-        return finish_compiled(openings, exact, finish_key)
-
-    return self_play
+    compiled = compile("self-play", program, (WHOLE, WHOLE), (SPLIT, SPLIT), params, key)
+    return compiled, examples
 
 
 def replay_program(
