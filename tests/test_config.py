@@ -64,8 +64,12 @@ from azdab.common.errors import UserError
             "network: num_heads must divide filters, got 4 and 10",
         ),
         (
-            {"board": {"rows": 8, "cols": 8}, "selfplay": {"solver_horizon": 17}},
-            "selfplay.solver_horizon must be at most 16 on boards of more than 64 dots, "
+            {"selfplay": {"solver_horizon": 23}},
+            "selfplay.solver_horizon: input should be less than or equal to 22, got 23",
+        ),
+        (
+            {"board": {"rows": 8, "cols": 8}, "selfplay": {"engine_positions": 17}},
+            "selfplay.engine_positions must be 0 on boards of more than 64 dots, "
             "got 17 and 81 dots",
         ),
         (
@@ -180,6 +184,30 @@ def test_merging_goes_into_sections_and_changes_neither_part() -> None:
     }
     assert base["board"] == {"rows": 2, "cols": 3}
     assert over["board"] == {"rows": 5}
+
+
+@pytest.mark.parametrize(
+    ("section", "expected"),
+    [
+        ({"solver_horizon": 34}, {"solver_horizon": 20, "engine_positions": 20_000}),
+        (
+            {"solver_horizon": 23, "engine_positions": 7, "parallel_games": 3},
+            {"solver_horizon": 20, "engine_positions": 7, "parallel_games": 3},
+        ),
+        ({"solver_horizon": 22}, {"solver_horizon": 22}),
+        ({"solver_horizon": "36"}, {"solver_horizon": "36"}),
+        ({}, {}),
+        (None, None),
+    ],
+)
+def test_long_horizons_of_earlier_versions_become_the_engines_positions(
+    section: Any, expected: Any
+) -> None:
+    stored = {"seed": 1, "selfplay": section}
+    assert presets.current_settings(stored) == {"seed": 1, "selfplay": expected}
+    assert stored == {"seed": 1, "selfplay": section}
+    nothing: Any = ["no", "settings"]
+    assert presets.current_settings(nothing) is nothing
 
 
 def test_a_config_is_a_hashable_constant() -> None:

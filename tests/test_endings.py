@@ -1,4 +1,4 @@
-"""Endings from either teacher: legal lines, exact labels, the first line perfect."""
+"""Endings from the table: legal lines, exact labels, the first line perfect, in any chunks."""
 
 import functools
 from typing import Any
@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from azdab.common.config import config_from_dict
-from azdab.common.limits import TABLE_HORIZON
 from azdab.exact import dense_table, endings
 from azdab.exact.endings import Endings
+from azdab.exact.solver import Solver
 from azdab.game import geometry
 from azdab.game.board import Board
 from azdab.learning import selfplay
@@ -27,7 +27,7 @@ def positions() -> jax.Array:
 
 
 # Compiled whole: one operation at a time takes longer.
-by_table = jax.jit(endings.endings_from_table, static_argnums=(0, 3, 4))
+by_table = jax.jit(endings.endings_from_table, static_argnums=(0, 3, 4, 6))
 play_to_horizon = jax.jit(selfplay.play_to_horizon, static_argnums=(0, 1, 2))
 finish = jax.jit(selfplay.finish, static_argnums=(0, 1))
 
@@ -36,22 +36,14 @@ def from_table(key: jax.Array) -> Endings:
     return by_table(BOARD, positions(), key, HORIZON, LINES)
 
 
-def from_engine(key: jax.Array) -> Endings:
-    return endings.Teacher(BOARD, LINES)(positions(), key)
-
-
 @functools.cache
-def lines(teacher: Any) -> Endings:
-    made: Endings = jax.tree.map(np.asarray, teacher(jax.random.key(1)))
+def lines() -> Endings:
+    made: Endings = jax.tree.map(np.asarray, from_table(jax.random.key(1)))
     return made
 
 
-both = pytest.mark.parametrize("teacher", [from_table, from_engine])
-
-
-@both
-def test_lines_are_games_from_the_position_to_the_end(teacher: Any) -> None:
-    found = lines(teacher)
+def test_lines_are_games_from_the_position_to_the_end() -> None:
+    found = lines()
     assert found.action.shape == (GAMES, LINES, HORIZON)
     edges = np.repeat(np.asarray(positions())[:, None], LINES, axis=1)
     for ply in range(HORIZON):
@@ -62,17 +54,15 @@ def test_lines_are_games_from_the_position_to_the_end(teacher: Any) -> None:
     assert edges.all()
 
 
-@both
-def test_labels_are_the_exact_values_and_all_optimal_moves(teacher: Any) -> None:
-    found = lines(teacher)
+def test_labels_are_the_exact_values_and_all_optimal_moves() -> None:
+    found = lines()
     values = np.asarray(dense_table.exact_values(common.solved(BOARD), jnp.asarray(found.edges)))
     np.testing.assert_array_equal(found.value, values.max(axis=-1))
     np.testing.assert_array_equal(found.optimal, values == values.max(axis=-1, keepdims=True))
 
 
-@both
-def test_the_first_line_is_perfect_and_the_others_err(teacher: Any) -> None:
-    found = lines(teacher)
+def test_the_first_line_is_perfect_and_the_others_err() -> None:
+    found = lines()
     optimal, action = np.asarray(found.optimal), np.asarray(found.action)
     good: Any = np.take_along_axis(optimal, action[..., None], axis=-1)[..., 0]
     assert good[:, 0].all()
@@ -82,29 +72,21 @@ def test_the_first_line_is_perfect_and_the_others_err(teacher: Any) -> None:
     assert by_line.min() < 0.5
 
 
-@both
-def test_moves_are_drawn_from_all_optimal_ones(teacher: Any) -> None:
+def test_moves_are_drawn_from_all_optimal_ones() -> None:
     empty = jnp.zeros((256, BOARD.num_edges), bool).at[:, 12:].set(True)
     key = jax.random.key(3)
-    if teacher is from_table:
-        found = by_table(BOARD, empty, key, 12, 1)
-    else:
-        found = endings.Teacher(BOARD, 1)(empty, key)
+    found = by_table(BOARD, empty, key, 12, 1)
     moves = np.asarray(found.action)[:, 0, 0]
     assert set(moves.tolist()) == set(common.indices(found.optimal[0, 0, 0]))
 
 
-@both
-def test_lines_that_are_given_are_followed_and_labelled(teacher: Any) -> None:
+def test_lines_that_are_given_are_followed_and_labelled() -> None:
     edges = np.asarray(positions())
     rng = np.random.default_rng(0)
     order = rng.random((GAMES, 2, BOARD.num_edges)) + 2 * edges[:, None]
     given = order.argsort(axis=-1)[..., :HORIZON].astype(np.int32)
     key = jax.random.key(1)
-    if teacher is from_table:
-        found = by_table(BOARD, positions(), key, HORIZON, LINES, jnp.asarray(given))
-    else:
-        found = endings.Teacher(BOARD, LINES)(positions(), key, given)
+    found = by_table(BOARD, positions(), key, HORIZON, LINES, jnp.asarray(given))
     np.testing.assert_array_equal(found.action[:, 1:3], given)
     drawn = np.eye(BOARD.num_edges, dtype=bool)[given].cumsum(axis=2, dtype=int) > 0
     np.testing.assert_array_equal(
@@ -113,19 +95,72 @@ def test_lines_that_are_given_are_followed_and_labelled(teacher: Any) -> None:
     values = np.asarray(dense_table.exact_values(common.solved(BOARD), jnp.asarray(found.edges)))
     np.testing.assert_array_equal(found.value, values.max(axis=-1))
     # The others are as they would be without.
-    assert common.same_trees(found.action[:, 0], lines(teacher).action[:, 0])
-    assert common.same_trees(found.action[:, 3], lines(teacher).action[:, 3])
+    assert common.same_trees(found.action[:, 0], lines().action[:, 0])
+    assert common.same_trees(found.action[:, 3], lines().action[:, 3])
 
 
-@both
-def test_the_key_alone_decides(teacher: Any) -> None:
-    again = teacher(jax.random.key(1))
-    assert common.same_trees(lines(teacher), jax.tree.map(np.asarray, again))
-    assert (np.asarray(teacher(jax.random.key(2)).action) != lines(teacher).action).any()
+def test_the_key_alone_decides() -> None:
+    again = from_table(jax.random.key(1))
+    assert common.same_trees(lines(), jax.tree.map(np.asarray, again))
+    assert (np.asarray(from_table(jax.random.key(2)).action) != lines().action).any()
 
 
-@pytest.mark.parametrize("horizon", [1, TABLE_HORIZON + 1])
-def test_self_play_takes_endings_of_the_engine(horizon: int) -> None:
+@pytest.mark.parametrize("chunk", [1, 10, 16, 64, 1000])
+def test_the_chunk_does_not_matter(chunk: int) -> None:
+    key, given = jax.random.key(1), jnp.asarray(lines().action[:, 1:2])
+    whole = by_table(BOARD, positions(), key, HORIZON, LINES, given)
+    found = by_table(BOARD, positions(), key, HORIZON, LINES, given, chunk)
+    assert common.same_trees(jax.tree.map(np.asarray, found), jax.tree.map(np.asarray, whole))
+
+
+@pytest.mark.parametrize(
+    ("horizon", "games"), [(20, 4), pytest.param(22, 2, marks=pytest.mark.slow)]
+)
+def test_long_endings_are_those_of_the_engine(horizon: int, games: int) -> None:
+    board = Board(5, 5)
+    order = common.random_games(board, 7, games)
+    edges = np.zeros((games, board.num_edges), bool)
+    np.put_along_axis(edges, order[:, : board.num_edges - horizon], True, axis=1)
+    found = by_table(board, jnp.asarray(edges), jax.random.key(0), horizon, 2, None, 3)
+    engine = Solver(board)
+    for position, value, optimal in zip(
+        np.asarray(found.edges).reshape(-1, board.num_edges),
+        np.asarray(found.value).ravel(),
+        np.asarray(found.optimal).reshape(-1, board.num_edges),
+        strict=True,
+    ):
+        values = engine.action_values(position)
+        assert values is not None
+        assert value == values.max()
+        np.testing.assert_array_equal(optimal, values == value)
+
+
+def test_chunks_are_even_and_fit() -> None:
+    each = endings.table_num_bytes(20)
+    assert endings.chunk_size(100, 20, 100 * each) == 100
+    assert endings.chunk_size(100, 20, 99 * each) == 50
+    assert endings.chunk_size(100, 20, 34 * each) == 34
+    assert endings.chunk_size(100, 20, each - 1) == 1
+    assert endings.chunk_size(3, 20, 10**15) == 3
+
+
+@pytest.mark.parametrize(("horizon", "games"), [(14, 64), (16, 40), (18, 16), (20, 8)])
+def test_a_chunk_takes_the_memory_that_is_planned(horizon: int, games: int) -> None:
+    board = Board(5, 5)
+
+    def needed(chunk: int) -> int:
+        edges = jax.ShapeDtypeStruct((4 * games, board.num_edges), bool)
+        key = jax.eval_shape(lambda: jax.random.key(0))
+        lowered = by_table.lower(board, edges, key, horizon, 2, None, chunk)
+        analysis: Any = lowered.compile().memory_analysis()
+        return int(analysis.temp_size_in_bytes)
+
+    each = (needed(2 * games) - needed(games)) / games
+    assert endings.table_num_bytes(horizon) == pytest.approx(each, rel=0.1)
+
+
+@pytest.mark.parametrize("horizon", [1, 17])
+def test_self_play_takes_endings_of_the_table(horizon: int) -> None:
     settings = config_from_dict(
         {
             "board": {"rows": 2, "cols": 3},
@@ -143,14 +178,15 @@ def test_self_play_takes_endings_of_the_engine(horizon: int) -> None:
     key = jax.random.key(0)
     evaluator: Evaluator = common.uniform
     openings = play_to_horizon(BOARD, settings, evaluator, {}, key)
-    exact = endings.Teacher(BOARD, 4)(openings.states.edges, key, openings.rollouts)
+    exact = by_table(BOARD, openings.states.edges, key, horizon, 4, openings.rollouts)
     np.testing.assert_array_equal(exact.action[:, 1:3], openings.rollouts)
     moves = np.sort(np.asarray(openings.rollouts), axis=-1)
     open_edges = [np.flatnonzero(~row) for row in np.asarray(openings.states.edges)]
     np.testing.assert_array_equal(moves, np.repeat(np.array(open_edges)[:, None], 2, axis=1))
-    blank = endings.blank_endings(openings.states.edges, horizon, 4)
-    assert [x.shape for x in exact] == [x.shape for x in blank]
-    assert [x.dtype for x in exact] == [x.dtype for x in blank]
+    shape = (8, 4, horizon)
+    by_edge = (*shape, BOARD.num_edges)
+    assert [x.shape for x in exact] == [by_edge, shape, shape, by_edge]
+    assert [x.dtype for x in exact] == [bool, np.int32, np.int8, bool]
     examples, _ = finish(BOARD, settings, openings, exact, key)
     assert len(examples.margin) == 8 * settings.examples_per_game
     left = (~examples.edges).sum(axis=-1)

@@ -237,7 +237,11 @@ def test_command_lines_are_taken_or_refused(
         (["--network.filters", "10", "--network.family", "resnet_attention"], "num_heads"),
         (["--network.blocks", "1000000000"], "network.blocks"),
         (["--selfplay.games_per_iteration", "9"], "parallel_games must divide"),
-        (["--board.rows", "8", "--board.cols", "8", "--selfplay.solver_horizon", "20"], "horizon"),
+        (["--selfplay.solver_horizon", "23"], "less than or equal to 22"),
+        (
+            ["--board.rows", "8", "--board.cols", "8", "--selfplay.engine_positions", "20"],
+            "selfplay.engine_positions must be 0",
+        ),
         (["--learner.learning_rate", "nan"], "learner.learning_rate"),
         (["--learner.learning_rate", ".nan"], "finite number"),
         (["--seed", "-1"], "greater than or equal to 0"),

@@ -111,6 +111,7 @@ def test_a_dry_run_takes_a_limit(capsys: pytest.CaptureFixture[str]) -> None:
     assert train.main(["--config", "smoke", "--dry-run", "--max-memory", "1GB"]) == 0
     printed = capsys.readouterr().out
     assert "8 games at once fit" in printed
-    assert "trees" in printed
+    assert "of that, trees" in printed
+    assert "of that, endings" in printed
     refused = common.refused(train.main, capsys, "--config", "smoke", "--max-memory", "lots")
     assert "4GB" in refused

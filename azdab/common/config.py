@@ -21,7 +21,7 @@ from pydantic.dataclasses import dataclass
 from azdab.common import lattice
 from azdab.common.errors import UserError, one_line, suggest
 from azdab.common.lattice import PLAIN, Variant
-from azdab.common.limits import ENGINE_DOTS, MAX_HORIZON, MAX_SIDE, TABLE_HORIZON
+from azdab.common.limits import ENGINE_DOTS, MAX_SIDE, TABLE_HORIZON
 
 _STRICT = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
@@ -108,16 +108,16 @@ class SelfPlayConfig:
     """Each game starts with a random number of opening plies, at most this many."""
     greedy_openings: float = Field(default=0.0, ge=0, le=1)
     """Share of games whose opening plies are greedy with errors; the rest are random."""
-    solver_horizon: int = Field(default=0, ge=0, le=MAX_HORIZON)
-    """Positions with at most this many edges left are played and labelled exactly; 0: never.
-    Up to 16 edges by a table on the device; more by the host's cores, which needs numba."""
-    engine_positions: int = Field(default=0, ge=0, le=10**12)
-    """Positions the host's exact engine may look at in each game, beside the device, to value
-    the game before `solver_horizon`; needs numba. 0: it is not used."""
+    solver_horizon: int = Field(default=0, ge=0, le=TABLE_HORIZON)
+    """Positions with at most this many edges left are played and labelled exactly, by a table on
+    the device; 0: never. Two edges more cost four times the time."""
     solver_rollouts: int = Field(default=2, ge=0, le=1000)
     """Extra endgames per game, played imperfectly from the solved position, labelled exactly."""
     network_rollouts: int = Field(default=0, ge=0, le=1000)
     """How many of these the network plays, for both sides; the rest is perfect play with errors."""
+    engine_positions: int = Field(default=0, ge=0, le=1_000_000_000)
+    """Positions that the host's exact engine may look at for each game, beside the device; 0: it
+    is not used. Needs numba."""
 
     def __post_init__(self) -> None:
         if self.network_rollouts > self.solver_rollouts:
@@ -145,7 +145,7 @@ class ReplayConfig:
     opening_weight: NonNegativeFloat = 1.0
     """A position's chance to be drawn grows as this power of its open edges; 0: all are equal."""
     saved: bool = True
-    """Write them to the run's directory; off: a resumed run first plays new ones."""
+    """Keep the replay on disk; off: checkpoints are small, and a resumed run refills it first."""
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -235,10 +235,10 @@ class Config:
 
     def __post_init__(self) -> None:
         dots = (self.board.rows + 1) * (self.board.cols + 1)
-        if self.uses_engine and dots > ENGINE_DOTS:
+        if self.selfplay.engine_positions and dots > ENGINE_DOTS:
             raise ValueError(
-                f"selfplay.solver_horizon must be at most {TABLE_HORIZON} on boards of more than "
-                f"{ENGINE_DOTS} dots, got {self.selfplay.solver_horizon} and {dots} dots"
+                f"selfplay.engine_positions must be 0 on boards of more than {ENGINE_DOTS} dots, "
+                f"got {self.selfplay.engine_positions} and {dots} dots"
             )
         batch = self.selfplay.parallel_games * self.examples_per_game
         if self.replay.capacity < batch:
@@ -251,11 +251,6 @@ class Config:
     def solver_horizon(self) -> int:
         """The horizon on this board: no more edges than there are to draw."""
         return min(self.selfplay.solver_horizon, self.board.num_plies)
-
-    @property
-    def uses_engine(self) -> bool:
-        """Whether endings are too long for the table."""
-        return self.solver_horizon > TABLE_HORIZON
 
     @property
     def examples_per_game(self) -> int:
@@ -289,8 +284,8 @@ def require_engine(config: Config) -> None:
     Raises:
       UserError: says what to install.
     """
-    if config.uses_engine:
-        require_numba(f"selfplay.solver_horizon above {TABLE_HORIZON}")
+    if config.selfplay.engine_positions:
+        require_numba("selfplay.engine_positions above 0")
 
 
 def require_numba(what: str) -> None:

@@ -1,12 +1,15 @@
 """How far exact play reaches, and the largest board: every limit with its reason."""
 
-TABLE_HORIZON = 16
-"""Endings of at most this many edges are solved in dense tables on the device: in training
-2^16 bytes for each of hundreds of games at once, and for the engine a table for every move."""
+TABLE_HORIZON = 22
+"""Longest endings that self-play has solved: on the device, in a dense table of 2^22 bytes and
+nearly as much again for every game of a chunk."""
 
-MAX_HORIZON = 36
-"""Longest endings that self-play has solved. On 5x5 the search takes some tenths of a second
-for each of them, and every game has several."""
+TABLE_ROOM = 256_000_000
+"""Bytes that a chunk's tables may take of each device: 128 games of 20 edges, or 32 of 22. They
+keep a card busy, and fit beside all else on a small one."""
+
+QUICK_TABLE_EDGES = 16
+"""Most edges left at which an engine without numba knows all values: a table for every move."""
 
 ENGINE_DOTS = 64
 """Most dots of a board that the exact engine takes: as many as a word has bits."""

@@ -9,6 +9,7 @@ import yaml
 from azdab.common.config import Config, config_to_dict
 from azdab.common.errors import UserError, one_line, suggest
 from azdab.common.files import write_whole
+from azdab.common.limits import TABLE_HORIZON
 
 MAX_CONFIG_BYTES = 1_000_000
 """Larger config files are refused."""
@@ -95,6 +96,21 @@ def read_settings(name: str) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise UserError("it must hold settings as 'key: value' lines", str(path))
     return values
+
+
+def current_settings(stored: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a run, with those of earlier versions said as now.
+
+    Up to 36 edges used to be solved before a game was learned from, beyond 16 by the exact
+    engine on the host. It now works beside the device, which solves at most ``TABLE_HORIZON``.
+    """
+    section = stored.get("selfplay") if isinstance(stored, dict) else None
+    horizon = section.get("solver_horizon") if isinstance(section, dict) else None
+    if not isinstance(horizon, int) or horizon <= TABLE_HORIZON:
+        return stored
+    return merge(
+        stored, {"selfplay": {"engine_positions": 20_000, **section, "solver_horizon": 20}}
+    )
 
 
 def write_settings(config: Config, path: Path) -> None:

@@ -66,9 +66,9 @@ def endgame(board: Board, edges: Bool[Array, "E"], num_open: int) -> Endgame:
 
 def _closed(box_masks: Array, child: Array) -> Array:
     """Boxes completed by the edge with ``box_masks`` (``[..., 2]``) when it leads to ``child``."""
-    masks = jnp.expand_dims(box_masks, range(child.ndim + 1 - box_masks.ndim))
-    complete = (child[..., None] & masks) == masks
-    return complete.sum(axis=-1, dtype=jnp.int8)
+    one, other = box_masks[..., 0], box_masks[..., 1]
+    # No sum over an axis: that would be a kernel of its own.
+    return ((child & one) == one).astype(jnp.int8) + ((child & other) == other).astype(jnp.int8)
 
 
 def _move_value(closed: Array, child_value: Array) -> Array:
@@ -77,23 +77,43 @@ def _move_value(closed: Array, child_value: Array) -> Array:
 
 
 @functools.cache
-def _layers(num_bits: int) -> list[np.ndarray]:
-    """The subsets of ``num_bits`` bits grouped by size, ``num_bits`` first."""
+def _by_size(num_bits: int) -> list[np.ndarray]:
+    """The subsets of ``num_bits`` bits grouped by size, none first."""
     subsets = np.arange(1 << num_bits, dtype=np.int32)
     sizes = np.bitwise_count(subsets)
-    order = np.argsort(sizes, kind="stable").astype(np.int32)
-    return np.split(order, np.cumsum(np.bincount(sizes, minlength=num_bits + 1))[:-1])[::-1]
+    return [subsets[sizes == size] for size in range(num_bits + 1)]
 
 
-def _high_edge(
-    box_masks: Array, table: Array, rows: Array, subset: Array, i: Array, best: Array
-) -> Array:
-    """Improve a layer's values, ``[rows, width, batch]``, by drawing the ``i``-th high edge."""
+def _layer(num_bits: int, size: int) -> Int[Array, "rows"]:
+    """The subsets of ``num_bits`` bits of one size.
+
+    The program puts them together from those of the low and of the high half of the bits. As
+    constants they would make it larger by ``4 * 2^num_bits`` bytes.
+    """
+    low_bits = num_bits // 2
+    low, high = _by_size(low_bits), _by_size(num_bits - low_bits)
+    pairs = [(high[i], low[size - i]) for i in range(len(high)) if 0 <= size - i < len(low)]
+    return jnp.concatenate(
+        [((jnp.asarray(a)[:, None] << low_bits) | jnp.asarray(b)[None]).ravel() for a, b in pairs]
+    )
+
+
+def _high_edges(
+    box_masks: Array, table: Array, rows: Array, subset: Array, best: Array
+) -> Int[Array, "rows width batch"]:
+    """Improve a layer's values, ``[rows, width, batch]``, by drawing each of the high edges."""
     low_bits = subset.shape[-1].bit_length() - 1
-    closed = _closed(box_masks[:, i], (subset | (1 << (i + low_bits)))[..., None])
-    value = _move_value(closed, table[rows | (1 << i)])
-    drawn = (rows & (1 << i)) != 0
-    return jnp.where(drawn[:, None, None], best, jnp.maximum(best, value))
+    bits = 1 << jnp.arange(box_masks.shape[1], dtype=jnp.int32)
+
+    def draw(best: Array, edge: tuple[Array, Array]) -> tuple[Array, None]:
+        bit, masks = edge
+        closed = _closed(masks, (subset | (bit << low_bits))[..., None])
+        value = _move_value(closed, table[rows | bit])
+        drawn = (rows & bit) != 0
+        return jnp.where(drawn[:, None, None], best, jnp.maximum(best, value)), None
+
+    # Unrolled, the layer is one kernel, and nothing but its result is written.
+    return jax.lax.scan(draw, best, (bits, jnp.moveaxis(box_masks, 1, 0)), unroll=True)[0]
 
 
 def _low_entry(box_masks: Array, subset: Array, step: Array, values: Array) -> Array:
@@ -134,15 +154,14 @@ def solve_table(box_masks: Int[Array, "batch r 2"], low_bits: int = 0) -> Int[Ar
     low = jnp.arange(width, dtype=jnp.int32)
     table = jnp.full((1 << high_bits, width, batch), -128, jnp.int8)
 
-    for layer in _layers(high_bits):
-        rows = jnp.asarray(layer)
+    for size in range(high_bits, -1, -1):
+        rows = _layer(high_bits, size)
         subset = (rows[:, None] << low_bits) | low[None]
-        best = jnp.full((len(layer), width, batch), -128, jnp.int8)
-        if len(layer) == 1 and layer[0] == (1 << high_bits) - 1:
+        best = jnp.full((len(rows), width, batch), -128, jnp.int8)
+        if size == high_bits:
             best = best.at[:, -1].set(0)  # the finished game
         if high_bits:
-            high_edge = functools.partial(_high_edge, box_masks[:, low_bits:], table, rows, subset)
-            best = jax.lax.fori_loop(0, high_bits, high_edge, best)
+            best = _high_edges(box_masks[:, low_bits:], table, rows, subset, best)
         if low_bits:
             low_entry = functools.partial(_low_entry, box_masks[:, :low_bits], subset)
             best = jax.lax.fori_loop(0, width, low_entry, best)
@@ -163,9 +182,31 @@ def action_values(
     Returns:
       Values in boxes; -128 for edges drawn already.
     """
+    child = _children(box_masks, subset)
+    return _values_after(box_masks, subset, child, table[child])
+
+
+def batch_action_values(
+    box_masks: Int[Array, "batch r 2"], table: Int[Array, "N batch"], subset: Int[Array, "batch n"]
+) -> Int[Array, "batch n r"]:
+    """:func:`action_values` of ``n`` descendants of each of a batch of endgames, ``int8``.
+
+    The table is read as :func:`solve_table` gives it; under ``vmap`` it would be transposed.
+    """
+    child = _children(box_masks, subset)
+    games = jnp.arange(len(subset))[:, None, None]
+    return _values_after(box_masks[:, None], subset, child, table[child, games])
+
+
+def _children(box_masks: Array, subset: Array) -> Array:
+    """The subsets after each of the open edges is drawn."""
     bits = 1 << jnp.arange(box_masks.shape[-2], dtype=jnp.int32)
-    child = subset[..., None] | jnp.expand_dims(bits, range(subset.ndim))
-    values = _move_value(_closed(box_masks, child), table[child])
+    return subset[..., None] | jnp.expand_dims(bits, range(subset.ndim))
+
+
+def _values_after(box_masks: Array, subset: Array, child: Array, child_value: Array) -> Array:
+    """The mover's value of each open edge from those of the positions after it."""
+    values = _move_value(_closed(box_masks, child), child_value)
     return jnp.where(child == subset[..., None], -128, values).astype(jnp.int8)
 
 

@@ -7,22 +7,20 @@ network's own play, or are perfect play with some errors. Every
 position of every line is labelled with its exact value and with all of its optimal
 moves.
 
-Two teachers give the same answers: a dense table on the device for up to
-``limits.TABLE_HORIZON`` edges (:mod:`azdab.exact.dense_table`), and beyond that a search on
-the host's cores (:mod:`azdab.exact.solver`).
+The values come from a dense table of each position on the device
+(:mod:`azdab.exact.dense_table`). Of positions before it, :mod:`azdab.exact.valuation` finds
+some on the host's cores.
 """
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+import functools
+import math
+from typing import NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
-from azdab.devices import device
 from azdab.exact import dense_table
 from azdab.game import rules
 from azdab.game.board import Board
@@ -44,15 +42,24 @@ class Endings(NamedTuple):
     optimal: Bool[Array, "B L k E"]
 
 
-def blank_endings(edges: Bool[Array, "B E"], horizon: int, lines: int) -> Endings:
-    """Endings of the right shapes, filled with zeros."""
-    shape = (len(edges), lines, horizon)
-    return Endings(
-        edges=jnp.zeros((*shape, edges.shape[-1]), bool),
-        action=jnp.zeros(shape, jnp.int32),
-        value=jnp.zeros(shape, jnp.int8),
-        optimal=jnp.zeros((*shape, edges.shape[-1]), bool),
-    )
+def table_num_bytes(horizon: int) -> int:
+    """Bytes of the device that one game of a chunk takes while its table is filled."""
+    return int(1.8 * 2**horizon)
+
+
+def chunk_size(games: int, horizon: int, room: int) -> int:
+    """How many of ``games`` games to solve at once.
+
+    Args:
+      games: how many there are.
+      horizon: open edges of each.
+      room: bytes that the tables of a chunk may take.
+
+    Returns:
+      At least one. As few chunks as fit, and all nearly equally large.
+    """
+    most = max(1, room // table_num_bytes(horizon))
+    return math.ceil(games / math.ceil(games / most))
 
 
 def endings_from_table(
@@ -62,45 +69,65 @@ def endings_from_table(
     horizon: int,
     lines: int,
     given: Int[Array, "B N k"] | None = None,
+    chunk: int | None = None,
 ) -> Endings:
     """Endings from dense tables of all descendants.
 
     Args:
       board: the board.
       edges: ``bool[B, E]``, positions with ``horizon`` edges open.
-      key: random key.
-      horizon: static; memory grows as ``B * 2^horizon`` bytes.
+      key: random key. Every game gets one of its own, so the chunk does not matter.
+      horizon: static.
       lines: static. Each line, except the first and those given, has its own probability
         of random moves, drawn from U(0, 1)^2: from nearly perfect to nearly random play.
       given: ``int32[B, N, horizon]``, the moves of the second to ``N + 1``-th line.
+      chunk: static. So many games are solved at once, each in :func:`table_num_bytes`;
+        None: all.
     """
     chex.assert_shape(edges, (None, board.num_edges))
-    position = jax.vmap(lambda edges: dense_table.endgame(board, edges, horizon))(edges)
-    table = dense_table.solve_table(position.box_masks).T
-    shape = (len(edges), lines)
-    noise_key, key = jax.random.split(key)
-    noise = jax.random.uniform(noise_key, shape) ** 2 * (jnp.arange(lines) > 0)[None]
-    bits = (1 << jnp.arange(horizon, dtype=jnp.int32))[None, None]
-
+    games = len(edges)
     if given is None:
-        given = jnp.zeros((len(edges), 0, horizon), jnp.int32)
+        given = jnp.zeros((games, 0, horizon), jnp.int32)
+    keys = jax.random.split(key, games)
+    count = math.ceil(games / (chunk or games))
+    # The last chunk is filled up with the first games.
+    rows = jnp.arange(count * math.ceil(games / count)).reshape(count, -1) % games
+    solve = functools.partial(_solve_chunk, board, horizon, lines)
+    made = jax.lax.map(lambda rows: solve(edges[rows], keys[rows], given[rows]), rows)
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:games], made)
+
+
+def _solve_chunk(
+    board: Board, horizon: int, lines: int, edges: Array, keys: PRNGKeyArray, given: Array
+) -> Endings:
+    """:func:`endings_from_table` with a key for each game."""
+    position = jax.vmap(lambda edges: dense_table.endgame(board, edges, horizon))(edges)
+    table = dense_table.solve_table(position.box_masks)
+    bits = 1 << jnp.arange(horizon, dtype=jnp.int32)
+    keys = jax.vmap(lambda key: jax.random.split(key, 1 + horizon))(keys).T
+    noise = jax.vmap(lambda key: jax.random.uniform(key, (lines,)))(keys[0])
+    noise = noise**2 * (jnp.arange(lines) > 0)
     ours = position.open_edges[:, None, None] == given[..., None]
     chosen = jnp.moveaxis(jnp.argmax(ours, axis=-1), -1, 0)
 
-    def play_ply(subset: Array, inputs: tuple[Array, Array]) -> tuple[Array, tuple[Array, ...]]:
-        key, chosen = inputs
+    def choose(key: Array, noise: Array, legal: Array, optimal: Array) -> Array:
+        """One game's moves, ``[L]``."""
         explore_key, move_key = jax.random.split(key)
-        values = jax.vmap(dense_table.action_values)(position.box_masks, table, subset)
+        explore = jax.random.uniform(explore_key, noise.shape) < noise
+        return rules.random_actions(move_key, jnp.where(explore[:, None], legal, optimal))
+
+    def play_ply(subset: Array, inputs: tuple[Array, Array]) -> tuple[Array, tuple[Array, ...]]:
+        keys, chosen = inputs
+        values = dense_table.batch_action_values(position.box_masks, table, subset)
         value = values.max(axis=-1)
         optimal = values == value[..., None]
-        explore = jax.random.uniform(explore_key, shape) < noise
         legal = (subset[..., None] & bits) == 0
-        bit = rules.random_actions(move_key, jnp.where(explore[..., None], legal, optimal))
+        bit = jax.vmap(choose)(keys, noise, legal, optimal)
         bit = bit.at[:, 1 : 1 + chosen.shape[1]].set(chosen)
         return subset | (1 << bit), (~legal, bit, value, optimal)
 
-    start = jnp.zeros(shape, jnp.int32)
-    _, plies = jax.lax.scan(play_ply, start, (jax.random.split(key, horizon), chosen))
+    start = jnp.zeros((len(edges), lines), jnp.int32)
+    _, plies = jax.lax.scan(play_ply, start, (keys[1:], chosen))
     drawn, bit, value, optimal = (jnp.moveaxis(x, 0, 2) for x in plies)
 
     def to_edges(mask: Array) -> Array:
@@ -117,48 +144,3 @@ def endings_from_table(
         value=value,
         optimal=to_edges(optimal),
     )
-
-
-class Teacher:
-    """Endings from :mod:`azdab.exact.solver` on the host, one thread per core.
-
-    Args:
-      board: the board.
-      lines: as in :func:`endings_from_table`.
-    """
-
-    def __init__(self, board: Board, lines: int) -> None:
-        self._board = board
-        self.lines = lines
-        self._local = threading.local()
-        self._threads = ThreadPoolExecutor(device.cores())
-
-    def _play(self, edges: np.ndarray, seed: int, given: np.ndarray) -> tuple[np.ndarray, ...]:
-        from azdab.exact import solver  # only here is numba needed
-
-        if not hasattr(self._local, "solver"):
-            self._local.solver = solver.Solver(self._board)
-        return self._local.solver.lines(edges, self.lines, seed, given)
-
-    def __call__(
-        self,
-        edges: Bool[Array, "B E"] | np.ndarray,
-        key: PRNGKeyArray,
-        given: Int[Array, "B N k"] | np.ndarray | None = None,
-    ) -> Endings:
-        """Play endings.
-
-        Args:
-          edges: ``bool[B, E]``, positions with equally many open edges.
-          key: random key.
-          given: as in :func:`endings_from_table`.
-
-        Returns:
-          The endings in numpy.
-        """
-        if given is None:
-            given = np.zeros((len(edges), 0, 0), np.int32)
-        seeds = np.asarray(jax.random.bits(key, (len(edges),), jnp.uint32)).tolist()
-        games = list(self._threads.map(self._play, np.asarray(edges), seeds, np.asarray(given)))
-        parts: Any = (np.stack(part) for part in zip(*games, strict=True))
-        return Endings(*parts)

@@ -23,9 +23,9 @@ from azdab.common.errors import UserError
 from azdab.common.limits import (
     ENDGAME_EDGES,
     ENGINE_DOTS,
+    QUICK_TABLE_EDGES,
     SEARCH_EDGES,
     TABLE_EDGES,
-    TABLE_HORIZON,
 )
 from azdab.devices import batching
 from azdab.exact import dense_table
@@ -197,7 +197,7 @@ def quick_oracle(board: Board, max_edges: int, limit: int) -> Oracle | None:
         return table_oracle(board)
     if can_search(board):
         return search_oracle(board, max_edges, limit)
-    return endgame_oracle(board, min(max_edges, TABLE_HORIZON))
+    return endgame_oracle(board, min(max_edges, QUICK_TABLE_EDGES))
 
 
 def searching_oracle(board: Board, max_edges: int, limit: int | None = None) -> Oracle:

@@ -1,7 +1,7 @@
 """Exact values of positions far from the end, on the host's cores.
 
 The search is in :mod:`azdab.exact.chain_search`. This module is its door: it takes one
-position, and gives its value, the values of its moves, or whole endings.
+position, and gives its value, the values of its moves, or an optimal move.
 
 Needs numba: ``pip install 'azdab[exact]'``.
 """
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int
 
-from azdab.exact.bitboard import Word, edge_bits, geometry, jit, unfinished, words
+from azdab.exact.bitboard import edge_bits, geometry, jit, unfinished, words
 from azdab.exact.chain_search import Scratch, draw, position_value, reaches
 from azdab.game.board import Board
 
@@ -48,39 +48,6 @@ def _best_action(h: Any, v: Any, bits: Any, order: Any, g: Any, m: Any, table: A
         if good:
             return edge, value
     return order[0], value
-
-
-@jit
-def _random(state: Any) -> Any:
-    """64 random bits, and the next state (splitmix64: Steele, Lea and Flood, OOPSLA 2014)."""
-    state += Word(0x9E3779B97F4A7C15)
-    x = (state ^ (state >> Word(30))) * Word(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> Word(27))) * Word(0x94D049BB133111EB)
-    return x ^ (x >> Word(31)), state
-
-
-@jit
-def _play_lines(
-    h: Any, v: Any, state: Any, given: Any, edge_bits: Any, g: Any, m: Any, table: Any,
-    edges: Any, action: Any, value: Any, optimal: Any,
-) -> None:  # fmt: skip
-    """Fill the arrays of :class:`azdab.exact.endings.Endings` for one game."""
-    values = np.empty(len(edge_bits), np.int64)
-    lines, plies = action.shape
-    for line in range(lines):
-        bits, state = _random(state)
-        noise = 0.0 if line == 0 else (bits / 2.0**64) ** 2
-        line_h, line_v = h, v
-        for ply in range(plies):
-            best = _action_values(line_h, line_v, edge_bits, g, m, table, values)
-            legal, good = values != _ILLEGAL, values == best
-            edges[line, ply], value[line, ply], optimal[line, ply] = ~legal, best, good
-            bits, state = _random(state)
-            choices = np.flatnonzero(legal if bits / 2.0**64 < noise else good)
-            bits, state = _random(state)
-            choice = choices[np.int64(bits % Word(len(choices)))]
-            action[line, ply] = given[line - 1, ply] if 0 < line <= len(given) else choice
-            line_h, line_v = draw(line_h, line_v, edge_bits[action[line, ply]])
 
 
 class Solver:
@@ -161,32 +128,3 @@ class Solver:
         values = np.empty(len(self._edge_bits), np.int64)
         _action_values(h, v, self._edge_bits, *self._memory, values)
         return values.astype(np.int8) if self._finished() else None
-
-    def lines(
-        self,
-        edges: Bool[np.ndarray, "E"],
-        lines: int,
-        seed: int,
-        given: Int[np.ndarray, "N k"] | None = None,
-    ) -> tuple[np.ndarray, ...]:
-        """Play a position to its end several times.
-
-        Args:
-          edges: ``bool[E]``, the drawn edges, ``k`` of them open.
-          lines: how often. The first line is perfect; each that is not given errs with
-            a probability of its own, drawn from U(0, 1)^2.
-          seed: of the choices among optimal moves, and of the errors.
-          given: the moves of the second to ``N + 1``-th line.
-
-        Returns:
-          The arrays of :class:`azdab.exact.endings.Endings`, without their batch axis.
-        """
-        h, v = self._start(edges, None)
-        edges = np.asarray(edges, bool)
-        shape = (lines, int(np.sum(~edges)))
-        drawn, optimal = np.empty((2, *shape, len(edges)), bool)
-        action, value = np.empty(shape, np.int32), np.empty(shape, np.int8)
-        arrays = drawn, action, value, optimal
-        moves = np.zeros((0, 0), np.int32) if given is None else np.ascontiguousarray(given)
-        _play_lines(h, v, Word(seed), moves, self._edge_bits, *self._memory, *arrays)
-        return arrays

@@ -59,7 +59,8 @@ def load_curves(run: Path | str, name: str = "") -> Curves:
 
 def load_config(run: Path | str) -> Config:
     """The config of a run."""
-    return config_from_dict(presets.read_settings(str(Path(run) / "config.yaml")))
+    settings = presets.read_settings(str(Path(run) / "config.yaml"))
+    return config_from_dict(presets.current_settings(settings))
 
 
 def newest(*places: Path | str) -> Path | None:

@@ -6,8 +6,11 @@ exact engine works backward along the games of the iteration before
 the replay, always at the same point of the next iteration.
 """
 
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -108,6 +111,52 @@ def corrected(board: Board, examples: Example, values: GameValues) -> Example:
         outcome=flat(outcome.astype(jnp.int8)),
         outcome_valid=flat(solved | by_ply(examples.outcome_valid)),
     )
+
+
+def packed(found: Sequence[GameValues]) -> dict[str, np.ndarray]:
+    """What was found of waves of games as arrays for the disk, ``[waves, B, ...]``."""
+    arrays = {
+        name: np.stack(parts)
+        for name, parts in zip(GameValues._fields, zip(*found, strict=True), strict=True)
+    }
+    return arrays | {"optimal": np.packbits(arrays["optimal"], axis=-1)}
+
+
+def corrected_segment(board: Board, examples: Example, stored: Mapping[str, np.ndarray]) -> Example:
+    """Correct the examples of an iteration in numpy, as :func:`correct` does in the replay.
+
+    Args:
+      board: the board.
+      examples: ``[devices, number, ...]``, the waves of each device one after the other.
+      stored: from :func:`packed`, the games of each wave divided among the devices.
+
+    Raises:
+      ValueError: they do not fit together.
+    """
+    try:
+        optimal = np.unpackbits(stored["optimal"], axis=-1, count=board.num_edges).view(bool)
+        values = GameValues(stored["value"], stored["first"], optimal, stored["first_optimal"])
+        waves, games, plies = values.value.shape
+        devices, number = examples.margin.shape
+        each, rows = games // devices, number // waves
+        chex.assert_shape([values.first, values.first_optimal], (waves, games))
+        chex.assert_shape(optimal, (waves, games, plies, board.num_edges))
+        if games % devices or number % waves or plies * each > rows:
+            raise ValueError("there are too many corrections")
+    except (KeyError, AssertionError, ValueError) as error:
+        raise ValueError("corrections do not fit the examples") from error
+    made = jax.tree.map(np.copy, examples)
+    for wave, device in itertools.product(range(waves), range(devices)):
+        own = slice(device * each, (device + 1) * each)
+        place = device, slice(wave * rows, wave * rows + plies * each)
+        part = jax.tree.map(lambda x, place=place: x[place], examples)
+        found = jax.tree.map(lambda x, wave=wave, own=own: x[wave, own], values)
+        for whole, new in zip(made, _corrected(board, part, found), strict=True):
+            whole[place] = new
+    return made
+
+
+_corrected = jax.jit(corrected, static_argnums=0)
 
 
 def correct(

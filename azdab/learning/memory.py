@@ -15,7 +15,9 @@ from rich.table import Table
 
 from azdab.common.config import Config
 from azdab.common.errors import UserError
+from azdab.common.limits import TABLE_ROOM
 from azdab.devices.device import device_share
+from azdab.exact import endings
 from azdab.game import rules
 from azdab.game.board import Board
 from azdab.learning import learner, programs, replay
@@ -40,6 +42,13 @@ def tree_bytes(board: Board, games: int, simulations: int) -> int:
     node = 20 + 24 * board.num_edges + position
     root = 5 * board.num_edges  # which actions are legal, and their Gumbel noise
     return games * ((simulations + 1) * node + root)
+
+
+def endings_bytes(games: int, horizon: int) -> int:
+    """The tables of the exact endings of ``games`` games: those of one chunk."""
+    if not horizon:
+        return 0
+    return endings.chunk_size(games, horizon, TABLE_ROOM) * endings.table_num_bytes(horizon)
 
 
 def resident(board: Board, config: Config, devices: int = 1) -> dict[str, int]:
@@ -67,7 +76,10 @@ def memory_table(board: Board, config: Config, mesh: Mesh, plan: dict[str, Progr
     """What every part and phase takes on each device, in MB."""
     parts = resident(board, config, mesh.size)
     games = device_share(config, mesh.size).selfplay.parallel_games
-    trees = tree_bytes(board, games, config.search.num_simulations)
+    within = {
+        "trees": tree_bytes(board, games, config.search.num_simulations),
+        "endings": endings_bytes(games, config.solver_horizon),
+    }
     made = Table(title="Memory of each device (MB)", title_justify="left")
     for column in ("", "arguments", "results", "scratch", "with all that is resident"):
         made.add_column(column, justify="right" if column else "left")
@@ -77,7 +89,8 @@ def memory_table(board: Board, config: Config, mesh: Mesh, plan: dict[str, Progr
         row = (*needed, size)
         made.add_row(name, *(f"{x / 1e6:,.1f}" for x in row))
         if name == "self-play":
-            made.add_row("  of that, trees", "", "", f"{trees / 1e6:,.1f}", "")
+            for part, taken in within.items():
+                made.add_row(f"  of that, {part}", "", "", f"{taken / 1e6:,.1f}", "")
     return made
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from azdab.common.config import Config
+from azdab.common.limits import TABLE_ROOM
 from azdab.exact import endings
 from azdab.exact.endings import Endings
 from azdab.game import geometry, rules
@@ -339,7 +340,7 @@ def self_play(
     horizon = config.solver_horizon
     exact = None
     if horizon:
-        exact = endings.endings_from_table(
-            board, openings.states.edges, endings_key, horizon, lines, openings.rollouts
-        )
+        chunk = endings.chunk_size(config.selfplay.parallel_games, horizon, TABLE_ROOM)
+        edges, given = openings.states.edges, openings.rollouts
+        exact = endings.endings_from_table(board, edges, endings_key, horizon, lines, given, chunk)
     return finish(board, config, openings, exact, finish_key)

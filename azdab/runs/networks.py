@@ -157,7 +157,7 @@ def _loaded(found: Path) -> TrainedNetwork:
         metadata = checkpoint.read_metadata(found)
         iteration = int(metadata["iteration"])
         try:
-            config = config_from_dict(metadata["config"])
+            config = config_from_dict(presets.current_settings(metadata["config"]))
         except UserError as error:
             raise error.inside(f"{found} cannot be used") from None
         board = board_of(config)

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from azdab.common.config import Config
+from azdab.common.config import Config, config_to_dict
 from azdab.common.errors import UserError
 from azdab.devices.device import device_share
 from azdab.devices.mesh import SPLIT, barrier, gather, is_first, placed, shardings
@@ -35,6 +35,8 @@ class Checkpoints:
     Attributes:
       metrics: the digest that was saved with what was restored, see :class:`metrics.Writer`.
       held: of the replay that was restored, how many of the newest examples each device holds.
+      newest: how many of them the last iteration added, if its games were played as the config
+        says now; else 0.
       missing: how many examples, of all devices, must be added to it before it holds all that
         the learner samples.
     """
@@ -53,7 +55,7 @@ class Checkpoints:
         )
         self._correct = correct
         self.metrics: str | None = None
-        self.held = self.missing = 0
+        self.held = self.newest = self.missing = 0
         self._entries: list[Entry] = []  # of the segments so far
         self._base: tuple[int, Segment] | None = None  # a segment that is not written yet
         self._named: dict[int, list[Entry]] = {}  # by the checkpoints on disk
@@ -227,15 +229,18 @@ class Checkpoints:
             self._base = (step, base)
         return state._replace(
             learner=state.learner._replace(ema_params=loaded["params"]),
-            replay=self._filled(int(held.total.flat[0]), devices or 1),
+            replay=self._filled(
+                int(held.total.flat[0]), devices or 1, _same_games(self._config, metadata["config"])
+            ),
         )
 
-    def _filled(self, added: int, devices: int) -> Replay:
+    def _filled(self, added: int, devices: int, same_games: bool) -> Replay:
         """The replay, from the segments, on the devices.
 
         Args:
           added: examples ever added to each of the devices there were.
           devices: how many there were.
+          same_games: whether they played as the config says.
         """
         if self._base is not None:
             examples = self._base[1].examples
@@ -248,6 +253,8 @@ class Checkpoints:
         total = devices * added // size
         self.held = min(positions // size, config.capacity, total)
         self.missing = size * replay.lacking(config, total, self.held)
+        last = self._entries[-1:] if same_games else []
+        self.newest = sum(x.positions // size for x in last if x.devices == size)
         made = replay.rebuilt(_shapes(self._config, size), total, self.held, parts)
         return placed(self._mesh, made, SPLIT)
 
@@ -266,6 +273,14 @@ def _damage(error: ValueError) -> str:
     if isinstance(error, UserError):
         raise error
     return str(error)
+
+
+def _same_games(config: Config, saved: Any) -> bool:
+    """Whether the examples of a checkpoint's last games lie as those of the next will."""
+    now = config_to_dict(config)["selfplay"]
+    before = saved.get("selfplay", {}) if isinstance(saved, dict) else {}
+    names = ("parallel_games", "solver_horizon", "solver_rollouts")
+    return all(before.get(name) == now[name] for name in names)
 
 
 def _without_examples(buffer: Replay) -> Replay:

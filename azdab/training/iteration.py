@@ -165,21 +165,26 @@ def finish(
     return state, values
 
 
-def taught_again(context: Context, state: TrainState) -> Taught | None:
-    """What the engine was finding out when a run was interrupted: it begins anew."""
+def taught_again(context: Context, state: TrainState, newest: int) -> Taught | None:
+    """What the engine was finding out when a run was interrupted: it begins anew.
+
+    Args:
+      context: the run's.
+      state: as it was saved.
+      newest: examples that the last iteration added to the replay of each device, and that are
+        there; 0 if they are not, or are of games of another kind.
+    """
     config = context.config
-    there, waves = context.beside, config.selfplay.games_per_iteration
-    waves //= config.selfplay.parallel_games
     count = config.selfplay.parallel_games * config.examples_per_game // context.devices.size
-    total = int(mesh.local(state.replay.total)[0])
-    if there.teach is None or not int(state.iteration) or total < waves * count:
+    if context.beside.teach is None or not newest or newest % count:
         return None
     held = teaching.on_host(state.replay.examples)
+    first = int(mesh.local(state.replay.total)[0]) - newest
     games = []
-    for wave in range(waves):
-        index = (total - (waves - wave) * count + np.arange(count)) % held[0].margin.shape[1]
+    for start in range(first, first + newest, count):
+        index = (start + np.arange(count)) % held[0].margin.shape[1]
         games.append([jax.tree.map(lambda x, index=index: x[0][index], part) for part in held])
-    return teaching.begin(there, context.board, config, teaching.ready(games))
+    return teaching.begin(context.beside, context.board, config, teaching.ready(games))
 
 
 def measured(context: Context, started: Started) -> Metrics:

@@ -16,7 +16,7 @@ from azdab.common.errors import UserError
 from azdab.devices import device, mesh
 from azdab.devices.timeline import Timeline
 from azdab.game.board import board_of
-from azdab.learning import diverged, memory, programs
+from azdab.learning import corrections, diverged, memory, programs
 from azdab.network.model import Params
 from azdab.runs import checkpoint, metrics
 from azdab.runs.checkpoint import TrainState
@@ -53,7 +53,8 @@ def train(
     board = board_of(config)
     devices = mesh.all_devices()
     report = functools.partial(opening.say, console)
-    checkpoints = Checkpoints(run, config, devices, report)
+    put_right = functools.partial(corrections.corrected_segment, board)
+    checkpoints = Checkpoints(run, config, devices, report, put_right)
     with progress.Display(console) as display, stop_requests(console) as stop:
         # The state: a new one, or the newest intact checkpoint.
         display.phase("compiling")
@@ -80,13 +81,13 @@ def train(
         writing = metrics.Writer(run, done, checkpoints.metrics, report) if first else nullcontext()
 
         # The loop. While an iteration is written down, the next one's games are played.
-        with writing as writer, saving.Saver(checkpoints) as saver:
+        with writing as writer, saving.Saver(checkpoints, config, devices) as saver:
             beside = teaching.beside(board, config)
             gamebook = Gamebook(board, run / "games" if save_games else None)
             context = Context(board, config, devices, plan.phases, beside, Timeline(), gamebook)
             display.start(done, config.iterations)
             try:
-                return _iterations(context, state, done, display, stop, writer, saver)
+                return _iterations(context, state, checkpoints, display, stop, writer, saver)
             except diverged.DivergedError as error:
                 raise UserError(diverged.keep(run, board, config, devices, error)) from None
             finally:
@@ -96,29 +97,30 @@ def train(
 def _iterations(
     context: Context,
     state: TrainState,
-    done: int,
+    checkpoints: Checkpoints,
     display: progress.Display,
     stop: list[int],
     writer: metrics.Writer | None,
     saver: saving.Saver,
 ) -> bool:
-    """The iterations after ``done``; whether they were finished."""
-    last = context.config.iterations
+    """All iterations that are left; whether they were finished."""
+    done, last = int(state.iteration), context.config.iterations
     if done >= last:
         return True
-    started = iteration.start(context, state, done + 1)
-    earlier = iteration.taught_again(context, state)
+    # Where the replay holds less than is sampled, the first iteration plays that much more.
+    now = context._replace(config=memory.refilling(context.config, checkpoints.missing))
+    earlier = iteration.taught_again(context, state, checkpoints.newest)
+    display.phase("self-play")
+    started = iteration.start(now, state, done + 1)
     while True:
         number = started.number
-        display.phase("learning")
-        state, values = iteration.finish(context, state, started, earlier)
+        state, values = iteration.finish(now, state, started, earlier)
         ended = number == last or mesh.anyone(bool(stop))
         following = None if ended else iteration.start(context, state, number + 1)
-        display.phase("self-play")
 
-        values = values | iteration.measured(context, started) | device.device_metrics()
+        values = values | iteration.measured(now, started) | device.device_metrics()
         values = {name: float(value) for name, value in values.items()}
-        iteration.write_games(context, started)
+        iteration.write_games(now, started)
         if writer:
             writer.write(number, values)
         with context.timeline.waiting("saving"):
@@ -126,7 +128,7 @@ def _iterations(
         display.iteration(number, last, values)
         if following is None:
             return number == last
-        started, earlier = following, started.taught
+        now, started, earlier = context, following, started.taught
 
 
 @contextmanager

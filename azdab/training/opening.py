@@ -118,7 +118,7 @@ def stored_settings(run: Path) -> Stored:
     try:
         if not path.is_file():
             raise UserError("it is missing")
-        values = presets.read_settings(str(path))
+        values = presets.current_settings(presets.read_settings(str(path)))
         stored = config_from_dict(values)
         if saved and (lacking := _lacking(saved, values)):
             raise UserError(f"it ends early, without {lacking[0]}")
@@ -157,10 +157,11 @@ def checkpoint_settings(run: Path) -> dict[str, Any] | None:
     if recorded is None:
         return None
     try:
-        config_from_dict(recorded["config"])
+        settings = presets.current_settings(recorded["config"])
+        config_from_dict(settings)
     except (UserError, KeyError):
         return None
-    return dict(recorded["config"])
+    return dict(settings)
 
 
 def initial_params(run: Path, config: Config) -> Params | None:

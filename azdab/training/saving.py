@@ -2,9 +2,20 @@
 
 from concurrent.futures import Future, ThreadPoolExecutor
 
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from azdab.common.config import Config
+from azdab.devices import mesh
+from azdab.exact.valuation import GameValues
+from azdab.learning import corrections
+from azdab.runs import segments
 from azdab.runs.checkpoint import TrainState
 from azdab.runs.retention import Checkpoints
+from azdab.runs.segments import Segment
 from azdab.training.iteration import Started, Taught
+from azdab.training.teaching import Parts
 
 
 class Saver:
@@ -14,8 +25,8 @@ class Saver:
     all of them. So there it is done at once.
     """
 
-    def __init__(self, checkpoints: Checkpoints) -> None:
-        self._checkpoints = checkpoints
+    def __init__(self, checkpoints: Checkpoints, config: Config, devices: Mesh) -> None:
+        self._checkpoints, self._config, self._devices = checkpoints, config, devices
         self._thread = ThreadPoolExecutor(1)
         self._last: Future[None] | None = None
 
@@ -45,4 +56,38 @@ class Saver:
           OSError: the one before could not be written.
         """
         self.wait()
-        self._checkpoints.save(state, metrics)
+        found = None if earlier is None else earlier.result()
+        if jax.process_count() > 1:
+            segment = None
+            if self._config.replay.saved:
+                segment = _gathered(self._devices, started, found)
+            self._checkpoints.save(state, segment, metrics)
+            return
+        # The replay is updated in place while this is saved; its examples are not needed.
+        totals = np.asarray(state.replay.total)
+        state = state._replace(replay=state.replay._replace(examples=None, total=totals))  # type: ignore[arg-type]
+
+        def write() -> None:
+            segment = None
+            if self._config.replay.saved:
+                segment = _segment(started.games.result(), found)
+            self._checkpoints.save(state, segment, metrics)
+
+        self._last = self._thread.submit(write)
+
+
+def _segment(waves: list[Parts], found: list[GameValues] | None) -> Segment:
+    """What an iteration added, by the only process there is."""
+    devices = zip(*waves, strict=True)
+    joined = [jax.tree.map(lambda *x: np.concatenate(x), *parts) for parts in devices]
+    examples = jax.tree.map(lambda *x: np.stack(x), *joined)
+    return Segment(examples, corrections.packed(found) if found else None)
+
+
+def _gathered(devices: Mesh, started: Started, found: list[GameValues] | None) -> Segment | None:
+    """The same by several processes."""
+    whole = segments.segment_of(devices.size, [mesh.gather(wave) for wave in started.waves])
+    if whole is None or not found:
+        return whole
+    values = [mesh.gather(mesh.from_local(devices, wave)) for wave in found]
+    return whole._replace(corrections=corrections.packed(values))
