@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from rich.console import Console
 
 from azdab.common import metric_table, presets, progress
 from azdab.common.config import Config, config_from_dict
 from azdab.common.metric_table import BY_NAME, METRICS
 from azdab.devices import device, mesh
+from azdab.devices.timeline import Timeline
 from azdab.game.board import Board
 from azdab.lab import curves, figures
 from azdab.learning import agents, arena, baselines, selfplay
@@ -23,8 +23,8 @@ from azdab.learning.programs import Programs
 from azdab.learning.selfplay import SelfPlayStats
 from azdab.runs import checkpoint, metrics
 from azdab.runs.gamebook import Gamebook
-from azdab.training import loop
-from azdab.training.loop import Context
+from azdab.training import iteration, teaching
+from azdab.training.iteration import Context
 
 
 def idle(board: Board, config: Config) -> Context:
@@ -45,14 +45,15 @@ def idle(board: Board, config: Config) -> Context:
     programs = Programs(
         self_play=lambda params, key: (examples, stats),
         add=lambda buffer, examples: buffer,
+        correct=None,
         learn=lambda state, buffer, key: (state, Losses(*[jnp.zeros(())] * len(Losses._fields))),
         gate=lambda latest, best, key: played,
         baselines=lambda params, solved, key: panel,
         opponents=tuple(against.agents),
         solved=against.solved,
     )
-    display = progress.Display(Console(quiet=True))
-    return Context(board, config, devices, programs, display, Gamebook(board, None))
+    beside = teaching.beside(board, config)
+    return Context(board, config, devices, programs, beside, Timeline(), Gamebook(board, None))
 
 
 @pytest.mark.parametrize(
@@ -77,8 +78,10 @@ def test_an_iteration_measures_what_the_table_says(
     config = config_from_dict(presets.merge(presets.read_settings("smoke"), settings))
     context = idle(board, config)
     state = checkpoint.initial_state(board, config, context.devices)
-    with context.display:
-        _, values = loop.iterate(context, state)
+    started = iteration.start(context, state, 1)
+    _, values = iteration.finish(context, state, started, None)
+    values |= iteration.measured(context, started) | device.device_metrics()
+    context.beside.close()
     expected = {metric.name for metric in METRICS if metric.when in kinds}
     optional = {metric.name for metric in METRICS if metric.when == "device"}
     assert expected <= values.keys()

@@ -212,6 +212,33 @@ def measured(context: Context, started: Started) -> Metrics:
     return values
 
 
+def slow_teacher(config: Config, values: Metrics) -> str:
+    """One line if the devices wait for the exact engine; empty if they do not.
+
+    Args:
+      config: the run's.
+      values: an iteration's, from :func:`measured`.
+
+    Example:
+      >>> from azdab.common.config import SelfPlayConfig
+      >>> config = Config(selfplay=SelfPlayConfig(engine_positions=10_000))
+      >>> slow_teacher(config, {"time/iteration": 10.0, "time/idle_teacher": 4.0})
+      "The devices wait 40% of the time for the host's exact engine: lower \
+--selfplay.engine_positions 10000, for example to 6000."
+    """
+    waits = values["time/idle_teacher"] / values["time/iteration"]
+    if waits < _BEARABLE:
+        return ""
+    positions = config.selfplay.engine_positions
+    return (
+        f"The devices wait {waits:.0%} of the time for the host's exact engine: lower "
+        f"--selfplay.engine_positions {positions}, for example to {int(positions * (1 - waits))}."
+    )
+
+
+_BEARABLE = 0.05
+"""Share of the time that the devices may wait before it is said."""
+
 IDLE = ("teacher", "saving", "python")
 """For whom the devices may wait."""
 

@@ -126,6 +126,8 @@ def _iterations(
         with context.timeline.waiting("saving"):
             saver.save(state, started, earlier, writer.digest if writer else None)
         display.iteration(number, last, values)
+        if number == done + 2 and (advice := iteration.slow_teacher(context.config, values)):
+            opening.say(display.console, advice)
         if following is None:
             return number == last
         now, started, earlier = context, following, started.taught
