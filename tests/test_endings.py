@@ -105,7 +105,7 @@ def test_the_key_alone_decides() -> None:
     assert (np.asarray(from_table(jax.random.key(2)).action) != lines().action).any()
 
 
-@pytest.mark.parametrize("chunk", [1, 10, 16, 64, 1000])
+@pytest.mark.parametrize("chunk", [1, 10, 1000])
 def test_the_chunk_does_not_matter(chunk: int) -> None:
     key, given = jax.random.key(1), jnp.asarray(lines().action[:, 1:2])
     whole = by_table(BOARD, positions(), key, HORIZON, LINES, given)
@@ -128,7 +128,7 @@ def test_long_endings_are_those_of_the_engine_in_the_memory_that_is_planned(
     planned = endings.table_num_bytes(horizon, games)
     assert memory.temp_size_in_bytes == pytest.approx(planned, rel=0.1)
     assert memory.generated_code_size_in_bytes < 10_000_000
-    found = jax.tree.map(np.asarray, compiled(edges, key))
+    found = jax.tree.map(np.asarray, compiled(edges, key, None))
     engine = Solver(board)
     for position, value, optimal in zip(
         found.edges.reshape(-1, board.num_edges),

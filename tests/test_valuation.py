@@ -34,7 +34,9 @@ def careful_games(board: Board, seed: int, count: int) -> np.ndarray:
         drawn, order = common.start_lines(board), []
         while len(drawn) < board.num_edges:
             open_edges = [edge for edge in range(board.num_edges) if edge not in drawn]
-            best = [e for e in open_edges if all(len(box - drawn) != 2 for box in boxes if e in box)]
+            best = [
+                e for e in open_edges if all(len(box - drawn) != 2 for box in boxes if e in box)
+            ]
             choices = best if best and rng.random() < 0.9 else open_edges
             order.append(int(rng.choice(choices)))
             drawn.add(order[-1])

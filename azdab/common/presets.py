@@ -108,7 +108,9 @@ def current_settings(stored: dict[str, Any]) -> dict[str, Any]:
     horizon = section.get("solver_horizon") if isinstance(section, dict) else None
     if not isinstance(horizon, int) or horizon <= TABLE_HORIZON:
         return stored
-    return merge(stored, {"selfplay": {"engine_positions": 20_000, **section, "solver_horizon": 20}})
+    return merge(
+        stored, {"selfplay": {"engine_positions": 20_000, **section, "solver_horizon": 20}}
+    )
 
 
 def write_settings(config: Config, path: Path) -> None:

@@ -66,7 +66,8 @@ def endgame(board: Board, edges: Bool[Array, "E"], num_open: int) -> Endgame:
 
 def _closed(box_masks: Array, child: Array) -> Array:
     """Boxes completed by the edge with ``box_masks`` (``[..., 2]``) when it leads to ``child``."""
-    one, other = box_masks[..., 0], box_masks[..., 1]
+    masks = jnp.expand_dims(box_masks, range(child.ndim + 1 - box_masks.ndim))
+    one, other = masks[..., 0], masks[..., 1]
     # No sum over an axis: that would be a kernel of its own.
     return ((child & one) == one).astype(jnp.int8) + ((child & other) == other).astype(jnp.int8)
 

@@ -113,7 +113,7 @@ def _solve_chunk(
     bits = 1 << jnp.arange(horizon, dtype=jnp.int32)
     keys = jax.vmap(lambda key: jax.random.split(key, 1 + horizon))(keys).T
     noise = jax.vmap(lambda key: jax.random.uniform(key, (lines,)))(keys[0])
-    noise = noise**2 * (jnp.arange(lines) > 0)
+    noise = noise**2 * (jnp.arange(lines) > 0)[None]
     ours = position.open_edges[:, None, None] == given[..., None]
     chosen = jnp.moveaxis(jnp.argmax(ours, axis=-1), -1, 0)
 
@@ -128,7 +128,7 @@ def _solve_chunk(
         values = dense_table.batch_action_values(position.box_masks, table, subset)
         value = values.max(axis=-1)
         optimal = values == value[..., None]
-        legal = (subset[..., None] & bits) == 0
+        legal = (subset[..., None] & bits[None, None]) == 0
         bit = jax.vmap(choose)(keys, noise, legal, optimal)
         bit = bit.at[:, 1 : 1 + chosen.shape[1]].set(chosen)
         return subset | (1 << bit), (~legal, bit, value, optimal)
@@ -151,4 +151,3 @@ def _solve_chunk(
         value=value,
         optimal=to_edges(optimal),
     )
-

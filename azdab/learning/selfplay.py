@@ -342,7 +342,5 @@ def self_play(
     if horizon:
         chunk = endings.chunk_size(config.selfplay.parallel_games, horizon, TABLE_ROOM)
         edges, given = openings.states.edges, openings.rollouts
-        exact = endings.endings_from_table(
-            board, edges, endings_key, horizon, lines, given, chunk
-        )
+        exact = endings.endings_from_table(board, edges, endings_key, horizon, lines, given, chunk)
     return finish(board, config, openings, exact, finish_key)
