@@ -1,12 +1,12 @@
 """How far exact play reaches, and the largest board: every limit with its reason."""
 
 TABLE_HORIZON = 22
-"""Longest endings that self-play has solved: on the device, in a dense table of 2^22 bytes and
-nearly as much again for every game of a chunk."""
+"""Longest endings that self-play has solved: on the device, in a dense table of 2^22 bytes for
+every game of a chunk."""
 
 TABLE_ROOM = 256_000_000
-"""Bytes that a chunk's tables may take of each device: 128 games of 20 edges, or 32 of 22. They
-keep a card busy, and fit beside all else on a small one."""
+"""Bytes that the tables of a chunk of games may take of each device: 199 games of 20 edges, or 43
+of 22. So many keep a card busy, and fit beside all else on a small one."""
 
 QUICK_TABLE_EDGES = 16
 """Most edges left at which an engine without numba knows all values: a table for every move."""

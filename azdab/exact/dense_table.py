@@ -66,7 +66,8 @@ def endgame(board: Board, edges: Bool[Array, "E"], num_open: int) -> Endgame:
 
 def _closed(box_masks: Array, child: Array) -> Array:
     """Boxes completed by the edge with ``box_masks`` (``[..., 2]``) when it leads to ``child``."""
-    one, other = box_masks[..., 0], box_masks[..., 1]
+    masks = jnp.expand_dims(box_masks, range(child.ndim + 1 - box_masks.ndim))
+    one, other = masks[..., 0], masks[..., 1]
     # No sum over an axis: that would be a kernel of its own.
     return ((child & one) == one).astype(jnp.int8) + ((child & other) == other).astype(jnp.int8)
 
@@ -84,18 +85,15 @@ def _by_size(num_bits: int) -> list[np.ndarray]:
     return [subsets[sizes == size] for size in range(num_bits + 1)]
 
 
-def _layer(num_bits: int, size: int) -> Int[Array, "rows"]:
-    """The subsets of ``num_bits`` bits of one size.
+def _layer(low: list[Array], high: list[Array], size: int) -> Int[Array, "rows"]:
+    """The subsets of one size, put together from those of the low and of the high bits.
 
-    The program puts them together from those of the low and of the high half of the bits. As
-    constants they would make it larger by ``4 * 2^num_bits`` bytes.
+    The program does so while it runs. As constants they would make it larger by 4 bytes for
+    every subset.
     """
-    low_bits = num_bits // 2
-    low, high = _by_size(low_bits), _by_size(num_bits - low_bits)
     pairs = [(high[i], low[size - i]) for i in range(len(high)) if 0 <= size - i < len(low)]
-    return jnp.concatenate(
-        [((jnp.asarray(a)[:, None] << low_bits) | jnp.asarray(b)[None]).ravel() for a, b in pairs]
-    )
+    shift = len(low) - 1
+    return jnp.concatenate([((a[:, None] << shift) | b[None]).ravel() for a, b in pairs])
 
 
 def _high_edges(
@@ -153,9 +151,13 @@ def solve_table(box_masks: Int[Array, "batch r 2"], low_bits: int = 0) -> Int[Ar
     width = 1 << low_bits
     low = jnp.arange(width, dtype=jnp.int32)
     table = jnp.full((1 << high_bits, width, batch), -128, jnp.int8)
+    halves = [_by_size(n) for n in (high_bits // 2, high_bits - high_bits // 2)]
+    # In a loop over batches, XLA would keep all that follows from the halves alone.
+    box_masks, halves = jax.lax.optimization_barrier((box_masks, halves))
 
     for size in range(high_bits, -1, -1):
-        rows = _layer(high_bits, size)
+        # To write a single row, the last one, XLA would copy the table; so it is written twice.
+        rows = _layer(*halves, size) if size else jnp.zeros(2, jnp.int32)
         subset = (rows[:, None] << low_bits) | low[None]
         best = jnp.full((len(rows), width, batch), -128, jnp.int8)
         if size == high_bits:

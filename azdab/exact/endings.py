@@ -42,9 +42,15 @@ class Endings(NamedTuple):
     optimal: Bool[Array, "B L k E"]
 
 
-def table_num_bytes(horizon: int) -> int:
-    """Bytes of the device that one game of a chunk takes while its table is filled."""
-    return int(1.8 * 2**horizon)
+def table_num_bytes(horizon: int, games: int) -> int:
+    """Bytes of the device that the tables of a chunk of games take while they are filled.
+
+    Each has a byte for every subset of its open edges, and again for those of the widest layer.
+    Which subsets a layer has is the same for all games; XLA works that out ahead, for several
+    layers at once. Measured, see the tests.
+    """
+    subsets = 1 << horizon
+    return games * (subsets + math.comb(horizon, horizon // 2)) + 10 * subsets
 
 
 def chunk_size(games: int, horizon: int, room: int) -> int:
@@ -58,7 +64,8 @@ def chunk_size(games: int, horizon: int, room: int) -> int:
     Returns:
       At least one. As few chunks as fit, and all nearly equally large.
     """
-    most = max(1, room // table_num_bytes(horizon))
+    shared = table_num_bytes(horizon, 0)
+    most = max(1, (room - shared) // (table_num_bytes(horizon, 1) - shared))
     return math.ceil(games / math.ceil(games / most))
 
 
@@ -106,7 +113,7 @@ def _solve_chunk(
     bits = 1 << jnp.arange(horizon, dtype=jnp.int32)
     keys = jax.vmap(lambda key: jax.random.split(key, 1 + horizon))(keys).T
     noise = jax.vmap(lambda key: jax.random.uniform(key, (lines,)))(keys[0])
-    noise = noise**2 * (jnp.arange(lines) > 0)
+    noise = noise**2 * (jnp.arange(lines) > 0)[None]
     ours = position.open_edges[:, None, None] == given[..., None]
     chosen = jnp.moveaxis(jnp.argmax(ours, axis=-1), -1, 0)
 
@@ -121,7 +128,7 @@ def _solve_chunk(
         values = dense_table.batch_action_values(position.box_masks, table, subset)
         value = values.max(axis=-1)
         optimal = values == value[..., None]
-        legal = (subset[..., None] & bits) == 0
+        legal = (subset[..., None] & bits[None, None]) == 0
         bit = jax.vmap(choose)(keys, noise, legal, optimal)
         bit = bit.at[:, 1 : 1 + chosen.shape[1]].set(chosen)
         return subset | (1 << bit), (~legal, bit, value, optimal)

@@ -48,7 +48,7 @@ def endings_bytes(games: int, horizon: int) -> int:
     """The tables of the exact endings of ``games`` games: those of one chunk."""
     if not horizon:
         return 0
-    return endings.chunk_size(games, horizon, TABLE_ROOM) * endings.table_num_bytes(horizon)
+    return endings.table_num_bytes(horizon, endings.chunk_size(games, horizon, TABLE_ROOM))
 
 
 def resident(board: Board, config: Config, devices: int = 1) -> dict[str, int]:
