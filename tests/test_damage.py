@@ -117,6 +117,11 @@ def _each(run: Path, damage: Callable[[Path], None], steps: tuple[int, ...]) -> 
         damage(arrays(run, "training", step))
 
 
+def _two_segments(run: Path) -> None:
+    for step in (3, 4):
+        flip(run / f"replay/{step}.npz")
+
+
 def _file_for_directory(run: Path) -> None:
     shutil.rmtree(run / "checkpoints/4")
     (run / "checkpoints/4").write_text("")
@@ -205,7 +210,7 @@ CASES = [
     ),
     Case(
         "the two newest segments flipped",
-        lambda run: [flip(run / f"replay/{n}.npz") for n in (3, 4)],
+        _two_segments,
     ),
     Case(
         "one bit of a segment flipped that all checkpoints need",

@@ -184,7 +184,8 @@ def test_saving_needs_neither_the_examples_on_the_device_nor_the_main_thread(
     gone = jax.tree.map(jnp.asarray, state.replay.examples)
     jax.tree.map(lambda x: x.delete(), gone)
     on_device = state._replace(replay=state.replay._replace(examples=gone))
-    on_host = jax.tree.map(np.asarray, state._replace(replay=state.replay._replace(examples=None)))
+    none: Any = Replay(None, state.replay.total)  # type: ignore[arg-type]
+    on_host = jax.tree.map(np.asarray, state._replace(replay=none))
     for name, given in (("device", on_device), ("host", on_host)):
         checkpoints = Checkpoints(tmp_path / name, run.config, run.where)
         errors: list[BaseException] = []

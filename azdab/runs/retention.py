@@ -138,8 +138,7 @@ class Checkpoints:
         damaged: dict[int, str] = {}
         intact: dict[int, list[Entry]] = {}
         for step in atomic.steps(self._latest):
-            path = self._latest / str(step)
-            if problem := atomic.damage(path):
+            if problem := atomic.damage(path := self._latest / str(step)):
                 damaged[step] = problem
                 continue
             try:
