@@ -49,9 +49,9 @@ def hits_of_jax() -> int:
     """Compile a program, use it, and count what came from the cache."""
     hits: list[str] = []
 
-    def heard(name: str, **more: object) -> None:
-        if "cache_hits" in name:
-            hits.append(name)
+    def heard(event: str, **more: str | int) -> None:
+        if "cache_hits" in event:
+            hits.append(event)
 
     jax.monitoring.register_event_listener(heard)
     try:

@@ -17,7 +17,8 @@ def forgive_damage() -> None:
     start, and never replace it. Where the cache cannot be written, JAX works without it.
     """
     warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")
-    read = getattr(compilation_cache, "get_executable_and_time", None)
+    cache: Any = compilation_cache
+    read = getattr(cache, "get_executable_and_time", None)
     if read is None or hasattr(read, "forgiving"):
         return
 
@@ -34,4 +35,4 @@ def forgive_damage() -> None:
             return None, None
 
     forgiving.forgiving = True  # type: ignore[attr-defined]
-    compilation_cache.get_executable_and_time = forgiving
+    cache.get_executable_and_time = forgiving

@@ -45,7 +45,7 @@ def _cache_directory() -> Path:
 _CACHE = str(_cache_directory())
 
 
-class _Cache(FunctionCache):  # type: ignore[misc]
+class _Cache(FunctionCache):
     """Numba's cache, in which nothing can go wrong: what cannot be read is compiled again."""
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:

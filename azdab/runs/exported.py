@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 from jax import export as jax_export
 
+from azdab.common import durable
 from azdab.common.errors import UserError
 from azdab.network import model
 from azdab.runs import networks
@@ -98,6 +99,7 @@ def write_export(
         (unfinished / ARTIFACT).write_bytes(portable_program(trained))
         example = _EXAMPLE.format(artifact=ARTIFACT, edges=trained.board.num_edges)
         (unfinished / "example.py").write_text(example, encoding="utf-8")
-        unfinished.rename(directory)
+        durable.sync_all(unfinished)
+        durable.rename(unfinished, directory)
     except OSError as error:
         raise UserError(f"cannot write {directory}: {error.strerror or error}") from None
