@@ -104,7 +104,8 @@ def test_nothing_is_said_of_what_is_not_known() -> None:
     ply = np.arange(PLIES)
     assert not found.value[ply < found.first[:, None]].any()
     assert not found.optimal[ply < found.first_optimal[:, None]].any()
-    assert found.optimal.any(axis=-1)[ply >= found.first_optimal[:, None]].all()
+    some = np.asarray(found.optimal.any(axis=-1))
+    assert some[ply >= found.first_optimal[:, None]].all()
 
 
 def test_a_budget_of_nothing_gives_nothing_and_more_reaches_further() -> None:

@@ -105,12 +105,13 @@ def current_settings(stored: dict[str, Any]) -> dict[str, Any]:
     engine on the host. It now works beside the device, which solves at most ``TABLE_HORIZON``.
     """
     section = stored.get("selfplay") if isinstance(stored, dict) else None
-    horizon = section.get("solver_horizon") if isinstance(section, dict) else None
+    if not isinstance(section, dict):
+        return stored
+    horizon = section.get("solver_horizon")
     if not isinstance(horizon, int) or horizon <= TABLE_HORIZON:
         return stored
-    return merge(
-        stored, {"selfplay": {"engine_positions": 20_000, **section, "solver_horizon": 20}}
-    )
+    now = {"engine_positions": 20_000, **section, "solver_horizon": 20}
+    return merge(stored, {"selfplay": now})
 
 
 def write_settings(config: Config, path: Path) -> None:

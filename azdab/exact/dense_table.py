@@ -18,7 +18,7 @@ high bits, and the few low bits are finished inside the rows.
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -151,7 +151,7 @@ def solve_table(box_masks: Int[Array, "batch r 2"], low_bits: int = 0) -> Int[Ar
     width = 1 << low_bits
     low = jnp.arange(width, dtype=jnp.int32)
     table = jnp.full((1 << high_bits, width, batch), -128, jnp.int8)
-    halves = [_by_size(n) for n in (high_bits // 2, high_bits - high_bits // 2)]
+    halves: Any = [_by_size(n) for n in (high_bits // 2, high_bits - high_bits // 2)]
     # In a loop over batches, XLA would keep all that follows from the halves alone.
     box_masks, halves = jax.lax.optimization_barrier((box_masks, halves))
 
