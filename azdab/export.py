@@ -8,6 +8,7 @@ from rich.console import Console
 
 from azdab.common import cli
 from azdab.common.errors import UserError
+from azdab.devices import device
 from azdab.measure import network_card
 from azdab.runs import exported, networks
 
@@ -54,6 +55,7 @@ def _export(options: ExportOptions, console: Console) -> None:
     """Measure the network and write everything."""
     if options.to.exists():
         raise UserError(f"{options.to} exists: choose another, or remove it first")
+    device.start()
     path = networks.resolve(options.checkpoint, options.runs)
     trained = networks.load_network(path)
     figures = None

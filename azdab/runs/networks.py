@@ -14,6 +14,7 @@ import orbax.checkpoint.experimental.v1 as ocp
 from azdab.common import presets
 from azdab.common.config import Config, config_from_dict
 from azdab.common.errors import UserError, one_line, suggest
+from azdab.devices import device
 from azdab.game.board import Board, board_of
 from azdab.network import model
 from azdab.network.model import Params
@@ -134,6 +135,7 @@ def load_network(path: Path, which: str = "best") -> TrainedNetwork:
       UserError: there is no checkpoint, or it is of another format.
     """
     found = find(path, which).absolute()
+    device.require_devices()
     if problem := atomic.damage(found, "params"):
         raise UserError(f"{found} is damaged: {problem}")
     try:
@@ -145,8 +147,8 @@ def load_network(path: Path, which: str = "best") -> TrainedNetwork:
             raise error.inside(f"{found} cannot be used") from None
         board = board_of(config)
         like = jax.eval_shape(lambda: model.init_params(jax.random.key(0), board, config.network))
-        device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-        parts = {"params": checkpoint.abstract(like, device)}
+        place = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+        parts = {"params": checkpoint.abstract(like, place)}
         params = checkpoint.load_parts(found, parts)["params"]
     except checkpoint.PASSED_ON:
         raise

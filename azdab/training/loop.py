@@ -319,8 +319,14 @@ def stop_requests(console: Console) -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def dry_run(config: Config, console: Console) -> None:
-    """Compile everything and print the memory it will need, without allocating any of it."""
+def dry_run(config: Config, console: Console, limit: int | None = None) -> None:
+    """Compile everything and print the memory it will need, without allocating any of it.
+
+    Args:
+      config: the run's config.
+      console: where to print.
+      limit: most bytes of each device, instead of the config's limit.
+    """
     board = board_of(config)
     devices = mesh.all_devices()
     state = jax.eval_shape(lambda: checkpoint.initial_state(board, config, devices))
@@ -340,3 +346,4 @@ def dry_run(config: Config, console: Console) -> None:
         f"{config.selfplay.parallel_games:,} games at once."
     )
     console.print(memory.memory_table(board, config, devices, plan.memory))
+    opening.say(console, memory.memory_verdict(board, config, devices, plan.memory, limit))
