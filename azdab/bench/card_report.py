@@ -32,12 +32,6 @@ from azdab.exact import endings
 from azdab.game.board import board_of
 from azdab.runs import metrics
 
-SECONDS = 450
-"""In which the whole report is done; what is not begun by then is left out, and said."""
-
-_RUN_SECONDS = 150
-"""The longest that either run is watched."""
-
 
 class CardSizes(NamedTuple):
     """How much is measured.
@@ -50,6 +44,8 @@ class CardSizes(NamedTuple):
       iterations: of the preset's own run.
       tables: edges left and games at once of the exact endings.
       smaller: settings of both runs.
+      seconds: in which the whole is done: each run is watched for a third of them, and what is
+        not begun by then is left out.
     """
 
     games: int
@@ -59,9 +55,10 @@ class CardSizes(NamedTuple):
     iterations: int
     tables: tuple[tuple[int, int], ...]
     smaller: dict[str, Any]
+    seconds: float
 
 
-ON_A_CARD = CardSizes(1024, 32, 5, 100, 5, ((16, 256), (20, 64), (22, 32)), {})
+ON_A_CARD = CardSizes(1024, 32, 5, 100, 5, ((16, 256), (20, 64), (22, 32)), {}, 450)
 
 ON_THE_CPU = CardSizes(
     16, 4, 1, 4, 2, ((8, 4), (10, 4)),
@@ -72,6 +69,7 @@ ON_THE_CPU = CardSizes(
         "learner": {"batch_size": 16, "steps_per_iteration": 4},
         "arena": {"every": 1, "num_games": 4, "num_simulations": 4, "baseline_games": 4},
     },
+    3600,
 )  # fmt: skip
 
 
@@ -289,7 +287,7 @@ def measure_card(
     left_out: list[str] = []
 
     def part(what: str, figures: Callable[[], Iterator[Figure]]) -> None:
-        if time.monotonic() - begun > SECONDS:
+        if time.monotonic() - begun > sizes.seconds:
             left_out.append(what)
             return
         with console.status(what):
@@ -298,7 +296,7 @@ def measure_card(
     runs: dict[str, WatchedRun] = {}
 
     def watched(what: str, config: Config) -> WatchedRun:
-        runs[what] = watch(config, variables, _RUN_SECONDS)
+        runs[what] = watch(config, variables, sizes.seconds / 3)
         return runs[what]
 
     part("the preset's own run", lambda: run_figures(config, watched("preset", config)))

@@ -38,13 +38,13 @@ class CardMemory(NamedTuple):
     used: int
 
 
-def _asked(question: Callable[[Any], _T]) -> _T | None:
+def _asked(question: Callable[..., _T], *about: Any) -> _T | None:
     """The answer of ``pynvml`` to a question; None where there is none, for whatever reason."""
     try:
         import pynvml
 
         pynvml.nvmlInit()
-        return question(pynvml)
+        return question(pynvml, *about)
     except Exception:  # every kind of NVMLError, of ImportError, of an old or a strange pynvml
         return None
 
@@ -90,6 +90,19 @@ def _part(nvml: Any, card: Any) -> Any:
     return card
 
 
+def _memory(nvml: Any, card: Any) -> CardMemory:
+    found = nvml.nvmlDeviceGetMemoryInfo(card)
+    return CardMemory(int(found.total), int(found.used))
+
+
+def _name(nvml: Any, card: Any) -> str:
+    return str(nvml.nvmlDeviceGetName(card))
+
+
+def _rate(nvml: Any, card: Any) -> float:
+    return float(nvml.nvmlDeviceGetUtilizationRates(card).gpu)
+
+
 def any_visible() -> bool:
     """Whether there is a card that JAX could use."""
     return bool(_cards())
@@ -97,10 +110,8 @@ def any_visible() -> bool:
 
 def largest_memory() -> int | None:
     """Bytes of the largest card that JAX could use, without starting JAX; None: there is none."""
-    found = [
-        _asked(lambda nvml, card=card: nvml.nvmlDeviceGetMemoryInfo(card)) for card in _cards()
-    ]
-    return max((int(memory.total) for memory in found if memory is not None), default=None)
+    found = [_asked(_memory, card) for card in _cards()]
+    return max((memory.total for memory in found if memory is not None), default=None)
 
 
 def _of(devices: Sequence[jax.Device]) -> list[Any]:
@@ -110,7 +121,7 @@ def _of(devices: Sequence[jax.Device]) -> list[Any]:
     ones they are told by name.
     """
     cards = _cards()
-    names = [_asked(lambda nvml, card=card: nvml.nvmlDeviceGetName(card)) for card in cards]
+    names = [_asked(_name, card) for card in cards]
     found = []
     for device in devices:
         number = device.local_hardware_id
@@ -128,10 +139,8 @@ def _of(devices: Sequence[jax.Device]) -> list[Any]:
 
 def memory_of(device: jax.Device) -> CardMemory | None:
     """The memory of a device's card; None where it is no NVIDIA card, or cannot say."""
-    for card in _of([device]):
-        found = _asked(lambda nvml, card=card: nvml.nvmlDeviceGetMemoryInfo(card))
-        return None if found is None else CardMemory(int(found.total), int(found.used))
-    return None
+    found = _of([device])
+    return _asked(_memory, found[0]) if found else None
 
 
 class UtilisationMeter:
@@ -166,10 +175,7 @@ class UtilisationMeter:
 
     def _look(self) -> bool:
         """Take a sample; whether a card could say."""
-        rates = [
-            _asked(lambda nvml, card=card: float(nvml.nvmlDeviceGetUtilizationRates(card).gpu))
-            for card in self._cards
-        ]
+        rates = [_asked(_rate, card) for card in self._cards]
         known = [rate for rate in rates if rate is not None]
         if known:
             with self._lock:
