@@ -7,6 +7,7 @@ measured at small sizes, which says that it works and nothing about speed.
 
 import functools
 import json
+import signal
 import statistics
 import subprocess
 import sys
@@ -129,6 +130,8 @@ def watch(config: Config, variables: Mapping[str, str], limit: float) -> Watched
         before, most, ends = _used(), None, list[float]()
         with printed.open("wb") as out:
             process = subprocess.Popen(command, env=variables, stdout=out, stderr=subprocess.STDOUT)
+            # Who ends this process ends the run too.
+            before_this = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
             until, running = time.monotonic() + limit, True
             try:
                 while running and time.monotonic() < until:
@@ -143,6 +146,7 @@ def watch(config: Config, variables: Mapping[str, str], limit: float) -> Watched
             finally:
                 process.kill()
                 process.wait()
+                signal.signal(signal.SIGTERM, before_this)
         lines = metrics.read_metrics(path)[: len(ends)] if ends else []
         failed = ""
         if process.returncode > 0:
