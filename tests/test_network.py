@@ -204,7 +204,10 @@ def test_inputs_of_another_shape_or_type_are_refused() -> None:
 def test_the_layer_norm_is_flax_s_and_so_is_its_gradient(shape: Any, dtype: Any) -> None:
     keys = jax.random.split(jax.random.key(1), 4)
     x = (3 * jax.random.normal(keys[0], shape) + 1).astype(dtype)
-    params = {name: jax.random.normal(k, shape[-1:]) for name, k in zip(("scale", "bias"), keys[1:])}  # fmt: skip
+    params = {
+        name: jax.random.normal(k, shape[-1:])
+        for name, k in zip(("scale", "bias"), keys[1:3], strict=True)
+    }
     weight = jax.random.normal(keys[3], shape).astype(dtype)
 
     @functools.partial(jax.jit, static_argnums=0)

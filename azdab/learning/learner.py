@@ -22,7 +22,6 @@ from azdab.network import model
 from azdab.network.model import Params
 from azdab.search.evaluator import shown_margin
 
-
 IN_CACHE = 64
 """Most positions of which a CPU core computes gradients at once. The arrays between the layers of
 256 do not fit into its cache, and then it takes a third longer."""
