@@ -1,5 +1,6 @@
 """What the driver says of the card, and what it does not; a false ``pynvml`` answers."""
 
+import importlib.metadata
 import math
 import os
 import subprocess
@@ -262,7 +263,7 @@ def test_launches_are_recorded_where_that_was_measured(
     version: str, flags: str, cards: list[Any], added: bool,
 ) -> None:  # fmt: skip
     driver(*cards)
-    monkeypatch.setattr(device.importlib.metadata, "version", lambda name: version)
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: version)
     monkeypatch.setenv("XLA_FLAGS", flags)
     device.record_launches()
     expected = f"{flags} {device.RECORDED_LAUNCHES}".strip() if added else flags
