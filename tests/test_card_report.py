@@ -95,6 +95,6 @@ def test_the_whole_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 @pytest.mark.slow
 def test_a_run_that_fails_and_one_that_takes_too_long() -> None:
     variables = {**os.environ, "JAX_PLATFORMS": "cuda"}
-    assert "JAX cannot start" in card_report.watch(Config(), variables, 300).failed
-    cut = card_report.watch(Config(), dict(os.environ), 0.5)
+    assert "JAX cannot start" in card_report.watch_run(Config(), variables, 300).failed
+    cut = card_report.watch_run(Config(), dict(os.environ), 0.5)
     assert cut == WatchedRun([], 0.0, None, None, "")

@@ -117,7 +117,7 @@ class WatchedRun(NamedTuple):
     failed: str = ""
 
 
-def watch(config: Config, variables: Mapping[str, str], limit: float) -> WatchedRun:
+def watch_run(config: Config, variables: Mapping[str, str], limit: float) -> WatchedRun:
     """Train in a process of its own with these variables, and end it after ``limit`` seconds."""
     with (
         tempfile.TemporaryDirectory(prefix="azdab-card-") as place,
@@ -300,7 +300,7 @@ def measure_card(
     runs: dict[str, WatchedRun] = {}
 
     def watched(what: str, config: Config) -> WatchedRun:
-        runs[what] = watch(config, variables, sizes.seconds / 3)
+        runs[what] = watch_run(config, variables, sizes.seconds / 3)
         return runs[what]
 
     part("the preset's own run", lambda: run_figures(config, watched("preset", config)))
