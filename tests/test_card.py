@@ -96,7 +96,7 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Driver]:
 
     def install(*cards: tuple[str, int], **more: Any) -> Driver:
         made = Driver(*cards, **more)
-        monkeypatch.setitem(sys.modules, "pynvml", made)  # type: ignore[arg-type]
+        monkeypatch.setitem(sys.modules, "pynvml", made)
         return made
 
     return install
