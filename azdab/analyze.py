@@ -60,6 +60,7 @@ def _parser() -> cli.Parser:
 
 def _analyze(options: verdicts.AnalyzeOptions, console: Console) -> None:
     device.enable_cache()
+    device.start()
     verdicts.analyze_game(options, console)
 
 

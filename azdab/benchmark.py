@@ -3,13 +3,15 @@
 How it is measured is in :mod:`azdab.bench.measuring`.
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
+import jax
 from rich.console import Console
 
-from azdab.bench import endgame_times, measuring, openspiel, speed_report
+from azdab.bench import card_report, endgame_times, measuring, openspiel, speed_report
 from azdab.bench.measuring import BenchmarkOptions
 from azdab.common import cli, presets
 from azdab.common.config import config_from_dict, require_engine, require_numba
@@ -59,6 +61,12 @@ def _parser() -> cli.Parser:
         "--profile", metavar="DIR", type=Path, help="write XLA's profile of self-play there"
     )
     command.add_argument(
+        "--card",
+        action="store_true",
+        help="instead, all that matters on a card, in one table and under 8 minutes: the config's "
+        "own run, seed_workload, and their parts",
+    )
+    command.add_argument(
         "--endgames", action="store_true", help="time the exact engine (extra: exact) instead"
     )
     return command
@@ -79,8 +87,15 @@ def _benchmark(options: BenchmarkOptions, overrides: dict[str, Any], console: Co
         board = board_of(config)
         endgame_times.measure_endgames(board, console)
         return
-    device.limit_memory(config)
     device.divide_cpu(config)
+    if options.card:
+        variables = dict(os.environ)
+        device.start()  # without a cap: the runs that are watched have their own
+        card_report.measure_card(options.config, overrides, variables, options.json, console)
+        return
+    device.start(config)
+    if jax.default_backend() == "cpu" and "parallel_games" not in overrides.get("selfplay", {}):
+        config = measuring.for_a_cpu(config)
     measuring.measure_speed(options, config, before, console)
 
 

@@ -67,6 +67,7 @@ def _evaluate(given: argparse.Namespace, console: Console) -> None:
     """Measure a network or play matches, as the options ask."""
     device.divide_cpu()
     device.enable_cache()
+    device.start()
     path = networks.resolve(given.checkpoint, given.runs) if given.checkpoint else None
     match = cli.typed(MatchOptions, given)
     if match.match or match.tournament:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from azdab.common import cli
 from azdab.common.errors import UserError
+from azdab.devices import device
 from azdab.measure import network_card
 from azdab.runs import exported, moving, networks
 
@@ -76,6 +77,7 @@ def _export(options: ExportOptions, console: Console) -> None:
         )
         return
     assert options.checkpoint is not None
+    device.start()
     path = networks.resolve(options.checkpoint, options.runs)
     trained = networks.load_network(path)
     figures = None

@@ -120,6 +120,7 @@ def _play(
     """Do what the options ask for."""
     _check(options, engine, games)
     device.enable_cache()
+    device.start()
     if options.replay:
         prompt.ReplayPrompt(console, exchange.load_games(options.replay, engine.board)).cmdloop()
     elif options.web:

@@ -89,7 +89,7 @@ def _train(
     with failures.explained(run, config, command):
         config = _ready(config, options, console)
         if options.dry_run:
-            loop.dry_run(config, console)
+            loop.dry_run(config, console, options.max_memory)
             return
         opening.check_memory(config)
         initial = opening.initial_params(run, config)
@@ -103,11 +103,13 @@ def _train(
 def _ready(config: Config, options: TrainOptions, console: Console) -> Config:
     """Set up the devices; the config with as many games at once as the memory allows."""
     require_engine(config)
-    device.limit_memory(config, options.max_memory)
     device.divide_cpu(config, alone=options.coordinator is None)
     device.enable_cache()
+    device.start(config, options.max_memory)
     device_share(config, jax.device_count())  # refused here if they cannot share the work
     console.quiet = not mesh.is_first()
+    if note := device.without_card(config):
+        opening.say(console, note)
     if options.max_memory is None:
         return config
     return opening.fitted(config, options.max_memory, console)

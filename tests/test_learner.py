@@ -141,8 +141,9 @@ def steps(config: Config, count: int) -> Any:
 
     def run(state: LearnerState, examples: Example) -> tuple[LearnerState, Losses]:
         return jax.lax.scan(
-            lambda s, _: learner.update(s, BOARD, config, examples), state, length=count
-        )
+            lambda s, _: learner.update(s, BOARD, config, examples, mesh.one_device()),
+            state, length=count,
+        )  # fmt: skip
 
     return jax.jit(run)
 
@@ -295,3 +296,34 @@ def test_arrays_of_another_shape_or_type_are_refused() -> None:
             jax.eval_shape(lambda x: learner.loss(params, BOARD, config, x), spoilt)
         with pytest.raises(AssertionError):
             jax.eval_shape(lambda x: learner.augment(BOARD, x, jax.random.key(0)), spoilt)
+
+
+def test_a_core_s_work_is_divided_into_equal_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [learner._pieces(n) for n in (1, 16, 64, 96, 128, 256, 512)] == [1, 1, 1, 2, 2, 4, 8]
+    assert learner._pieces(131) == 1  # a prime number of positions
+    monkeypatch.setattr(learner, "IN_CACHE", 4)
+    assert learner._pieces(BATCH) == 4
+
+
+@pytest.mark.parametrize("in_cache", [4, 64])
+def test_gradients_of_shares_and_pieces_are_those_of_the_batch(
+    monkeypatch: pytest.MonkeyPatch, in_cache: int
+) -> None:
+    monkeypatch.setattr(learner, "IN_CACHE", in_cache)
+    config, examples = config_with(), examples_of(BOARD, 5)
+    # Shares with different numbers of known boxes, which the ownership loss is a mean over.
+    examples = examples._replace(ownership=examples.ownership.at[3:].set(0))
+    both = mesh.all_devices()
+    assert both.size == 2
+    params = learner.init_learner(jax.random.key(0), BOARD, config).params
+
+    @jax.jit
+    def run(params: Any, examples: Example) -> Any:
+        whole = jax.grad(learner.loss, has_aux=True)(params, BOARD, config, examples)
+        return whole, learner.gradients(params, BOARD, config, examples, both)
+
+    whole, divided = run(mesh.placed(both, params), mesh.placed(both, examples, mesh.SPLIT))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), whole, divided
+    )
+    assert whole[1].ownership > 0

@@ -1,6 +1,7 @@
 """Memory, planned and as it is."""
 
 import functools
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -14,11 +15,12 @@ from azdab import train
 from azdab.common import presets
 from azdab.common.config import Config, config_from_dict
 from azdab.common.errors import UserError
-from azdab.devices import mesh
+from azdab.devices import device, mesh
 from azdab.game import rules
 from azdab.game.board import Board
-from azdab.learning import learner, memory, programs
+from azdab.learning import learner, memory, programs, replay
 from azdab.runs import checkpoint
+from azdab.training import opening
 from tests import common
 
 
@@ -106,6 +108,60 @@ def test_what_is_no_size_is_refused(text: str) -> None:
         memory.parse_memory(text)
 
 
+GB = 1_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("scratch", "config", "limit", "said"),
+    [
+        (3, {"memory_gb": 6}, None, "at most 3.00 of 5.50 GB (6 GB are allowed, less the driver"),
+        (6, {"memory_gb": 6}, None, "5.50 GB (6 GB are allowed, less the driver's part), which is"),
+        (3, {}, 4 * GB, "at most 3.00 of 4.00 GB (are allowed); it fits on a card of 8 GB"),
+        (3, {}, None, "at most 3.00 of 16.00 GB (there is); it fits"),
+        (7, {}, None, "at most 7.00 of 16.00 GB (there is); it does not fit on a card of 8 GB"),
+    ],
+)
+def test_the_verdict_on_a_plan(
+    monkeypatch: pytest.MonkeyPatch, scratch: int, config: dict[str, Any], limit: int | None,
+    said: str,
+) -> None:  # fmt: skip
+    # The two devices of the tests share the machine's memory, and so do their plans.
+    monkeypatch.setattr(device, "memory_bytes", lambda: 8 * GB)
+    plan = {"self-play": programs.ProgramMemory(0, 0, scratch * GB // 2)}
+    verdict = memory.memory_verdict(
+        Board(2, 2), smoke(device=config), mesh.all_devices(), plan, limit
+    )
+    assert said in verdict
+    assert "\n" not in verdict
+
+
+@pytest.mark.parametrize(("gigabytes", "fits"), [(30, True), (20, False)])
+def test_each_device_holds_its_part_of_the_replay(
+    monkeypatch: pytest.MonkeyPatch, gigabytes: int, fits: bool
+) -> None:
+    config = smoke(replay={"capacity": 1_000_000_000})
+    whole = replay.replay_num_bytes(Board(2, 2), config.replay.capacity)
+    assert 40 * GB < whole < 60 * GB
+    monkeypatch.setattr(device, "memory_bytes", lambda: gigabytes * GB)
+    if fits:
+        opening.check_memory(config)
+    else:
+        with pytest.raises(
+            UserError, match=r"take .* GB on each of 2 devices, and there are 20\.0"
+        ):
+            opening.check_memory(config)
+
+
+def test_the_memory_of_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    def of(*limits: int | None) -> int:
+        local = [SimpleNamespace(memory_stats=lambda n=n: n and {"bytes_limit": n}) for n in limits]
+        monkeypatch.setattr(jax, "local_devices", lambda: local)
+        return device.memory_bytes()
+
+    assert of(8 * GB, 6 * GB) == 6 * GB
+    assert of(None, None) == pytest.approx(of(None) / 2, rel=0.01)
+
+
 @pytest.mark.slow
 def test_a_dry_run_takes_a_limit(capsys: pytest.CaptureFixture[str]) -> None:
     assert train.main(["--config", "smoke", "--dry-run", "--max-memory", "1GB"]) == 0
@@ -113,5 +169,6 @@ def test_a_dry_run_takes_a_limit(capsys: pytest.CaptureFixture[str]) -> None:
     assert "8 games at once fit" in printed
     assert "of that, trees" in printed
     assert "of that, endings" in printed
+    assert "of 1.00 GB (are allowed); it fits" in printed
     refused = common.refused(train.main, capsys, "--config", "smoke", "--max-memory", "lots")
     assert "4GB" in refused

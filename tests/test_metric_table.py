@@ -79,7 +79,7 @@ def test_an_iteration_measures_what_the_table_says(
     context = idle(board, config)
     state = checkpoint.initial_state(board, config, context.devices)
     started = iteration.start(context, state, 1)
-    _, values = iteration.finish(context, state, started, None)
+    _, values = iteration.complete(context, state, started, None)
     values |= iteration.measured(context, started) | device.device_metrics()
     context.beside.close()
     expected = {metric.name for metric in METRICS if metric.when in kinds}

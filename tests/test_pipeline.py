@@ -92,10 +92,10 @@ def test_targets_are_put_right_from_the_first_solved_ply_on(played: Example, fir
     values.first[:], values.first_optimal[:] = first, first_optimal
     for g, game in enumerate(games):
         for ply in range(first, PLIES):
-            exact = solver.action_values(np.asarray(game[ply].edges))
-            assert exact is not None
-            values.value[g, ply] = exact.max()
-            values.optimal[g, ply] = exact == exact.max()
+            every = solver.action_values(np.asarray(game[ply].edges))
+            assert every is not None
+            values.value[g, ply] = every.max()
+            values.optimal[g, ply] = every == every.max()
     part = jax.tree.map(lambda x: x[: PLIES * GAMES], played)
     found = jax.tree.map(np.asarray, jax.jit(corrections.corrected, static_argnums=0)(
         BOARD, part, values

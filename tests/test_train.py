@@ -2,6 +2,7 @@
 
 import collections
 import functools
+import io
 import json
 import shutil
 import signal
@@ -14,6 +15,7 @@ from typing import Any
 import chex
 import jax
 import pytest
+from rich.console import Console
 
 from azdab import export, train
 from azdab.common import cli, metric_table, presets
@@ -22,7 +24,7 @@ from azdab.common.errors import UserError
 from azdab.devices import device, mesh
 from azdab.game.board import Board, board_of
 from azdab.learning import arena, learner, memory, replay, selfplay
-from azdab.runs import atomic, checkpoint, metrics, networks, segments
+from azdab.runs import atomic, checkpoint, metrics, networks, run_directory, segments
 from azdab.training import opening
 from tests import common
 from tests.runs import iterations, lasting, saved, start
@@ -378,7 +380,35 @@ def test_a_dry_run_prints_the_memory_of_each_phase_and_writes_nothing(
     for phase in ("self-play", "replay", "learning", "arena", "baselines"):
         assert phase in printed
     assert "parameters" in printed
+    assert printed.splitlines()[-1].startswith("Planned: at most 0.0")
     assert not list(tmp_path.iterdir())
+
+
+def test_what_differs_from_the_last_start_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begin(iteration: int) -> str:
+        console = Console(file=io.StringIO())
+        opening.record_start(tmp_path, config_from_dict({}), iteration, console)
+        printed: str = console.file.getvalue()  # type: ignore[attr-defined]
+        return printed
+
+    assert begin(0) == ""
+    assert begin(3) == ""
+    monkeypatch.setattr(run_directory, "cores", lambda: 1000)
+    path = tmp_path / "environment.json"
+    before = device.cores()
+    text = path.read_text(encoding="utf-8").replace('"devices": 2', '"devices": 8')
+    packages = json.loads(text)["starts"][-1]["packages"]
+    path.write_text(text.replace(f'"{packages["optax"]}"', '"0.0.1"'), encoding="utf-8")
+    said = begin(4)
+    assert said.startswith("Not as at the last start: devices 2, were 8, cores 1000, were ")
+    assert f"were {before}, optax {packages['optax']}, was 0.0.1. The run goes on" in said
+    assert begin(5) == ""
+    path.write_text("{}", encoding="utf-8")
+    assert "cannot be read" in begin(6)
+    path.write_text('{"starts": [{"packages": 3, "devices": []}]}', encoding="utf-8")
+    assert "devices 2, were []" in begin(7)
 
 
 def test_the_presets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,6 +29,9 @@ QUICK_SIZES = 64, 16, 10
 FULL_SIZES = (256, 1024), (32, 128)
 """Games and simulations of ``--full``, beside the config's."""
 
+CPU_GAMES, CPU_POSITIONS = 512, 1_500_000
+"""Most games at once and positions in the replay on a CPU, if nothing else is asked for."""
+
 RANGE = (1, 2, 4, 8, 16)
 """The sizes of ``--scaling``, as multiples of the smallest."""
 
@@ -46,6 +49,7 @@ class BenchmarkOptions(NamedTuple):
       json: where all times are written.
       compare: an earlier such file.
       profile: a directory for XLA's profile.
+      card: measure what matters on a card instead.
       endgames: time the exact engine instead.
     """
 
@@ -58,6 +62,7 @@ class BenchmarkOptions(NamedTuple):
     json: Path | None
     compare: Path | None
     profile: Path | None
+    card: bool
     endgames: bool
 
 
@@ -78,6 +83,19 @@ class Sizes:
         self.iteration = games, simulations
         more = [(g, s) for g in FULL_SIZES[0] for s in FULL_SIZES[1]] if options.full else []
         self.searches = list(dict.fromkeys([self.iteration, *more]))
+
+
+def for_a_cpu(config: Config) -> Config:
+    """A config for cards with games and replay as a CPU can measure them in minutes."""
+    games = min(config.selfplay.parallel_games, CPU_GAMES)
+    positions = max(CPU_POSITIONS, games * config.examples_per_game)
+    return dataclasses.replace(
+        config,
+        selfplay=dataclasses.replace(
+            config.selfplay, parallel_games=games, games_per_iteration=games
+        ),
+        replay=dataclasses.replace(config.replay, capacity=min(config.replay.capacity, positions)),
+    )
 
 
 def shortened(config: Config) -> Config:

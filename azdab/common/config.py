@@ -203,9 +203,10 @@ class DeviceConfig:
     """Memory, set before JAX starts. What you set in the environment yourself has priority."""
 
     memory_gb: PositiveFloat | None = None
-    """Most GPU memory the run may take, in GB; `null`: JAX's default share of the card."""
-    preallocate: bool = True
-    """Reserve that memory at the start; off: take it when needed, which fragments it more."""
+    """Most GPU memory the run may take, in GB, by the driver's count; `null`: three quarters."""
+    preallocate: bool | None = None
+    """Reserve that memory at the start, or take it when needed, which fragments it more; `null`:
+    reserve it where `memory_gb` caps it."""
     cpu_devices: int | None = Field(default=None, ge=1, le=1024)
     """Devices to make of the CPU; `null`: one per core, as far as the work can be divided."""
 

@@ -203,7 +203,14 @@ METRICS = (
     Metric(
         "device/host_memory_gb", "GB", "less", "of this process beside a GPU", when="device"
     ),
-    Metric("device/gpu_utilisation", "percent", "more", "of the GPU now", when="device"),
+    Metric(
+        "device/card_memory_gb", "GB", "",
+        "of the card, used by all programs, by its driver's count", when="device",
+    ),
+    Metric(
+        "device/gpu_utilisation", "percent", "more",
+        "of the GPU, mean over the iteration by its driver's samples", when="device",
+    ),
 )  # fmt: skip
 """In the order in which figures and the line of an iteration show them."""
 

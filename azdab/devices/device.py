@@ -2,6 +2,8 @@
 
 import contextlib
 import dataclasses
+import importlib.metadata
+import math
 import os
 import sys
 
@@ -9,27 +11,120 @@ import jax
 import platformdirs
 import psutil
 
-from azdab.common.config import Config
-from azdab.common.errors import UserError
-from azdab.devices import compile_cache
+from azdab.common.config import Config, DeviceConfig
+from azdab.common.errors import UserError, one_line
+from azdab.devices import card, compile_cache
+
+RECORDED_LAUNCHES = (
+    "--xla_gpu_enable_command_buffer="
+    "FUSION,CUBLAS,CUBLASLT,CUDNN,CUSTOM_CALL,CONDITIONAL,WHILE,DYNAMIC_SLICE_FUSION "
+    "--xla_gpu_graph_min_graph_size=1"
+)
+"""XLA records what a program launches on a card, whole loops too, and launches it at once. A search
+of 40 games takes a fifth less time so (notebooks/gpu.md)."""
+
+_RECORDING = ("0.11.",)
+"""Versions of jaxlib with which that was measured. XLA ends a program with a flag it does not
+know."""
 
 
-def limit_memory(config: Config, limit: int | None = None) -> None:
-    """Tell JAX how much memory it may take; it listens when it first touches the device.
+def start(config: Config | None = None, limit: int | None = None) -> None:
+    """Start JAX on its devices, with the memory it may take: every command does, before it works.
 
-    Variables the user has set already are left alone.
+    What divides the CPU (:func:`divide_cpu`) or joins several processes
+    (:func:`azdab.devices.mesh.join`) comes before.
 
     Args:
-      config: the run's.
-      limit: most bytes of the device to use, instead of the config's limit.
+      config: as in :func:`limit_memory`.
+      limit: likewise.
+
+    Raises:
+      UserError: as :func:`limit_memory` and :func:`require_devices`.
     """
-    most = limit / 1e9 if limit else config.device.memory_gb
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", str(config.device.preallocate).lower())
-    total = gpu_memory_gb()
-    fraction_names = {"XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION"}
-    if most and total and not fraction_names & os.environ.keys():
-        fraction = min(most / total, 0.95)
-        os.environ["XLA_CLIENT_MEM_FRACTION"] = f"{fraction:.3f}"
+    limit_memory(config, limit)
+    record_launches()
+    require_devices()
+
+
+def require_devices() -> None:
+    """Refuse to go on where JAX cannot start on its devices; else it has started afterwards.
+
+    Raises:
+      UserError: there is no device of the wanted kind, or it cannot be used; the line says why.
+    """
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:  # an empty AssertionError: there is no card
+        reason = one_line(str(error), 300) or "there is no such device"
+        wanted = _platforms()
+        if not wanted:
+            raise UserError(f"JAX cannot start: {reason}") from None
+        raise UserError(
+            f"JAX cannot start on JAX_PLATFORMS={wanted}: {reason}; unset it to use what there is, "
+            f"or for an NVIDIA card {_INSTALL}"
+        ) from None
+
+
+_INSTALL = "pip install 'azdab[cuda12]'"
+
+
+def _platforms() -> str:
+    """What JAX was told to run on; empty: nothing."""
+    return jax.config.jax_platforms or ""  # type: ignore[attr-defined]
+
+
+def without_card(config: Config) -> str | None:
+    """A line to say first where settings are made for a card and JAX runs on the CPU; else None."""
+    if config.device.memory_gb is None or jax.default_backend() != "cpu":
+        return None
+    told = f" (JAX_PLATFORMS={_platforms()})" if _platforms() else ""
+    there = "the card that is there" if card.any_visible() else "an NVIDIA card"
+    return (
+        f"These settings are for a card, but JAX runs on the CPU{told}, which takes far longer. "
+        f"For {there}: {_INSTALL}"
+    )
+
+
+def limit_memory(config: Config | None = None, limit: int | None = None) -> None:
+    """Tell JAX how much memory it may take of a card; it listens when it first touches one.
+
+    Without a cap it takes what it needs, when it needs it. Variables the user has set already
+    are left alone.
+
+    Args:
+      config: the run's; None: no cap.
+      limit: most bytes of each card, by the driver's count, instead of the config's limit.
+
+    Raises:
+      UserError: there is a card, and the cap leaves nothing for arrays.
+    """
+    settings = DeviceConfig() if config is None else config.device
+    most = limit / 1e9 if limit else settings.memory_gb
+    reserve = most is not None if settings.preallocate is None else settings.preallocate
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", str(reserve).lower())
+    total = card.largest_memory()
+    if most is None or total is None:
+        return
+    if most <= card.CONTEXT_GB:
+        raise UserError(
+            f"device.memory_gb: of {most:g} GB the driver takes {card.CONTEXT_GB:g}, and nothing "
+            "is left for the run"
+        )
+    if not {"XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION"} & os.environ.keys():
+        fraction = min((most - card.CONTEXT_GB) * 1e9 / total, 0.95)
+        os.environ["XLA_CLIENT_MEM_FRACTION"] = f"{math.floor(fraction * 1e4) / 1e4:.4f}"
+
+
+def record_launches() -> None:
+    """Let XLA record the launches of whole loops, where there is a card; before JAX starts.
+
+    What the user has set in ``XLA_FLAGS`` about this is left alone.
+    """
+    flags = os.environ.get("XLA_FLAGS", "")
+    names = [flag.partition("=")[0] for flag in RECORDED_LAUNCHES.split()]
+    known = importlib.metadata.version("jaxlib").startswith(_RECORDING)
+    if known and card.any_visible() and not any(name in flags for name in names):
+        os.environ["XLA_FLAGS"] = f"{flags} {RECORDED_LAUNCHES}".strip()
 
 
 def cores() -> int:
@@ -122,21 +217,14 @@ def enable_cache() -> None:
     compile_cache.forgive_damage()
 
 
-def gpu_memory_gb() -> float | None:
-    """Memory of the first NVIDIA GPU, without starting JAX; None where there is none."""
-    try:
-        import pynvml
-
-        pynvml.nvmlInit()
-        return pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(0)).total / 1e9
-    except Exception:  # no driver, no card, no pynvml: there is nothing to cap
-        return None
-
-
 def memory_bytes() -> int:
-    """Memory for arrays in bytes: the first device's, or on the CPU the machine's."""
-    stats = jax.local_devices()[0].memory_stats() or {}
-    return int(stats.get("bytes_limit", 0)) or psutil.virtual_memory().total
+    """Memory for arrays in bytes on each device: the smallest one's, or its part of the machine's.
+
+    The devices that are made of one CPU share its memory.
+    """
+    local = jax.local_devices()
+    limits = [int((device.memory_stats() or {}).get("bytes_limit", 0)) for device in local]
+    return min(limits) or psutil.virtual_memory().total // len(local)
 
 
 def describe_device() -> str:
@@ -146,17 +234,19 @@ def describe_device() -> str:
     name = f"{number}{device.device_kind} ({device.platform})"
     if device.platform == "cpu":
         parts = f" as {count} devices" if count > 1 else ""
-        name = f"the CPU ({cores()} cores{parts})"
+        number = "1 core" if cores() == 1 else f"{cores()} cores"
+        name = f"the CPU ({number}{parts})"
     processes = f" in {jax.process_count()} processes" if jax.process_count() > 1 else ""
     return name + processes
 
 
 def device_metrics() -> dict[str, float]:
-    """Memory in GB now and at its peak, and GPU utilisation.
+    """Memory in GB now and at its peak.
 
     ``device/memory_gb`` is the device's, or this process's on the CPU; ``device/host_memory_gb``
-    this process's beside a GPU. Utilisation needs NVIDIA's ``pynvml``, part of the extra
-    ``cuda12``.
+    this process's beside a GPU; ``device/card_memory_gb`` what all programs use of the card, by
+    its driver's count. How busy it is takes time to see:
+    :class:`azdab.devices.card.UtilisationMeter`.
     """
     device = jax.local_devices()[0]
     stats = device.memory_stats() or {}
@@ -173,16 +263,8 @@ def device_metrics() -> dict[str, float]:
         unit = 1 if sys.platform == "darwin" else 1024
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         values["device/memory_peak_gb"] = peak * unit / 1e9
-    if device.platform == "gpu":
-        try:
-            import pynvml
-
-            pynvml.nvmlInit()
-            handle = pynvml.nvmlDeviceGetHandleByIndex(device.local_hardware_id or 0)
-            utilisation = pynvml.nvmlDeviceGetUtilizationRates(handle).gpu
-            values["device/gpu_utilisation"] = float(utilisation)
-        except ImportError:
-            pass
+    if (memory := card.memory_of(device)) is not None:
+        values["device/card_memory_gb"] = memory.used / 1e9
     return values
 
 

@@ -110,8 +110,10 @@ def _high_edges(
         drawn = (rows & bit) != 0
         return jnp.where(drawn[:, None, None], best, jnp.maximum(best, value)), None
 
-    # Unrolled, the layer is one kernel, and nothing but its result is written.
-    return jax.lax.scan(draw, best, (bits, jnp.moveaxis(box_masks, 1, 0)), unroll=True)[0]
+    # Unrolled, the layer is one kernel, and nothing but its result is written. But compiling takes
+    # twice as long, which does not pay for small tables.
+    large = table.shape[0] * table.shape[1] > 1 << 16
+    return jax.lax.scan(draw, best, (bits, jnp.moveaxis(box_masks, 1, 0)), unroll=large)[0]
 
 
 def _low_entry(box_masks: Array, subset: Array, step: Array, values: Array) -> Array:
@@ -157,7 +159,7 @@ def solve_table(box_masks: Int[Array, "batch r 2"], low_bits: int = 0) -> Int[Ar
 
     for size in range(high_bits, -1, -1):
         # To write a single row, the last one, XLA would copy the table; so it is written twice.
-        rows = _layer(*halves, size) if size else jnp.zeros(2, jnp.int32)
+        rows = _layer(halves[0], halves[1], size) if size else jnp.zeros(2, jnp.int32)
         subset = (rows[:, None] << low_bits) | low[None]
         best = jnp.full((len(rows), width, batch), -128, jnp.int8)
         if size == high_bits:

@@ -86,7 +86,7 @@ def culprit(
     def body(carry: Any, key: PRNGKeyArray) -> tuple[Any, None]:
         state, worst = carry
         examples = learner.batch(buffer, board, config, mesh, key)
-        after, losses = learner.update(state, board, config, examples)
+        after, losses = learner.update(state, board, config, examples, mesh)
         wrong = ~jnp.isfinite(losses.total + losses.grad_norm + _largest(after))
         here = Culprit(jnp.asarray(True), state.step - start, state.params, examples, losses.total)
         take = wrong & ~worst.found

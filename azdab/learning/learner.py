@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from azdab.common.config import Config, LearnerConfig
 from azdab.devices.device import device_share
-from azdab.devices.mesh import SPLIT, WHOLE, divided, own_key
+from azdab.devices.mesh import AXIS, SPLIT, WHOLE, divided, own_key
 from azdab.game import symmetry
 from azdab.game.board import Board
 from azdab.learning import replay
@@ -21,6 +21,10 @@ from azdab.learning.selfplay import Example, zero_examples
 from azdab.network import model
 from azdab.network.model import Params
 from azdab.search.evaluator import shown_margin
+
+IN_CACHE = 64
+"""Most positions of which a CPU core computes gradients at once. The arrays between the layers of
+256 do not fit into its cache, and then it takes a third longer."""
 
 
 class LearnerState(NamedTuple):
@@ -190,8 +194,18 @@ def margin_target(board: Board, config: LearnerConfig, examples: Example) -> tup
     return target, (examples.outcome_valid | has_value).astype(jnp.float32)
 
 
-def loss(params: Params, board: Board, config: Config, examples: Example) -> tuple[Array, Losses]:
+def loss(
+    params: Params, board: Board, config: Config, examples: Example, known: Array | None = None
+) -> tuple[Array, Losses]:
     """The training loss on a batch.
+
+    Args:
+      params: the network's parameters.
+      board: the board.
+      config: the run's config.
+      examples: the batch.
+      known: over how many boxes the ownership loss is averaged, where this is a piece of a batch:
+        the batch's mean number a piece; None: those that are known here.
 
     Returns:
       The scalar to minimise, and its parts (those of the gradient still 0).
@@ -214,11 +228,12 @@ def loss(params: Params, board: Board, config: Config, examples: Example) -> tup
     log_margin = jax.nn.log_softmax(output.margin_logits)
     margin_loss = -jnp.mean(weight * jnp.sum(target_margin * log_margin, axis=-1))
 
-    known = examples.ownership != 0
+    told = examples.ownership != 0
+    known = jnp.maximum(jnp.sum(told), 1) if known is None else known
     owner_loss = optax.sigmoid_binary_cross_entropy(
         output.ownership_logits, (examples.ownership > 0).astype(jnp.float32)
     )
-    ownership_loss = jnp.sum(owner_loss * known) / jnp.maximum(jnp.sum(known), 1)
+    ownership_loss = jnp.sum(owner_loss * told) / known
 
     total = (
         policy_loss
@@ -232,16 +247,53 @@ def loss(params: Params, board: Board, config: Config, examples: Example) -> tup
     return total, parts
 
 
+def _pieces(count: int) -> int:
+    """In how many equal pieces a core computes the gradients of ``count`` positions."""
+    least = -(-count // IN_CACHE)
+    pieces = next(n for n in range(least, count + 1) if count % n == 0)
+    return pieces if 2 * count >= pieces * IN_CACHE else 1
+
+
+def gradients(
+    params: Params, board: Board, config: Config, examples: Example, mesh: Mesh
+) -> tuple[Params, Losses]:
+    """Gradients of the loss's mean over a batch, and the losses; each device computes its share.
+
+    The devices of a CPU take their share of the batch piece by piece, see :data:`IN_CACHE`.
+    """
+    on_cpu = mesh.devices.flat[0].platform == "cpu"
+
+    def own(params: Params, examples: Example) -> tuple[Params, Losses]:
+        pieces = _pieces(len(examples.margin)) if on_cpu else 1
+        told = jax.lax.psum(jnp.sum(examples.ownership != 0), AXIS)
+        known = jnp.maximum(told, 1) / (pieces * mesh.size)
+
+        def add(total: Any, piece: Example) -> tuple[Any, None]:
+            found = jax.grad(loss, has_aux=True)(params, board, config, piece, known)
+            return jax.tree.map(jnp.add, total, found), None
+
+        zero = jax.tree.map(jnp.zeros_like, params), Losses(*[jnp.zeros(())] * len(Losses._fields))
+        if pieces == 1:
+            total = add(zero, examples)[0]
+        else:
+            parts = jax.tree.map(lambda x: x.reshape(pieces, -1, *x.shape[1:]), examples)
+            total = jax.lax.scan(add, zero, parts)[0]
+        return jax.tree.map(lambda x: x / (pieces * mesh.size), jax.lax.psum(total, AXIS))
+
+    grads, losses = divided(mesh, own, (WHOLE, SPLIT), (WHOLE, WHOLE))(params, examples)
+    return grads, losses
+
+
 def update(
-    state: LearnerState, board: Board, config: Config, examples: Example
+    state: LearnerState, board: Board, config: Config, examples: Example, mesh: Mesh
 ) -> tuple[LearnerState, Losses]:
-    """One optimiser step on a batch.
+    """One optimiser step on a batch, see :func:`gradients`.
 
     Raises:
       AssertionError: the examples are not of this board, or the step changes the state's
         shapes or types, after which the next would be compiled anew.
     """
-    grads, losses = jax.grad(loss, has_aux=True)(state.params, board, config, examples)
+    grads, losses = gradients(state.params, board, config, examples, mesh)
     updates, opt_state = optimizer(config.learner).update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     # Follow closely at first, when the parameters move fast.
@@ -288,7 +340,7 @@ def learn(
     """
 
     def body(state: LearnerState, key: PRNGKeyArray) -> tuple[LearnerState, Losses]:
-        return update(state, board, config, batch(buffer, board, config, mesh, key))
+        return update(state, board, config, batch(buffer, board, config, mesh, key), mesh)
 
     keys = jax.random.split(key, config.learner.steps_per_iteration)
     state, losses = jax.lax.scan(body, state, keys)

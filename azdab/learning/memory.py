@@ -16,12 +16,16 @@ from rich.table import Table
 from azdab.common.config import Config
 from azdab.common.errors import UserError
 from azdab.common.limits import TABLE_ROOM
+from azdab.devices import card, device
 from azdab.devices.device import device_share
 from azdab.exact import endings
 from azdab.game import rules
 from azdab.game.board import Board
 from azdab.learning import learner, programs, replay
 from azdab.learning.programs import ProgramMemory
+
+SMALL_CARD_GB = 8
+"""Memory of the smallest cards that the presets for cards are made for."""
 
 _PROBES = 16, 32
 """Games of the batches that are compiled to learn what one game takes."""
@@ -104,6 +108,36 @@ def memory_summary(board: Board, config: Config, mesh: Mesh, plan: dict[str, Pro
     return (
         f"Memory planned{each}: {highest[phase] / 1e6:,.0f} MB at most, in {phase}; {shares} MB "
         "throughout."
+    )
+
+
+def memory_verdict(
+    board: Board, config: Config, mesh: Mesh, plan: dict[str, ProgramMemory], limit: int | None
+) -> str:
+    """The planned peak, of how much, and whether a small card has room for it: one line.
+
+    Args:
+      board: the board.
+      config: the run's config.
+      mesh: the devices.
+      plan: what each program needs on each device.
+      limit: most bytes of each device, instead of the config's limit.
+    """
+    on_cpu = mesh.devices.flat[0].platform == "cpu"
+    sharing = mesh.local_mesh.size if on_cpu else 1  # the devices of one CPU share its memory
+    planned = sharing * max(peak(plan, resident(board, config, mesh.size)).values()) / 1e9
+    cap = limit / 1e9 if limit else config.device.memory_gb
+    allowed, reason = sharing * device.memory_bytes() / 1e9, "there is"
+    if limit and on_cpu:
+        allowed, reason = limit / 1e9, "are allowed"
+    elif cap is not None:
+        allowed, reason = cap - card.CONTEXT_GB, f"{cap:g} GB are allowed, less the driver's part"
+    room = SMALL_CARD_GB - card.CONTEXT_GB - card.DESKTOP_GB
+    fits = "fits" if planned <= room else "does not fit"
+    verdict = "" if planned <= allowed else ", which is too much"
+    return (
+        f"Planned: at most {planned:.2f} of {allowed:.2f} GB ({reason}){verdict}; it {fits} on a "
+        f"card of {SMALL_CARD_GB} GB with a desktop on it, which leaves {room:.1f}."
     )
 
 

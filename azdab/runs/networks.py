@@ -14,6 +14,7 @@ import orbax.checkpoint.experimental.v1 as ocp
 from azdab.common import presets
 from azdab.common.config import Config, config_from_dict
 from azdab.common.errors import UserError, one_line, suggest
+from azdab.devices import device
 from azdab.game.board import Board, board_of
 from azdab.network import model
 from azdab.network.model import Params
@@ -138,6 +139,7 @@ def load_network(path: Path, which: str = "best") -> TrainedNetwork:
     Raises:
       UserError: there is no checkpoint, or it is of another format.
     """
+    device.require_devices()
     for _ in range(_LOOKS):
         found = find(path, which).absolute()
         try:
@@ -162,8 +164,8 @@ def _loaded(found: Path) -> TrainedNetwork:
             raise error.inside(f"{found} cannot be used") from None
         board = board_of(config)
         like = jax.eval_shape(lambda: model.init_params(jax.random.key(0), board, config.network))
-        device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-        parts = {"params": checkpoint.abstract(like, device)}
+        place = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+        parts = {"params": checkpoint.abstract(like, place)}
         params = checkpoint.load_parts(found, parts)["params"]
     except checkpoint.PASSED_ON:
         raise

@@ -1,5 +1,6 @@
 """The checkpoints of a run: saved, restored from the newest intact one, rolled back."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from azdab.common.errors import UserError
 from azdab.devices.device import device_share
 from azdab.devices.mesh import SPLIT, barrier, gather, is_first, placed, shardings
 from azdab.game.board import board_of
-from azdab.learning import replay
+from azdab.learning import corrections, replay
 from azdab.learning.replay import Replay
 from azdab.runs import atomic, checkpoint, run_directory, segments
 from azdab.runs.checkpoint import TrainState
@@ -30,7 +31,7 @@ class Checkpoints:
       config: its config.
       mesh: its devices.
       report: told in one line for each damaged file what is wrong and where it is kept.
-      correct: how corrections in segments are applied; None: no segment holds any.
+      correct: how corrections in segments are applied; None: as those of training.
 
     Attributes:
       metrics: the digest that was saved with what was restored, see :class:`metrics.Writer`.
@@ -53,7 +54,9 @@ class Checkpoints:
         self._latest, self._best, self._replay = (
             run / x for x in ("checkpoints", "best", "replay")
         )
-        self._correct = correct
+        self._correct = correct or functools.partial(
+            corrections.corrected_segment, board_of(config)
+        )
         self.metrics: str | None = None
         self.held = self.newest = self.missing = 0
         self._entries: list[Entry] = []  # of the segments so far

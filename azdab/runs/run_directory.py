@@ -26,6 +26,7 @@ from azdab import __version__
 from azdab.common import durable
 from azdab.common.errors import UserError, one_line
 from azdab.common.files import write_whole
+from azdab.devices.device import cores
 
 ASIDE = "aside"
 """The folder of a run for things that must not be lost."""
@@ -131,6 +132,7 @@ def environment(
         "host": socket.gethostname(),
         "device": device,
         "devices": devices,
+        "cores": cores(),
         "variables": {k: v for k, v in sorted(os.environ.items()) if k.startswith(names)},
         "command": sys.argv,
         "config": config,
@@ -147,6 +149,15 @@ def _revision() -> str | None:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
         return done.stdout.strip()
     return None
+
+
+def last_start(run: Path) -> dict[str, Any]:
+    """What ``environment.json`` says of the newest start; nothing if it cannot be read."""
+    try:
+        last = json.loads((run / "environment.json").read_text(encoding="utf-8"))["starts"][-1]
+    except (OSError, ValueError, KeyError, IndexError, TypeError, RecursionError):
+        return {}
+    return last if isinstance(last, dict) else {}
 
 
 def record_environment(run: Path, entry: object) -> str | None:

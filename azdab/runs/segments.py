@@ -162,7 +162,7 @@ def read_segment(folder: Path, entry: Entry, board: Board) -> Segment:
 
 
 def newest_first(
-    folder: Path, entries: Sequence[Entry], board: Board, correct: Correct | None
+    folder: Path, entries: Sequence[Entry], board: Board, correct: Correct
 ) -> Iterator[Example]:
     """The examples of segments, corrected, from the newest to the oldest.
 
@@ -170,14 +170,13 @@ def newest_first(
       folder: where they are.
       entries: which, the oldest first.
       board: the run's.
-      correct: applies corrections; None: there must be none.
+      correct: applies corrections.
     """
     later: tuple[int, Segment] | None = None
     for entry in reversed(entries):
         segment = read_segment(folder, entry, board)
         examples = segment.examples
         if later and later[0] == entry.iteration + 1 and later[1].corrections:
-            assert correct is not None
             examples = correct(examples, later[1].corrections)
         yield examples
         later = entry.iteration, segment

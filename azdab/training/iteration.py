@@ -1,9 +1,9 @@
 """One iteration: games, learning, arena, in a pipeline that keeps the device at work.
 
-An iteration is *started* by dispatching its games and *finished* by everything that needs them.
+An iteration is *started* by dispatching its games and *completed* by everything that needs them.
 The next one is started as soon as this one's network is known. So the device plays on while
 metrics are written and the checkpoint is saved, and while the host's exact engine looks at the
-games: what it finds is put into the replay when the next iteration is finished. That point
+games: what it finds is put into the replay when the next iteration is completed. That point
 never depends on time, so the same seed gives the same run.
 """
 
@@ -116,7 +116,7 @@ def start(context: Context, state: TrainState, number: int) -> Started:
     return Started(number, keys, waves, stats, games, taught)
 
 
-def finish(
+def complete(
     context: Context, state: TrainState, started: Started, earlier: Taught | None
 ) -> tuple[TrainState, Metrics]:
     """Everything that follows an iteration's games.
@@ -143,7 +143,7 @@ def finish(
         with context.timeline.waiting("teacher"):
             found = earlier.result()
         each = config.selfplay.parallel_games * config.examples_per_game // context.devices.size
-        buffer = teaching.correct(context.devices, run.correct, buffer, found, each)
+        buffer = teaching.put_right(context.devices, run.correct, buffer, found, each)
     for examples in started.waves:
         buffer = run.add(buffer, examples)
 

@@ -13,10 +13,10 @@ from rich.console import Console
 from azdab.common import progress
 from azdab.common.config import Config
 from azdab.common.errors import UserError
-from azdab.devices import device, mesh
+from azdab.devices import card, device, mesh
 from azdab.devices.timeline import Timeline
 from azdab.game.board import board_of
-from azdab.learning import corrections, diverged, memory, programs
+from azdab.learning import diverged, memory, programs
 from azdab.network.model import Params
 from azdab.runs import checkpoint, metrics
 from azdab.runs.checkpoint import TrainState
@@ -53,8 +53,7 @@ def train(
     board = board_of(config)
     devices = mesh.all_devices()
     report = functools.partial(opening.say, console)
-    put_right = functools.partial(corrections.corrected_segment, board)
-    checkpoints = Checkpoints(run, config, devices, report, put_right)
+    checkpoints = Checkpoints(run, config, devices, report)
     with progress.Display(console) as display, stop_requests(console) as stop:
         # The state: a new one, or the newest intact checkpoint.
         display.phase("compiling")
@@ -81,13 +80,17 @@ def train(
         writing = metrics.Writer(run, done, checkpoints.metrics, report) if first else nullcontext()
 
         # The loop. While an iteration is written down, the next one's games are played.
-        with writing as writer, saving.Saver(checkpoints, config, devices) as saver:
+        with (
+            writing as writer,
+            saving.Saver(checkpoints, config, devices) as saver,
+            card.UtilisationMeter(jax.local_devices()) as meter,
+        ):
             beside = teaching.beside(board, config)
             gamebook = Gamebook(board, run / "games" if save_games else None)
             context = Context(board, config, devices, plan.phases, beside, Timeline(), gamebook)
             display.start(done, config.iterations)
             try:
-                return _iterations(context, state, checkpoints, display, stop, writer, saver)
+                return _iterations(context, state, checkpoints, display, stop, writer, saver, meter)
             except diverged.DivergedError as error:
                 raise UserError(diverged.keep(run, board, config, devices, error)) from None
             finally:
@@ -102,6 +105,7 @@ def _iterations(
     stop: list[int],
     writer: metrics.Writer | None,
     saver: saving.Saver,
+    meter: card.UtilisationMeter,
 ) -> bool:
     """All iterations that are left; whether they were finished."""
     done, last = int(state.iteration), context.config.iterations
@@ -114,11 +118,12 @@ def _iterations(
     started = iteration.start(now, state, done + 1)
     while True:
         number = started.number
-        state, values = iteration.finish(now, state, started, earlier)
+        state, values = iteration.complete(now, state, started, earlier)
         ended = number == last or mesh.anyone(bool(stop))
         following = None if ended else iteration.start(context, state, number + 1)
 
-        values = values | iteration.measured(now, started) | device.device_metrics()
+        values = values | iteration.measured(now, started)
+        values = values | device.device_metrics() | meter.metrics()
         values = {name: float(value) for name, value in values.items()}
         iteration.write_games(now, started)
         if writer:
@@ -152,8 +157,14 @@ def stop_requests(console: Console) -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def dry_run(config: Config, console: Console) -> None:
-    """Compile everything and print the memory it will need, without allocating any of it."""
+def dry_run(config: Config, console: Console, limit: int | None = None) -> None:
+    """Compile everything and print the memory it will need, without allocating any of it.
+
+    Args:
+      config: the run's config.
+      console: where to print.
+      limit: most bytes of each device, instead of the config's limit.
+    """
     board = board_of(config)
     devices = mesh.all_devices()
     state = jax.eval_shape(lambda: checkpoint.initial_state(board, config, devices))
@@ -173,3 +184,4 @@ def dry_run(config: Config, console: Console) -> None:
         f"{config.selfplay.parallel_games:,} games at once."
     )
     console.print(memory.memory_table(board, config, devices, plan.memory))
+    opening.say(console, memory.memory_verdict(board, config, devices, plan.memory, limit))

@@ -12,8 +12,8 @@ from rich.table import Table
 
 from azdab.common import durable, presets
 from azdab.common.config import Config, config_differences, config_from_dict, config_to_dict
-from azdab.common.errors import UserError
-from azdab.devices import device, mesh
+from azdab.common.errors import UserError, one_line
+from azdab.devices import card, device, mesh
 from azdab.game.board import board_of
 from azdab.learning import memory, replay
 from azdab.network.model import Params
@@ -185,18 +185,20 @@ def initial_params(run: Path, config: Config) -> Params | None:
 
 
 def check_memory(config: Config) -> None:
-    """Raise an error if no array on this machine can hold the replay, before it is made.
+    """Raise an error if a device cannot hold its part of the replay, before it is made.
 
     Raises:
       UserError: says how much it needs and how much there is.
     """
     board = board_of(config)
-    needed = replay.replay_num_bytes(board, config.replay.capacity)
-    available = device.memory_bytes()
+    devices = jax.device_count()
+    part = device.device_share(config, devices).replay.capacity
+    needed, available = replay.replay_num_bytes(board, part), device.memory_bytes()
     if needed > available:
+        each = f" on each of {devices} devices" if devices > 1 else ""
         raise UserError(
             f"replay.capacity: {config.replay.capacity:,} positions take "
-            f"{needed / 1e9:,.1f} GB, and there are {available / 1e9:,.1f} GB: lower it"
+            f"{needed / 1e9:,.1f} GB{each}, and there are {available / 1e9:,.1f} GB: lower it"
         )
 
 
@@ -261,6 +263,8 @@ def fitted(config: Config, limit: int, console: Console) -> Config:
     board = board_of(config)
     if jax.default_backend() == "cpu":  # all CPU devices share one memory
         limit //= jax.local_device_count()
+    else:
+        limit -= int(card.CONTEXT_GB * 1e9)
     with console.status("compiling small batches") as status:
         found = memory.largest_batch(
             board,
@@ -287,9 +291,37 @@ def say(console: Console, line: str) -> None:
 
 
 def record_start(run: Path, config: Config, iteration: int, console: Console) -> None:
-    """Add this start to the run's ``environment.json``."""
+    """Add this start to the run's ``environment.json``; say what differs from the last one."""
     devices = jax.devices()
     kind = f"{devices[0].platform}: {devices[0].device_kind}"
     entry = run_directory.environment(kind, len(devices), iteration, config_to_dict(config))
+    before = run_directory.last_start(run)
     if note := run_directory.record_environment(run, entry):
         say(console, note)
+    if iteration and (changed := _environment_differences(before, entry)):
+        say(
+            console,
+            f"Not as at the last start: {', '.join(changed)}. The run goes on, but not bit for bit "
+            "as it would have.",
+        )
+
+
+def _environment_differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What of two starts decides how numbers are rounded, and differs, in words."""
+    parts = [(form, now.get(key), before.get(key)) for key, form in _STARTS_DIFFER.items()]
+    packages, earlier = now.get("packages"), before.get("packages")
+    if isinstance(packages, dict) and isinstance(earlier, dict):
+        parts += [
+            (f"{name} {{}}, was {{}}", packages[name], earlier.get(name)) for name in packages
+        ]
+    return [
+        one_line(form.format(new, old), 200) for form, new, old in parts if old not in (None, new)
+    ]
+
+
+_STARTS_DIFFER = {
+    "device": "device {}, was {}",
+    "devices": "devices {}, were {}",
+    "cores": "cores {}, were {}",
+    "azdab": "azdab {}, was {}",
+}

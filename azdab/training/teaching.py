@@ -90,7 +90,7 @@ def ready(value: Any) -> Future[Any]:
     return done
 
 
-def correct(
+def put_right(
     devices: jax.sharding.Mesh,
     program: Callable[..., Any],
     buffer: Any,
