@@ -78,7 +78,7 @@ def test_an_iteration_measures_what_the_table_says(
     config = config_from_dict(presets.merge(presets.read_settings("smoke"), settings))
     context = idle(board, config)
     state = checkpoint.initial_state(board, config, context.devices)
-    started = iteration.start(context, state, 1)
+    started = iteration.begin_games(context, state, 1)
     _, values = iteration.complete(context, state, started, None)
     values |= iteration.measured(context, started) | device.device_metrics()
     context.beside.close()

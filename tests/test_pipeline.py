@@ -230,7 +230,7 @@ def test_a_slow_teacher_changes_nothing_and_holds_nothing_up(
 ) -> None:
     begun, done = threading.Event(), threading.Event()
     log: list[str] = []
-    start = iteration.start
+    start = iteration.begin_games
 
     def slow(self: GameTeacher, moves: np.ndarray, value: np.ndarray, plies: int) -> GameValues:
         begun.set()
@@ -248,7 +248,7 @@ def test_a_slow_teacher_changes_nothing_and_holds_nothing_up(
     teach = GameTeacher.__call__
     with monkeypatch.context() as patch:
         patch.setattr(GameTeacher, "__call__", slow)
-        patch.setattr(iteration, "start", starting)
+        patch.setattr(iteration, "begin_games", starting)
         overlapped = run(tmp_path, "overlapped")
     assert log[:3] == ["started", "started", "taught"]
     with monkeypatch.context() as patch:

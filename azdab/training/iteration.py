@@ -93,7 +93,7 @@ def keys_of(config: Config, number: int) -> Keys:
     return Keys(*jax.random.split(jax.random.fold_in(jax.random.key(config.seed), number), 4))
 
 
-def start(context: Context, state: TrainState, number: int) -> Started:
+def begin_games(context: Context, state: TrainState, number: int) -> Started:
     """Begin to play an iteration's games, in waves. Waits for nothing.
 
     Args:

@@ -115,12 +115,12 @@ def _iterations(
     now = context._replace(config=memory.refilling(context.config, checkpoints.missing))
     earlier = iteration.taught_again(context, state, checkpoints.newest)
     display.phase("self-play")
-    started = iteration.start(now, state, done + 1)
+    started = iteration.begin_games(now, state, done + 1)
     while True:
         number = started.number
         state, values = iteration.complete(now, state, started, earlier)
         ended = number == last or mesh.anyone(bool(stop))
-        following = None if ended else iteration.start(context, state, number + 1)
+        following = None if ended else iteration.begin_games(context, state, number + 1)
 
         values = values | iteration.measured(now, started)
         values = values | device.device_metrics() | meter.metrics()
