@@ -73,8 +73,6 @@ def _benchmark(options: BenchmarkOptions, overrides: dict[str, Any], console: Co
     if options.opponent is not None:
         openspiel.require_installed()
     before = speed_report.read_report(options.compare) if options.compare else None
-    if options.json:
-        speed_report.check_writable(options.json)
     if options.endgames:
         board = board_of(config)
         endgame_times.measure_endgames(board, console)

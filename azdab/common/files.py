@@ -1,8 +1,14 @@
 """Files: whole or not at all, and those that a person named."""
 
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from azdab.common.errors import UserError
+from azdab.common.errors import UserError, one_line
+
+_DEVICES = ("/dev/", "/proc/")
 
 
 def write_whole(path: Path, text: str | bytes) -> None:
@@ -15,17 +21,81 @@ def write_whole(path: Path, text: str | bytes) -> None:
     temporary.replace(path)
 
 
-def write_text(path: Path, text: str, *, append: bool = False) -> None:
-    """Write a text file that a person named, or add to it.
+def named(text: str) -> Path:
+    """The file or directory that a person means by a name; ``~`` is a home directory.
+
+    Every name that people write, on a command line, in a config or at a prompt, is read here.
 
     Raises:
-      UserError: it cannot be written.
+      UserError: no file can have this name, or nobody has this home.
     """
+    if "\0" in text:
+        raise UserError(f"no file is called {one_line(repr(text), 80)}")
     try:
-        if append and path.exists() and path.stat().st_size:
-            with path.open("a", encoding="utf-8") as file:
-                file.write("\n" + text)
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise UserError(f"there is no home directory for {one_line(repr(text), 80)}") from None
+
+
+def write_text(path: Path, text: str | bytes) -> None:
+    """Write a file that a person asked for: beside it first, so that it is whole or not there.
+
+    Text is written as UTF-8, with escapes for the halves of characters that names of files may
+    hold. Links are followed, and what is no ordinary file is written as it is.
+
+    Raises:
+      UserError: it cannot be written. What was there before is still there.
+    """
+    content = text.encode(errors="backslashreplace") if isinstance(text, str) else text
+    try:
+        special = path.exists() and not path.is_file()
+        if special or str(path.absolute()).startswith(_DEVICES):
+            path.write_bytes(content)
         else:
-            path.write_text(text, encoding="utf-8")
+            _replace(Path(os.path.realpath(path)), content)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def _replace(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".azdab-{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if path.exists():
+            shutil.copymode(path, temporary)
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def deliver(
+    asked: Sequence[tuple[Path | None, Callable[[], str | bytes]]], show: Callable[[], None]
+) -> None:
+    """Write the files that a person asked for, and then show what was found.
+
+    One that cannot be written keeps nothing else from being written or shown.
+
+    Args:
+      asked: files, and what makes their content; None: it was not asked for.
+      show: prints.
+
+    Raises:
+      UserError: says which files could not be written, and why.
+    """
+    problems = []
+    for path, make in asked:
+        if path is not None:
+            try:
+                write_text(path, make())
+            except UserError as error:
+                problems.append(str(error))
+    try:
+        show()
+    finally:
+        if problems:
+            raise UserError("; ".join(problems))

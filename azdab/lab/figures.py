@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 from rich.table import Table
+from rich.text import Text
 
 from azdab.common.errors import UserError
 from azdab.common.metric_table import METRICS, Metric, depends_on_machine
@@ -157,10 +158,10 @@ def plot_curves(runs: Sequence[Curves], panels: Sequence[Panel] = LEARNING) -> A
 
 def findings_table(name: str, findings: Sequence[Finding]) -> Table:
     """The checks of a run."""
-    table = Table(title=name, title_justify="left")
+    table = Table(title=Text(name), title_justify="left")  # a name is no markup
     for column in ("check", "measured", "", "look at"):
         table.add_column(column)
-    marks = {True: "ok", False: "[bold red]look", None: "[dim]cannot tell"}
+    marks = {True: Text("ok"), False: Text("look", "bold red"), None: Text("cannot tell", "dim")}
     for one in findings:
         table.add_row(one.check, one.measured, marks[one.healthy], one.advice)
     return table

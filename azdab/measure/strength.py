@@ -147,7 +147,7 @@ def measure_checkpoint(
     """
     start = time.perf_counter()
     if options.plot:
-        report.load_pyplot()  # before the work, not after
+        report.load_pyplot(options.plot)  # before the work, not after
     trained = networks.load_network(path)
     if board:
         trained = trained.playing_on(board, str(path))
@@ -162,10 +162,14 @@ def measure_checkpoint(
     )
     with watching(console, evaluation.evaluations(trained.board, form)) as watch:
         found = evaluation.measure_network(trained, known, form, watch)
-    for table in report.tables(found, opponent_name(known)):
-        console.print(table)
-    if options.json:
-        files.write_text(options.json, figures_text(path, trained, known, form, found))
-    if options.plot:
-        report.plot_report(found, options.plot)
-    console.print(f"Took {time.perf_counter() - start:.0f} s.", highlight=False)
+
+    def show() -> None:
+        for table in report.tables(found, opponent_name(known)):
+            console.print(table)
+        console.print(f"Took {time.perf_counter() - start:.0f} s.", highlight=False)
+
+    asked = (
+        (options.json, lambda: figures_text(path, trained, known, form, found)),
+        (options.plot, lambda: report.picture_of_report(found, options.plot)),
+    )
+    files.deliver(asked, show)

@@ -118,7 +118,7 @@ def run_from_options(
     if options.opening_plies >= board.num_plies:
         raise UserError(f"--opening-plies must be less than the {board.num_plies} edges")
     if options.plot:
-        report.load_pyplot()  # fail before the games, not after
+        report.load_pyplot(options.plot)  # fail before the games, not after
     if len(specs) > 2:
         ratings.load_choix()
     contestants = [registry.make_player(spec, board, checkpoint) for spec in specs]
@@ -135,14 +135,14 @@ def run_from_options(
             advance=advance,
             report=finished,
         )
-    if result.interrupted:
-        console.print("Interrupted: these are the results of the finished games.")
-    console.print(match_table(result.matches[0, 1]) if options.match else standings(result))
-    if options.json:
-        values = tournament_values(result, board, options.seed)
-        files.write_text(options.json, json.dumps(values, indent=2) + "\n")
-    if options.plot:
-        plot_tournament(result, options.plot)
+    table = match_table(result.matches[0, 1]) if options.match else standings(result)
+    values = tournament_values(result, board, options.seed)
+    asked = (
+        (options.json, lambda: json.dumps(values, indent=2) + "\n"),
+        (options.plot, lambda: picture_of_tournament(result, options.plot)),
+    )
+    note = "Interrupted: these are the results of the finished games.\n" if result.interrupted else ""
+    files.deliver(asked, lambda: console.print(note, table, sep=""))
 
 
 def board_of_match(asked: Board | None, specs: list[str], checkpoint: Path | str | None) -> Board:
@@ -277,11 +277,11 @@ def tournament_values(result: Tournament, board: Board, seed: int) -> dict[str, 
     return values
 
 
-def plot_tournament(result: Tournament, path: Path) -> None:
-    """Draw Elo ratings with their intervals, and the crosstable."""
-    pyplot = report.load_pyplot()
+def picture_of_tournament(result: Tournament, path: Path | None) -> bytes:
+    """Elo ratings with their intervals, and the crosstable, in the format that a name asks for."""
+    pyplot = report.load_pyplot(path)
     order = np.argsort(result.ratings.elo, kind="stable")
-    names = [result.names[index] for index in order]
+    names = [report.in_picture(result.names[index]) for index in order]
     elo, low, high = (values[order] for values in result.ratings)
     size = 1.5 + 0.5 * len(names)
     figure, (left, right) = pyplot.subplots(
@@ -299,5 +299,4 @@ def plot_tournament(result: Tournament, path: Path) -> None:
             right.text(column, row, f"{100 * rate:.0f}", ha="center", va="center")
     right.set(xticks=places, yticks=places, yticklabels=names, title="score rate in %")
     right.set_xticklabels(names, rotation=60, ha="right")
-    figure.savefig(path, dpi=120)
-    pyplot.close(figure)
+    return report.drawn(figure, path)
