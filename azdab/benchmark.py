@@ -4,14 +4,13 @@ How it is measured is in :mod:`azdab.bench.measuring`.
 """
 
 import sys
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from azdab.bench import endgame_times, measuring, openspiel, speed_report
 from azdab.bench.measuring import BenchmarkOptions
-from azdab.common import cli, presets
+from azdab.common import cli, presets, screen
 from azdab.common.config import config_from_dict, require_engine, require_numba
 from azdab.devices import device
 from azdab.game.board import board_of
@@ -53,10 +52,13 @@ def _parser() -> cli.Parser:
         "--json", metavar="FILE", type=cli.output_file, help="write all times there"
     )
     command.add_argument(
-        "--compare", metavar="FILE", type=Path, help="print ratios to an earlier --json"
+        "--compare", metavar="FILE", type=cli.named_path, help="print ratios to an earlier --json"
     )
     command.add_argument(
-        "--profile", metavar="DIR", type=Path, help="write XLA's profile of self-play there"
+        "--profile",
+        metavar="DIR",
+        type=cli.named_path,
+        help="write XLA's profile of self-play there",
     )
     command.add_argument(
         "--endgames", action="store_true", help="time the exact engine (extra: exact) instead"
@@ -84,10 +86,11 @@ def _benchmark(options: BenchmarkOptions, overrides: dict[str, Any], console: Co
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
-    console = Console()
+    console = screen.open_screen()
     command = _parser()
     given, overrides = command.parse(argv)
     options = cli.typed(BenchmarkOptions, given)
+    console.is_all = not (options.json or options.profile)
     return command.run(
         lambda: _benchmark(options, overrides, console),
         console,

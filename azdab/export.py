@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from azdab.common import cli
+from azdab.common import cli, screen
 from azdab.common.errors import UserError
 from azdab.measure import network_card
 from azdab.runs import exported, networks
@@ -36,7 +36,9 @@ def _parser() -> cli.Parser:
         metavar="CHECKPOINT",
         help="a run, a checkpoint, 'best' or 'latest' of the newest run, or a bundled network",
     )
-    made.add_argument("--to", metavar="DIR", type=Path, required=True, help="must not exist yet")
+    made.add_argument(
+        "--to", metavar="DIR", type=cli.named_path, required=True, help="must not exist yet"
+    )
     made.add_argument("--name", metavar="NAME", help="for the card; default: the directory's")
     made.add_argument("--licence", metavar="TEXT", default="Apache-2.0", help="for the card")
     made.add_argument(
@@ -46,7 +48,9 @@ def _parser() -> cli.Parser:
         default=40,
         help="games to measure the strength; 0: no",
     )
-    made.add_argument("--runs", metavar="DIR", type=Path, default="runs", help="where runs live")
+    made.add_argument(
+        "--runs", metavar="DIR", type=cli.named_path, default="runs", help="where runs live"
+    )
     return made
 
 
@@ -69,7 +73,7 @@ def _export(options: ExportOptions, console: Console) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
-    console = Console()
+    console = screen.open_screen()
     command = _parser()
     options = cli.typed(ExportOptions, command.parse(argv)[0])
     return command.run(lambda: _export(options, console), console, "Stopped; nothing is written.")

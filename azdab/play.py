@@ -6,13 +6,14 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from azdab.common import cli
+from azdab.common import cli, screen
 from azdab.common.errors import UserError
+from azdab.common.screen import Output
 from azdab.devices import device
 from azdab.engine import loading
 from azdab.engine.engine import DEFAULT_LEVEL, LEVELS, MAX_SIMULATIONS
 from azdab.engine.loading import EngineOptions
-from azdab.game import exchange
+from azdab.game import exchange, gamefile
 from azdab.game.board import parse_board
 from azdab.terminal import modes, prompt, protocol
 from azdab.terminal.modes import GameOptions
@@ -51,7 +52,7 @@ def _parser() -> cli.Parser:
         action="store_true",
         help="talk to another program, see azdab/terminal/protocol.py",
     )
-    add("--replay", metavar="FILE", type=Path, help="step through recorded games")
+    add("--replay", metavar="FILE", type=cli.named_path, help="step through recorded games")
     add("--board", metavar="RxC", type=cli.argument(parse_board),
         help="the board in boxes, such as 5x5, or with lines drawn at the start, such as "
         "5x5:swedish; default: the network's, or 5x5")  # fmt: skip
@@ -83,7 +84,7 @@ def _parser() -> cli.Parser:
     add("--port", metavar="N", type=cli.whole(1, 65535), default=8000,
         help="where the page listens")  # fmt: skip
     add("--no-browser", action="store_true", help="do not open the page")
-    add("--runs", metavar="DIR", type=Path, default="runs", help="where runs live")
+    add("--runs", metavar="DIR", type=cli.named_path, default="runs", help="where runs live")
     return made
 
 
@@ -119,15 +120,18 @@ def _play(
 ) -> None:
     """Do what the options ask for."""
     _check(options, engine, games)
+    if games.save_games:
+        gamefile.check_appendable(games.save_games)
     device.enable_cache()
     if options.replay:
-        prompt.ReplayPrompt(console, exchange.load_games(options.replay, engine.board)).cmdloop()
+        found = exchange.load_games(options.replay, engine.board, console.print)
+        prompt.ReplayPrompt(console, found).cmdloop()
     elif options.web:
         _open_page(options, engine, console)
     elif options.protocol:
         load, board = loading.engine_loader(engine), loading.chosen_board(engine)
         talk = protocol.Protocol(load, board, engine.level)
-        protocol.converse(talk, protocol.lines(sys.stdin.buffer), sys.stdout)
+        protocol.converse(talk, protocol.lines(sys.stdin.buffer), Output())
     elif options.mode == "human":
         modes.play_human(engine, games, console)
     elif options.mode == "ai" and (games.num_games or 1) == 1:
@@ -138,11 +142,12 @@ def _play(
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
-    console = Console()
+    console = screen.open_screen()
     command = _parser()
     given, _ = command.parse(argv)
     options, engine = cli.typed(PlayOptions, given), cli.typed(EngineOptions, given)
     games = cli.typed(GameOptions, given)
+    console.is_all = not (options.web or games.save_games)
     return command.run(lambda: _play(options, engine, games, console), console, "\nStopped.")
 
 

@@ -195,10 +195,10 @@ class Parser(argparse.ArgumentParser):
         """
         try:
             work()
-        except OutputLostError as lost:
-            if lost.unread:
+        except OutputLostError as error:
+            if error.unread:
                 return UNREAD
-            self.error(f"standard output: {lost.reason}")
+            self.error(f"standard output: {error.reason}")
         except KeyboardInterrupt as stop:
             with contextlib.suppress(OutputLostError):
                 console.print(*stop.args or (stopped,))

@@ -82,7 +82,7 @@ def from_ccgc(values: Any) -> Record:
         # JSON can spell half characters, which no file can hold.
         return value.encode(errors="replace").decode() if isinstance(value, str) else ""
 
-    names = {"R": 0, "B": 1, text("r").upper(): 0, text("b").upper(): 1}
+    names = {text("r").upper(): 0, text("b").upper(): 1, "R": 0, "B": 1}
     winner = " ".join(text("winner").split())
     claim = _ccgc_claim(winner, names.get(winner.upper()), _ccgc_scores(known), position)
     return Record(

@@ -2,7 +2,7 @@
 
 import codecs
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from azdab.common import files

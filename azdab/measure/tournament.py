@@ -5,7 +5,6 @@
 
 import argparse
 import json
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,9 +20,10 @@ from azdab.common import cli, files, progress
 from azdab.common.errors import UserError
 from azdab.game.board import Board, parse_board
 from azdab.measure import report
-from azdab.players import host_players, matches, ratings, registry
+from azdab.players import matches, ratings, registry
 from azdab.players.matches import Advance, Match, Tournament
 from azdab.players.ratings import Interval, Sprt
+from azdab.runs import networks
 
 GAMES_PER_MATCH = 200
 """Games per match unless the options say otherwise."""
@@ -43,6 +43,7 @@ class MatchOptions(NamedTuple):
       seed: of everything random.
       json: where the results are written.
       plot: where a picture is drawn.
+      runs: where runs live, for players that are networks.
     """
 
     match: list[str] | None
@@ -55,13 +56,14 @@ class MatchOptions(NamedTuple):
     seed: int
     json: Path | None
     plot: Path | None
+    runs: Path
 
 
 def add_match_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that only matches have.
 
-    ``games``, ``opening_plies``, ``seed``, ``json`` and ``plot`` are shared with the other form
-    of the command.
+    ``games``, ``opening_plies``, ``seed``, ``json``, ``plot`` and ``runs`` are shared with the
+    other form of the command.
     """
     group = parser.add_argument_group(
         "matches",
@@ -114,14 +116,14 @@ def run_from_options(
         raise UserError("--tournament needs at least two players")
     if options.sprt and options.sprt[0] >= options.sprt[1]:
         raise UserError("--sprt needs ELO0 below ELO1, got {:g} {:g}".format(*options.sprt))
-    board = board_of_match(options.board, specs, checkpoint)
+    board = board_of_match(options.board, specs, checkpoint, options.runs)
     if options.opening_plies >= board.num_plies:
         raise UserError(f"--opening-plies must be less than the {board.num_plies} edges")
     if options.plot:
         report.load_pyplot(options.plot)  # fail before the games, not after
     if len(specs) > 2:
         ratings.load_choix()
-    contestants = [registry.make_player(spec, board, checkpoint) for spec in specs]
+    contestants = [registry.make_player(spec, board, checkpoint, options.runs) for spec in specs]
     pairings = len(specs) * (len(specs) - 1) // 2
     with _watching(console, games, pairings) as (advance, finished):
         result = matches.round_robin(
@@ -141,24 +143,40 @@ def run_from_options(
         (options.json, lambda: json.dumps(values, indent=2) + "\n"),
         (options.plot, lambda: picture_of_tournament(result, options.plot)),
     )
-    note = "Interrupted: these are the results of the finished games.\n" if result.interrupted else ""
-    files.deliver(asked, lambda: console.print(note, table, sep=""))
+
+    def show() -> None:
+        if result.interrupted:
+            console.print("Interrupted: these are the results of the finished games.")
+        console.print(table)
+
+    files.deliver(asked, show)
 
 
-def board_of_match(asked: Board | None, specs: list[str], checkpoint: Path | str | None) -> Board:
+def board_of_match(
+    asked: Board | None,
+    specs: list[str],
+    checkpoint: Path | str | None,
+    runs: Path = Path("runs"),
+) -> Board:
     """The board asked for, else that of the first network.
+
+    Args:
+      asked: the board asked for, if one is.
+      specs: of the players.
+      checkpoint: the network of players that need one and name none.
+      runs: where runs live.
 
     Raises:
       UserError: there is neither.
     """
     if asked is not None:
         return asked
-    named = [name for spec in specs for name in re.findall(r"[:,]checkpoint=([^,]+)", spec)]
-    if checkpoint is None and not named:
+    options = [registry.parse_player(spec)[1] for spec in specs]
+    named = [str(checkpoint)] if checkpoint is not None else []
+    named += [found["checkpoint"] for found in options if "checkpoint" in found]
+    if not named:
         raise UserError("no player has a network: say on which --board to play")
-    return host_players.shared_network(
-        str(checkpoint) if checkpoint is not None else named[0]
-    ).board
+    return networks.load_network(networks.resolve(named[0], runs)).board
 
 
 @contextmanager

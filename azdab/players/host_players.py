@@ -5,8 +5,8 @@ Here they stand beside players that are not array programs, under one interface.
 :mod:`azdab.players.registry` makes them by name.
 """
 
-import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -278,11 +278,10 @@ def _at_least(option: str, value: int, least: int) -> None:
         raise UserError(f"{option} must be at least {least}, got {value}")
 
 
-@functools.lru_cache(maxsize=4)
-def shared_network(name: str) -> networks.TrainedNetwork:
-    """The network that :func:`azdab.runs.networks.resolve` finds; players may share it."""
-    return networks.load_network(networks.resolve(name))
+def shared_network(checkpoint: str) -> networks.TrainedNetwork:
+    """The network in a checkpoint's directory."""
+    return networks.load_network(Path(checkpoint))
 
 
-def _load(board: Board, name: str) -> networks.TrainedNetwork:
-    return shared_network(name).playing_on(board, name)
+def _load(board: Board, checkpoint: str) -> networks.TrainedNetwork:
+    return shared_network(checkpoint).playing_on(board, checkpoint)

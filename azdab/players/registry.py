@@ -20,6 +20,7 @@ from azdab.game.position import IllegalMoveError, Position
 from azdab.game.rules import State
 from azdab.players import host_players
 from azdab.players.host_players import Act
+from azdab.runs import networks
 
 
 class Player(NamedTuple):
@@ -93,23 +94,57 @@ PLAYERS: dict[str, Callable[..., Act]] = {
 """The players by name; their keyword arguments are the options of a specification."""
 
 
-def make_player(spec: str, board: Board, checkpoint: Path | str | None = None) -> Player:
+def parse_player(spec: str) -> tuple[str, dict[str, str]]:
+    """A player's name and options, as they are written.
+
+    Every specification is read here. A value with a comma in it stands between double quotes,
+    ``network:checkpoint="runs/a,b"``; there, quotes and backslashes have a backslash before them.
+
+    Raises:
+      UserError: it is written otherwise, or an option twice.
+    """
+    name, _, text = spec.partition(":")
+    options: dict[str, str] = {}
+    if short := re.fullmatch(r"chains-(\d+)", name, re.ASCII):
+        name, options = "chains", {"exact": short[1]}
+    given: set[str] = set()
+    while text:
+        found = re.match(r'([^,="]+)=(?:"((?:[^"\\]|\\.)*)"|([^,"][^,]*))(?:,|$)', text, re.DOTALL)
+        if not found:
+            part = text.partition(",")[0]
+            raise UserError(
+                f"write options as 'option=value', not '{part}'; a value with a comma stands "
+                "between double quotes", f"player '{spec}'",
+            )  # fmt: skip
+        if found[1] in given:
+            raise UserError(f"'{found[1]}' stands there twice", f"player '{spec}'")
+        given.add(found[1])
+        quoted = found[3] is None
+        options[found[1]] = re.sub(r"\\(.)", r"\1", found[2]) if quoted else found[3]
+        text = text[found.end() :]
+    return name, options
+
+
+def make_player(
+    spec: str,
+    board: Board,
+    checkpoint: Path | str | None = None,
+    runs: Path = Path("runs"),
+) -> Player:
     """Make a player from its specification.
 
     Args:
-      spec: ``name`` or ``name:option=value,option=value``; ``chains-24`` is short for
-        ``chains:exact=24``.
+      spec: ``name`` or ``name:option=value,option=value``, see :func:`parse_player`;
+        ``chains-24`` is short for ``chains:exact=24``.
       board: the board to play on.
       checkpoint: the network of players that need one and name none, in any form that
         :func:`azdab.runs.networks.resolve` takes.
+      runs: where runs live.
 
     Raises:
       UserError: the specification is wrong, or something it needs is missing.
     """
-    name, _, text = spec.partition(":")
-    given = dict(_option(spec, part) for part in text.split(",") if text)
-    if short := re.fullmatch(r"chains-(\d+)", name):
-        name, given = "chains", {"exact": short[1]} | given
+    name, given = parse_player(spec)
     if name not in PLAYERS:
         raise UserError(
             f"unknown player '{name}'{suggest(name, list(PLAYERS))}; "
@@ -135,6 +170,8 @@ def make_player(spec: str, board: Board, checkpoint: Path | str | None = None) -
     if "checkpoint" in options and "checkpoint" not in values:
         raise UserError(f"player '{spec}' needs a network: add checkpoint=PATH")
     try:
+        if "checkpoint" in values:
+            values["checkpoint"] = str(networks.resolve(values["checkpoint"], runs))
         return Player(spec, PLAYERS[name](board, **values))
     except UserError as error:
         raise error.inside(f"player '{spec}'") from None
@@ -157,10 +194,3 @@ def describe_players() -> str:
         summary = str(inspect.getdoc(build)).split("\n")[0]
         lines.append(f"{name}: {summary}" + (f" Options: {options}." if options else ""))
     return "\n".join(lines)
-
-
-def _option(spec: str, part: str) -> tuple[str, str]:
-    option, equals, value = part.partition("=")
-    if not (option and equals and value):
-        raise UserError(f"write options as 'option=value', not '{part}'", f"player '{spec}'")
-    return option, value

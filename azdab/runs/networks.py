@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax
 import orbax.checkpoint.experimental.v1 as ocp
 
-from azdab.common import presets
+from azdab.common import files, presets
 from azdab.common.config import Config, config_from_dict
 from azdab.common.errors import UserError, one_line, suggest
 from azdab.game.board import Board, board_of
@@ -107,20 +107,35 @@ def resolve(name: str, runs: Path = Path("runs")) -> Path:
     if name in ("best", "latest"):
         return find(newest_run(runs, name), name)
     models = bundled_networks()
-    for path in (Path(name), runs / name):
-        try:
-            found = path.exists()
-        except OSError:  # a name too long
-            found = False
-        if found:
-            return find(path)
+    written = files.named(name)
+    there = [path for path in (written, runs / name) if _exists(path)]
     if name in models:
-        return find(models[name])
+        there.append(models[name])
+    # A directory that happens to have the name, and no checkpoint, hides nothing.
+    for path in there:
+        if path is there[-1] or _holds_checkpoint(path):
+            return find(path)
     known = ["best", "latest", *models]
     raise UserError(
         f"no checkpoint '{name}'{suggest(name, known)}; "
         f"give a run, a checkpoint or one of: {', '.join(known)}"
     )
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name too long
+        return False
+
+
+def _holds_checkpoint(path: Path) -> bool:
+    """Whether :func:`find` finds something in a directory."""
+    try:
+        find(path)
+    except (UserError, OSError):
+        return False
+    return True
 
 
 def load_network(path: Path, which: str = "best") -> TrainedNetwork:

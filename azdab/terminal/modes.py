@@ -4,13 +4,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rich.console import Console
+from rich.markup import escape
+from rich.text import Text
 
-from azdab.common import files, progress
+from azdab.common import progress
 from azdab.common.errors import UserError
 from azdab.engine import loading
 from azdab.engine.engine import DEFAULT_LEVEL, LEVELS
 from azdab.engine.loading import EngineOptions
-from azdab.game import record
+from azdab.game import gamefile
 from azdab.game.board import Board
 from azdab.game.position import Position
 from azdab.game.record import Record
@@ -48,9 +50,11 @@ def play_human(options: EngineOptions, games: GameOptions, console: Console) -> 
         engine = load(board, None)
     seat = 0 if games.ai_first else 1
     console.print(
-        f"You are {prompt.player_tag(1 - seat)}, {engine.name} is {prompt.player_tag(seat)}. "
-        "Draw an edge with its number, 'h ROW COL' or 'v ROW COL'; 'help' shows the rest.",
-        highlight=False,
+        Text.from_markup(
+            f"You are {prompt.player_tag(1 - seat)}, {escape(engine.name)} is "
+            f"{prompt.player_tag(seat)}. "
+            "Draw an edge with its number, 'h ROW COL' or 'v ROW COL'; 'help' shows the rest."
+        )
     )
     if engine.trained is None:
         console.print(
@@ -62,7 +66,7 @@ def play_human(options: EngineOptions, games: GameOptions, console: Console) -> 
         game.cmdloop()
     finally:
         if game.position.moves:
-            _save(games, [game.record()])
+            _save(games, [game.record()], console)
 
 
 def watch(options: EngineOptions, games: GameOptions, console: Console) -> None:
@@ -72,11 +76,14 @@ def watch(options: EngineOptions, games: GameOptions, console: Console) -> None:
         engine = loading.engine_loader(options)(board, None)
     opening = matches.random_openings(board, 1, games.opening_plies or 0, options.seed)[0]
     here = Position(board, tuple(opening.tolist()))
-    while not here.is_over:
-        here = here.play(engine.choose(here))
-        console.print(here.text(numbers=False), highlight=False)
-    console.print(prompt.result_line(here), highlight=False)
-    _save(games, [Record(here, first=engine.name, second=engine.name)])
+    try:
+        while not here.is_over:
+            here = here.play(engine.choose(here))
+            console.print(here.text(numbers=False), highlight=False)
+    finally:
+        if len(here.moves) > len(opening):
+            _save(games, [Record(here, first=engine.name, second=engine.name)], console)
+    console.print(Text.from_markup(prompt.result_line(here)))
 
 
 def watch_match(
@@ -113,10 +120,10 @@ def watch_match(
             board, (pair[0], pair[1]), games=count, opening_plies=plies, seed=options.seed,
             advance=lambda done: shown.advance(bar, done),
         )  # fmt: skip
+    _save(games, _records(board, played), console)
     if played.interrupted:
         console.print("Interrupted: these are the results of the finished games.")
     console.print(tournament.match_table(played))
-    _save(games, _records(board, played))
 
 
 def _contestant(options: EngineOptions, name: str, simulations: int | None) -> str:
@@ -144,7 +151,7 @@ def _records(board: Board, played: Match) -> list[Record]:
     return games
 
 
-def _save(games: GameOptions, played: list[Record]) -> None:
+def _save(games: GameOptions, played: list[Record], console: Console) -> None:
     """Add games to the file of the options, if there is one."""
-    if games.save_games:
-        files.write_text(games.save_games, record.records_text(played), append=True)
+    if games.save_games and (note := gamefile.append_games(games.save_games, played)):
+        console.print(note, soft_wrap=True)

@@ -50,7 +50,7 @@ def analyze_game(options: AnalyzeOptions, console: Console) -> None:
     Raises:
       UserError: the record or an option cannot be used, or a file cannot be written.
     """
-    games = exchange.load_games(options.file, options.board, lambda note: console.print(note))
+    games = exchange.load_games(options.file, options.board, console.print)
     if options.game > len(games):
         raise UserError(f"{options.file} has games 1 to {len(games)}, not {options.game}")
     game = games[options.game - 1]
