@@ -37,8 +37,7 @@ def read_text(path: Path) -> str:
         if marked:
             return content.decode(marked[0])
         try:
-            text, is_cut = _utf8(content)
-            return text + "\ufffd" * is_cut
+            return _utf8(content)[0]
         except UnicodeDecodeError:
             return content.decode("gb18030")
     except UnicodeDecodeError:
@@ -46,9 +45,10 @@ def read_text(path: Path) -> str:
 
 
 def _utf8(content: bytes) -> tuple[str, bool]:
-    """Text, and whether its last character is cut off, as after a power cut."""
+    """Text, and whether only a part of its last character is there, as after a power cut."""
     decoder = codecs.getincrementaldecoder("utf-8")()
-    return decoder.decode(content), bool(decoder.getstate()[0])
+    text, has_half = decoder.decode(content), bool(decoder.getstate()[0])
+    return text + "\ufffd" * has_half, has_half
 
 
 def check_appendable(path: Path) -> None:
@@ -72,30 +72,32 @@ def append_games(path: Path, games: Sequence[Record]) -> str | None:
     Raises:
       UserError: the file cannot be written, or holds something else.
     """
-    (pieces, is_cut), added = _pieces(path), record.records_text(games)
+    (pieces, has_half), added = _pieces(path), record.records_text(games)
     if not pieces:
         files.write_text(path, added)
         return None
     *whole, last = pieces
     try:
-        if is_cut:
-            raise UserError("it ends within a character")
         record.parse_records(last)
     except UserError as error:
         broken = path.with_name(f"{path.name}.broken")
         _append(broken, last)
         files.write_text(path, "".join([*whole, "\n"] if whole else []) + added)
         return f"The last game in {path} was cut short ({error}); it is kept in {broken}."
-    _append(path, ("\n" if last.endswith("\n") else "\n\n") + added)
+    added = ("\n" if last.endswith("\n") else "\n\n") + added
+    if has_half:
+        files.write_text(path, "".join(pieces) + added)
+    else:
+        _append(path, added)
     return None
 
 
 def _pieces(path: Path) -> tuple[list[str], bool]:
-    """The games in a file as :func:`record.split_games` gives them; whether it ends cut off."""
+    """The games in a file, and whether it ends in half a character."""
     if not path.is_file():
         return [], False
     try:
-        text, is_cut = _utf8(path.read_bytes())
+        text, has_half = _utf8(path.read_bytes())
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
     except UnicodeDecodeError:
@@ -103,7 +105,7 @@ def _pieces(path: Path) -> tuple[list[str], bool]:
     pieces = record.split_games(text)
     if pieces and not pieces[0].lstrip().removeprefix("\ufeff").startswith("azdab record"):
         raise UserError(f"{path} holds something else than azdab's records: choose another file")
-    return pieces, is_cut
+    return pieces, has_half
 
 
 def _append(path: Path, text: str) -> None:

@@ -122,7 +122,9 @@ class _Prompt(cmd.Cmd):
 
     def do_help(self, argument: str) -> None:
         """help: this list."""
-        for name in sorted({n for n in self.get_names() if n.startswith("do_")} - {"do_exit"}):
+        for name in sorted(
+            {n for n in self.get_names() if n.startswith("do_")} - {"do_exit", "do_EOF"}
+        ):
             self.say(escape(getattr(self, name).__doc__ or ""))
 
 
