@@ -29,6 +29,8 @@ def named(text: str) -> Path:
     Raises:
       UserError: no file can have this name, or nobody has this home.
     """
+    if not text:
+        raise UserError("say which file")
     if "\0" in text:
         raise UserError(f"no file is called {one_line(repr(text), 80)}")
     try:

@@ -88,7 +88,7 @@ class Output:
 
     def write(self, text: str) -> int:
         """Write text, and see at once whether it got out."""
-        if self.lost is None:
+        if self.lost is None and self._stream() is not None:
             shown = text if _can_show(text, self.encoding) else plain_text(text, self.encoding)
             try:
                 self._stream().write(shown)

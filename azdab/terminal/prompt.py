@@ -5,7 +5,6 @@ import dataclasses
 import datetime
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -122,9 +121,8 @@ class _Prompt(cmd.Cmd):
 
     def do_help(self, argument: str) -> None:
         """help: this list."""
-        for name in sorted(
-            {n for n in self.get_names() if n.startswith("do_")} - {"do_exit", "do_EOF"}
-        ):
+        commands = {name for name in self.get_names() if name.startswith("do_")}
+        for name in sorted(commands - {"do_exit", "do_EOF"}):
             self.say(escape(getattr(self, name).__doc__ or ""))
 
 
@@ -254,7 +252,7 @@ class GamePrompt(_Prompt):
 
     def do_save(self, argument: str) -> None:
         """save FILE: write the game as a record."""
-        path = _named(argument)
+        path = files.named(argument)
         if path.exists():
             raise UserError(f"{path} exists: choose another name")
         files.write_text(path, record.record_text(self.record()))
@@ -262,7 +260,7 @@ class GamePrompt(_Prompt):
 
     def do_load(self, argument: str) -> None:
         """load FILE: go on with a recorded game, the first in the file."""
-        games = exchange.load_games(_named(argument), self.position.board, self.complain)
+        games = exchange.load_games(files.named(argument), self.position.board, self.complain)
         self._use(games[0].board)
         self._loaded = games[0]
         self.position = games[0].position
@@ -338,12 +336,6 @@ class ReplayPrompt(_Prompt):
             raise UserError(f"there are games 1 to {len(self._games)}")
         self._number, self._ply = number - 1, 0
         self._show()
-
-
-def _named(argument: str) -> Path:
-    if not argument:
-        raise UserError("say which file")
-    return files.named(argument)
 
 
 def _number(argument: str) -> int:
