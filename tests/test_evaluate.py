@@ -2,6 +2,7 @@
 
 import functools
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,15 @@ def test_words_mean_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         networks.resolve("latest")
     monkeypatch.setattr(networks, "bundled_networks", lambda: {"2x2": models / "2x2"})
     assert networks.resolve("2x2") == models / "2x2" / "best" / "9"
+    Path("2x2").mkdir()  # hides nothing: there is no network in it
+    assert networks.resolve("2x2") == models / "2x2" / "best" / "9"
+    shutil.copytree("runs/old/best", "2x2/best")
+    assert networks.resolve("2x2") == Path("2x2/best/1")
+    Path("empty").mkdir()
+    with pytest.raises(UserError, match="no checkpoint in empty"):
+        networks.resolve("empty")
+    monkeypatch.setenv("HOME", str(tmp_path / "runs"))
+    assert networks.resolve("~/old") == tmp_path / "runs/old/best/1"
 
 
 def test_calibration_by_hand() -> None:

@@ -16,9 +16,10 @@ from azdab.common import cli
 from azdab.common.config import Config
 from azdab.common.errors import UserError
 from azdab.game.board import Board
+from azdab.game.position import Position
 from azdab.game.rules import State
 from azdab.measure import tournament
-from azdab.players import host_players, matches, registry
+from azdab.players import matches, registry
 from azdab.players.matches import Match
 from azdab.players.ratings import Sprt
 from azdab.players.registry import Player
@@ -196,6 +197,7 @@ def parse(*words: str) -> tournament.MatchOptions:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path)
+    parser.add_argument("--runs", type=Path, default="runs")
     tournament.add_match_options(parser)
     return cli.typed(tournament.MatchOptions, parser.parse(list(words))[0])
 
@@ -293,14 +295,34 @@ def test_wrong_values_are_named_by_their_option(
 def test_the_board_is_that_of_the_first_network(monkeypatch: pytest.MonkeyPatch) -> None:
     boards = {"given": Board(2, 3), "first": Board(3, 3), "second": Board(4, 4)}
 
-    def trained(name: str) -> networks.TrainedNetwork:
-        return networks.TrainedNetwork(boards[name], Config(), None, 0)
+    def trained(path: Path) -> networks.TrainedNetwork:
+        return networks.TrainedNetwork(boards[str(path)], Config(), None, 0)
 
-    monkeypatch.setattr(host_players, "shared_network", trained)
-    specs = ["random", "search:simulations=4,checkpoint=first", "network:checkpoint=second"]
+    monkeypatch.setattr(networks, "load_network", trained)
+    monkeypatch.setattr(networks, "resolve", lambda name, runs: Path(name))
+    specs = ["random", 'search:simulations=4,checkpoint="first"', "network:checkpoint=second"]
     assert tournament.board_of_match(None, specs, None) == boards["first"]
     assert tournament.board_of_match(None, specs, "given") == boards["given"]
     assert tournament.board_of_match(Board(4, 2), specs, "given") == Board(4, 2)
+
+
+def test_pictures_are_of_a_known_kind_and_hold_any_name(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    with pytest.raises(UserError, match=r"pictures end with one of .*png.*; got .*all\.jpq"):
+        run("--match", "greedy", "random", "--board", "2x2", "--plot", str(tmp_path / "all.jpq"))
+    agent = "custom:agent=tests.test_matches.first$_$edge"
+    for name, start in (("all", b"\x89PNG"), ("all.svg", b"<?xml")):
+        path = tmp_path / name
+        run("--match", agent, "random", "--board", "1x1", "--games", "2", "--plot", str(path))
+        assert path.read_bytes().startswith(start)
+
+
+class _First:
+    def choose(self, position: Position) -> int:
+        return position.legal[0]
+
+
+globals()["first$_$edge"] = lambda board: _First()
 
 
 def test_a_missing_library_is_named_before_the_games(monkeypatch: pytest.MonkeyPatch) -> None:

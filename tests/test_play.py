@@ -9,7 +9,6 @@ from typing import Any
 
 import pexpect
 import pytest
-from rich.console import Console
 
 from azdab import analyze, play
 from azdab.common import cli, files
@@ -71,6 +70,8 @@ def test_a_game_with_every_command(person: Any, tmp_path: Path) -> None:
     say(child, "moves", r"h 0 0 \(0\).*A> ")
     say(child, "h 0 0", "azdab plays.*A> ")
     say(child, "h 0 0", "drawn already.*A> ")
+    say(child, "A H 0,0", "drawn already.*A> ")
+    say(child, "B 0", "A is to move, not B.*A> ")
     say(child, "v 7 7", "no vertical edge.*A> ")
     say(child, "99", "0 to 11.*A> ")
     say(child, "dance", "Unknown command 'dance'.*A> ")
@@ -87,6 +88,7 @@ def test_a_game_with_every_command(person: Any, tmp_path: Path) -> None:
     say(child, "undo", "no move of yours.*A> ")
     say(child, f"load {saved}", "A 0.*A> ")
     say(child, "load /nowhere", "cannot read.*A> ")
+    say(child, "load ~nobody-has-this-name", "no home directory.*A> ")
     say(child, "swap", "azdab plays.*> ")
     say(child, "new 1x2", "(azdab plays|A 0).*> ")
     say(child, "board", "●.*> ")
@@ -149,6 +151,28 @@ def test_a_replay(person: Any, tmp_path: Path) -> None:
     assert ends(child) == 0
 
 
+def test_loading_and_saving_keeps_everything(person: Any, tmp_path: Path) -> None:
+    before, after = tmp_path / "before [b].txt", tmp_path / "after [/b].txt"
+    game = Record(
+        Position(Board(2, 2), (1, 4)), "Ann", "Bob", "2026-01-02", "club", "two\nlines",
+        {0: 0.5}, {1: "a remark"}, "3-1",
+    )  # fmt: skip
+    files.write_text(before, record.record_text(game))
+    child = person("--board", "2x2", "--level", "easy")
+    child.expect("A> ")
+    say(child, f"load {before}", "A 0.*A> ")
+    say(child, f"save {after}", r"Saved in .*after \[/b\].txt.*A> ")
+    say(child, "V0 0", "azdab plays.*A> ")
+    child.sendline(f"save {after}2")
+    child.expect("Saved in .*A> ")
+    child.sendline("quit")
+    assert ends(child) == 0
+    assert exchange.load_games(after) == [game]
+    (on,) = exchange.load_games(Path(f"{after}2"))
+    assert on.result == "*"
+    assert (on.first, on.event, on.remarks) == ("Ann", "club", game.remarks)
+
+
 def test_the_protocol_from_outside(person: Any) -> None:
     child = person("--protocol", "--board", "1x2", "--level", "easy", echo=False)
     say(child, "1 genmove", r"=1 [hv] \d \d\r\n\r\n")
@@ -160,8 +184,8 @@ def test_the_protocol_from_outside(person: Any) -> None:
 def output(argv: list[str], monkeypatch: pytest.MonkeyPatch) -> str:
     """What a command prints that must succeed."""
     shown = io.StringIO()
-    for module in (play, analyze):
-        monkeypatch.setattr(module, "Console", lambda: Console(file=shown, width=120))
+    monkeypatch.setattr(sys, "stdout", shown)
+    monkeypatch.setenv("COLUMNS", "120")
     assert play.main(argv) == 0
     return shown.getvalue()
 
