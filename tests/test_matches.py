@@ -16,7 +16,6 @@ from azdab.common import cli
 from azdab.common.config import Config
 from azdab.common.errors import UserError
 from azdab.game.board import Board
-from azdab.game.position import Position
 from azdab.game.rules import State
 from azdab.measure import tournament
 from azdab.players import matches, registry
@@ -310,19 +309,11 @@ def test_pictures_are_of_a_known_kind_and_hold_any_name(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     with pytest.raises(UserError, match=r"pictures end with one of .*png.*; got .*all\.jpq"):
         run("--match", "greedy", "random", "--board", "2x2", "--plot", str(tmp_path / "all.jpq"))
-    agent = "custom:agent=tests.test_matches.first$_$edge"
+    players = [Player("$a^$", handmade("greedy").act), Player("b_$", handmade("random").act)]
+    result = matches.round_robin(BOARD, players, games=2, opening_plies=0, seed=0)
     for name, start in (("all", b"\x89PNG"), ("all.svg", b"<?xml")):
-        path = tmp_path / name
-        run("--match", agent, "random", "--board", "1x1", "--games", "2", "--plot", str(path))
-        assert path.read_bytes().startswith(start)
-
-
-class _First:
-    def choose(self, position: Position) -> int:
-        return position.legal[0]
-
-
-globals()["first$_$edge"] = lambda board: _First()
+        found = tournament.picture_of_tournament(result, tmp_path / name)
+        assert found.startswith(start)
 
 
 def test_a_missing_library_is_named_before_the_games(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -369,7 +369,7 @@ def test_words_for_players_are_read(spec: str, options: dict[str, str]) -> None:
 
 
 def test_a_network_is_looked_for_where_runs_live(tmp_path: Path) -> None:
-    name = "a, b=[c]"
+    name = "a, b=[c]*"
     networks.export_network(untrained(), tmp_path / name, "")
     found = registry.make_player(f'network:checkpoint="{name}"', BOARD, runs=tmp_path)
     assert found.name == f'network:checkpoint="{name}"'

@@ -39,6 +39,7 @@ from azdab.learning.learner import LearnerState
 from azdab.learning.replay import Replay
 from azdab.network.model import Params
 from azdab.runs import atomic
+from azdab.runs.plain_path import plain_path
 
 FORMAT = 2
 """Version of the layout above, stored in every checkpoint."""
@@ -158,7 +159,8 @@ def _same_shapes(checkpoint: Path, name: str, like: Any) -> None:
     Raises:
       ValueError: they differ.
     """
-    claimed = ocp.checkpointables_metadata(checkpoint).metadata[name]
+    with plain_path(checkpoint) as place:
+        claimed = ocp.checkpointables_metadata(place).metadata[name]
     paths = {jax.tree_util.keystr(path): x.shape for path, x in jax.tree.leaves_with_path(claimed)}
     for path, x in jax.tree.leaves_with_path(like):
         key = jax.tree_util.keystr(path)
@@ -179,7 +181,8 @@ def load_parts(checkpoint: Path, like: dict[str, Any]) -> dict[str, Any]:
     _hush()
     try:
         _same_shapes(checkpoint, "params", like["params"])
-        loaded: dict[str, Any] = ocp.load_checkpointables(checkpoint, like)
+        with plain_path(checkpoint) as place:
+            loaded: dict[str, Any] = ocp.load_checkpointables(place, like)
     except PASSED_ON:
         raise
     except KeyError:  # orbax's answer if files are missing, or are others
@@ -203,8 +206,8 @@ def write_checkpoint(
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with ocp.Context(async_options=patient):
-                ocp.save_checkpointables(new, parts, custom_metadata=metadata)
+            with ocp.Context(async_options=patient), plain_path(new) as place:
+                ocp.save_checkpointables(place, parts, custom_metadata=metadata)
             if is_first():
                 atomic.commit(new)
             barrier(f"{new} is written")

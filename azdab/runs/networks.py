@@ -18,6 +18,7 @@ from azdab.game.board import Board, board_of
 from azdab.network import model
 from azdab.network.model import Params
 from azdab.runs import atomic, checkpoint
+from azdab.runs.plain_path import plain_path
 
 
 class TrainedNetwork(NamedTuple):
@@ -188,9 +189,7 @@ def export_network(trained: TrainedNetwork, directory: Path, card: str) -> None:
     presets.write_settings(trained.config, directory / "config.yaml")
     (directory / "README.md").write_text(card, encoding="utf-8")
     written = directory.absolute() / "best" / str(trained.iteration)
-    ocp.save_checkpointables(
-        written,
-        {"params": trained.params},
-        custom_metadata=checkpoint.metadata_of(trained.config, trained.iteration),
-    )
+    metadata = checkpoint.metadata_of(trained.config, trained.iteration)
+    with plain_path(written) as path:
+        ocp.save_checkpointables(path, {"params": trained.params}, custom_metadata=metadata)
     (written / "commit_success.txt").unlink(missing_ok=True)  # only says where it was written
