@@ -189,6 +189,7 @@ def export_network(trained: TrainedNetwork, directory: Path, card: str) -> None:
     presets.write_settings(trained.config, directory / "config.yaml")
     (directory / "README.md").write_text(card, encoding="utf-8")
     written = directory.absolute() / "best" / str(trained.iteration)
+    written.parent.mkdir()
     metadata = checkpoint.metadata_of(trained.config, trained.iteration)
     with plain_path(written) as path:
         ocp.save_checkpointables(path, {"params": trained.params}, custom_metadata=metadata)
