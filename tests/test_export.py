@@ -2,6 +2,7 @@
 
 import functools
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,11 +15,12 @@ from jax import export as jax_export
 
 from azdab import export
 from azdab.common.config import config_from_dict
+from azdab.common.errors import UserError
 from azdab.engine.engine import Engine
 from azdab.game.board import Board
 from azdab.game.position import Position
 from azdab.network import model
-from azdab.runs import checkpoint, networks
+from azdab.runs import atomic, checkpoint, networks
 from azdab.runs import exported as exported_network
 from azdab.runs.networks import TrainedNetwork
 from azdab.search import evaluator
@@ -123,6 +125,37 @@ def test_what_is_refused(argv: list[str], reason: str, tmp_path: Path, capsys: A
     argv = [str(tmp_path / "new") if word == "NEW" else word for word in argv]
     assert reason in common.refused(export.main, capsys, *argv)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [(atomic, "damage"), (checkpoint, "read_metadata"), (checkpoint, "load_parts")],
+)
+def test_a_network_that_is_replaced_while_it_is_read_is_looked_for_again(
+    module: Any, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    networks.export_network(untrained(), tmp_path / "run", "")
+    best = tmp_path / "run/best"
+    given = networks.resolve(str(tmp_path / "run"))
+    assert given == best / "7"
+    step, usual = 7, getattr(module, name)
+
+    def replaced(*arguments: Any) -> Any:
+        nonlocal step
+        if step < 9:  # as a run does that has found a better one, twice
+            shutil.copytree(best / str(step), best / str(step + 1))
+            shutil.rmtree(best / str(step))
+            step += 1
+        return usual(*arguments)
+
+    monkeypatch.setattr(module, name, replaced)
+    for where in (tmp_path / "run", given):
+        assert common.same_trees(networks.load_network(where).params, untrained().params)
+        assert step == 9
+    monkeypatch.undo()
+    (best / "9/params/_METADATA").unlink()  # this one is damaged, and stays so
+    with pytest.raises(UserError, match=r"best/9 is damaged"):
+        networks.load_network(given)
 
 
 def test_there_is_a_golden_checkpoint_of_the_format() -> None:

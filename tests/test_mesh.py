@@ -64,8 +64,20 @@ def test_a_replay_divided_anew_holds_the_newest_examples_in_order(
             buffers[i] = replay.add(buffer, blank._replace(margin=jnp.asarray(numbers, jnp.int8)))
         given_so_far += range(len(given_so_far), len(given_so_far) + size * before)
     shards: Replay = jax.tree.map(lambda *x: np.stack(x), *buffers)
-    moved = replay.reshard(shards, after)
     new_capacity = before * capacity // after
+
+    def moved_to(after: int, new_capacity: int) -> Replay:
+        blank = selfplay.zero_examples(board, max(new_capacity, 1))
+        like = Replay(
+            jax.tree.map(lambda x: jnp.stack([x[:new_capacity]] * after), blank),
+            jnp.zeros(after, jnp.int32),
+        )
+        held = replay.oldest_first(shards)
+        total = len(given_so_far) // after
+        most = min(held.margin.size // after, new_capacity)
+        return replay.rebuilt(like, total, most, [held])
+
+    moved = moved_to(after, new_capacity)
     assert moved.examples.margin.shape == (after, new_capacity)
     newest = []
     for i in range(after):
@@ -76,7 +88,7 @@ def test_a_replay_divided_anew_holds_the_newest_examples_in_order(
     # Everything the old devices held, but for what the new ones cannot share equally.
     kept = min(before * min(len(given_so_far) // before, capacity) // after, new_capacity) * after
     assert taken == given_so_far[len(given_so_far) - kept :]
-    assert replay.reshard(shards, before).total.tolist() == [len(given_so_far) // before] * before
+    assert common.same_trees(moved_to(before, capacity), shards)
 
 
 def test_devices_play_different_games_and_store_their_own() -> None:

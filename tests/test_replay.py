@@ -147,3 +147,83 @@ def test_a_buffer_of_another_capacity_is_not_sampled() -> None:
     config = ReplayConfig(capacity=2 * CAPACITY, min_window=1)
     with pytest.raises(AssertionError):
         replay.sample(replay.init_replay(BOARD, CAPACITY), config, jax.random.key(0), 4)
+
+
+def together(buffers: list[Replay]) -> Replay:
+    """The buffers of several devices, in numpy."""
+    stacked: Replay = jax.tree.map(lambda *x: np.stack([np.asarray(y) for y in x]), *buffers)
+    return stacked
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 3), st.lists(batch_sizes, min_size=1, max_size=3)),
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_a_buffer_is_rebuilt_bit_for_bit_from_what_was_added(
+    stages: list[tuple[int, list[list[int]]]],
+) -> None:
+    """Runs that go on with other numbers of devices, and iterations of several waves."""
+    segments: list[Example] = []
+    total = given_so_far = before = 0
+
+    def restored(devices: int) -> Replay:
+        positions, kept = 0, []
+        for part in reversed(segments):  # older ones are deleted
+            if positions < CAPACITY * devices:
+                kept.append(part)
+                positions += part.margin.size
+        like = together([replay.init_replay(BOARD, CAPACITY)] * devices)
+        held = min(positions // devices, CAPACITY, total)
+        return replay.rebuilt(like, total, held, kept)
+
+    for devices, iterations in stages:
+        total = total * before // devices
+        shards = restored(devices)
+        buffers = [jax.tree.map(lambda x, i=i: jnp.asarray(x[i]), shards) for i in range(devices)]
+        for sizes in iterations:
+            waves = []
+            for size in sizes:
+                first = given_so_far + np.arange(devices) * size
+                waves.append([numbered(int(n) % 100, size) for n in first])
+                given_so_far += size * devices
+                buffers = [add()(buffer, x) for buffer, x in zip(buffers, waves[-1], strict=True)]
+                total += size
+            parts = [
+                jax.tree.map(lambda *x: np.concatenate([np.asarray(y) for y in x]), *mine)
+                for mine in zip(*waves, strict=True)
+            ]
+            segments.append(jax.tree.map(lambda *x: np.stack(x), *parts))
+        before = devices
+        chex.assert_trees_all_equal(restored(devices), together(buffers))
+
+
+def test_what_was_added_is_dealt_out_to_other_devices_in_order_of_age() -> None:
+    three: Example = jax.tree.map(lambda x: np.asarray(x)[None], numbered(0, 3))
+    two: Example = jax.tree.map(
+        lambda x: np.asarray(x).reshape(2, 2, *x.shape[1:]).swapaxes(0, 1), numbered(3, 4)
+    )
+    like = together([replay.init_replay(BOARD, CAPACITY)] * 2)
+    made = replay.rebuilt(like, 3, 3, [two, three])
+    # Of seven examples the oldest cannot be dealt out.
+    assert made.examples.margin[:, :3].tolist() == [[1, 3, 5], [2, 4, 6]]
+    assert not made.examples.margin[:, 3:].any()
+    assert made.total.tolist() == [3, 3]
+
+
+@given(st.integers(0, 40), st.integers(0, 40), st.sampled_from([0.1, 0.5, 1.0]))
+def test_so_many_examples_are_lacking_until_the_window_is_full(
+    total: int, held: int, fraction: float
+) -> None:
+    config = ReplayConfig(capacity=30, min_window=4, window_fraction=fraction)
+    held = min(held, total, 30)
+    number = replay.lacking(config, total, held)
+
+    def blank(added: int) -> int:
+        return int(replay.window(config, jnp.int32(total + added))) - held - added
+
+    assert blank(number) <= 0
+    assert number == 0 or blank(number - 1) > 0
+    assert all(blank(more) <= 0 for more in range(number, number + 40))

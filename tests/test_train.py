@@ -12,16 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import chex
+import jax
 import pytest
 
-from azdab import train
+from azdab import export, train
 from azdab.common import cli, metric_table, presets
 from azdab.common.config import NetworkConfig, config_from_dict
 from azdab.common.errors import UserError
-from azdab.devices import device
-from azdab.game.board import Board
-from azdab.learning import arena, learner, replay, selfplay
-from azdab.runs import checkpoint, metrics, networks
+from azdab.devices import device, mesh
+from azdab.game.board import Board, board_of
+from azdab.learning import arena, learner, memory, replay, selfplay
+from azdab.runs import atomic, checkpoint, metrics, networks, segments
 from azdab.training import opening
 from tests import common
 from tests.runs import iterations, lasting, saved, start
@@ -283,6 +284,90 @@ def test_a_run_on_two_devices_is_continued_on_two(tmp_path: Path) -> None:
         assert process.returncode == 0, printed
         assert "as 2 devices" in printed
     assert iterations(tmp_path / "two") == [1, 2]
+
+
+def test_a_run_goes_on_elsewhere_without_its_replay(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert export.main(["--training", str(whole), "-o", str(tmp_path / "moved.tar.gz")]) == 0
+    assert (
+        export.main(
+            ["--training", "whole", "--runs", str(whole.parent), "-o", str(tmp_path / "whole")]
+        )
+        == 0
+    )
+    assert sum(path.stat().st_size for path in (tmp_path / "whole").rglob("*")) < 1e6
+    shutil.unpack_archive(tmp_path / "moved.tar.gz", tmp_path / "elsewhere")
+    run = tmp_path / "elsewhere" / "whole"
+    names = {path.name for path in run.iterdir()}
+    assert names == {"config.yaml", "environment.json", "metrics.jsonl", "checkpoints", "best"}
+    assert names == {path.name for path in (tmp_path / "whole").iterdir()}
+    assert atomic.steps(run / "checkpoints") == [2]
+    assert atomic.damage(run / "checkpoints/2") is None
+    before, moved = saved(whole), saved(run)
+    chex.assert_trees_all_equal(before.learner, moved.learner)
+    chex.assert_trees_all_equal(before.replay.total, moved.replay.total)
+    assert not moved.replay.examples.edges.any()
+
+    # A device's window is half of the examples there ever were. Two waves more fill it.
+    wave = config_from_dict(presets.read_settings("smoke"))
+    positions = wave.selfplay.parallel_games * wave.examples_per_game
+    capsys.readouterr()
+    assert (
+        train.main(["--resume", "--run", "whole", "--runs", str(run.parent), "--iterations", "3"])
+        == 0
+    )
+    assert "damaged" not in capsys.readouterr().out
+    after = saved(run)
+    assert int(after.iteration) == 3
+    assert int(after.learner.step) == 12
+    assert after.replay.total.tolist() == [5 * positions // 2] * 2
+    assert after.replay.examples.margin.shape == moved.replay.examples.margin.shape
+    assert (after.replay.examples.policy.sum(axis=-1) > 0.9).all()  # no blank one is left
+    assert iterations(run) == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("argv", "reason"),
+    [
+        (["--training", "nowhere", "--to", "NEW"], "there is no run in"),
+        (["--training", "whole", "--to", "."], "exists"),
+        (["--training", "whole", "3x3", "--to", "NEW"], "say what to export"),
+        (["--to", "NEW"], "say what to export"),
+        (["--training", "whole", "--to", f"{__file__}/below"], "cannot write"),
+    ],
+)
+def test_a_run_that_cannot_be_exported(
+    argv: list[str], reason: str, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = [str(tmp_path / "new") if word == "NEW" else word for word in argv]
+    error = common.refused(export.main, capsys, *argv, "--runs", str(whole.parent))
+    assert reason in error
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_run_that_does_not_save_its_replay_is_resumed_all_the_same(tmp_path: Path) -> None:
+    name = ["--run", "light", "--runs", str(tmp_path)]
+    run = tmp_path / "light"
+    new = ["--config", "smoke", "--iterations", "2", "--replay.saved", "false"]
+    assert train.main([*new, *name]) == 0
+    assert not (run / "replay").exists()
+    assert train.main(["--resume", *name, "--iterations", "3"]) == 0
+    assert not (run / "replay").exists()
+    assert train.main(["--resume", *name, "--iterations", "4", "--replay.saved", "true"]) == 0
+    assert segments.numbers(run / "replay") == [4]
+    assert iterations(run) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("name", sorted(presets.known_presets()))
+def test_a_run_without_its_replay_is_small(name: str) -> None:
+    config = config_from_dict(presets.read_settings(name))
+    one = mesh.one_device()
+    state = jax.eval_shape(lambda: checkpoint.initial_state(board_of(config), config, one))
+    training = memory.tree_num_bytes(state._replace(replay=None))
+    network = memory.tree_num_bytes(state.best_params)
+    assert training + network < (35e6 if name == "highperf" else 10e6)
 
 
 def test_a_dry_run_prints_the_memory_of_each_phase_and_writes_nothing(

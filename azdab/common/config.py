@@ -141,6 +141,8 @@ class ReplayConfig:
     """The window is this share of all positions generated so far."""
     opening_weight: NonNegativeFloat = 1.0
     """A position's chance to be drawn grows as this power of its open edges; 0: all are equal."""
+    saved: bool = True
+    """Write them to the run's directory; off: a resumed run first plays new ones."""
 
 
 @dataclass(frozen=True, config=_STRICT)

@@ -1,24 +1,20 @@
 """Files: whole or not at all, and those that a person named."""
 
-import contextlib
 import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from azdab.common import durable
 from azdab.common.errors import UserError, one_line
 
 _DEVICES = ("/dev/", "/proc/")
 
 
 def write_whole(path: Path, text: str | bytes) -> None:
-    """Write a file, text as UTF-8; if the process is killed, the old file is still whole.
-
-    A file ``<name>.tmp`` may then be left over.
-    """
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(text.encode() if isinstance(text, str) else text)
-    temporary.replace(path)
+    """Write a file, text as UTF-8, see :func:`azdab.common.durable.new_file`."""
+    with durable.new_file(path) as file:
+        file.write(text.encode() if isinstance(text, str) else text)
 
 
 def named(text: str) -> Path:
@@ -54,25 +50,13 @@ def write_text(path: Path, text: str | bytes) -> None:
         if special or str(path.absolute()).startswith(_DEVICES):
             path.write_bytes(content)
         else:
-            _replace(Path(os.path.realpath(path)), content)
+            target = Path(os.path.realpath(path))
+            with durable.new_file(target) as file:
+                if target.exists():
+                    shutil.copymode(target, file.name)
+                file.write(content)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from None
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".azdab-{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if path.exists():
-            shutil.copymode(path, temporary)
-        temporary.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
 
 
 def deliver(

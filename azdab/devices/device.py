@@ -11,6 +11,7 @@ import psutil
 
 from azdab.common.config import Config
 from azdab.common.errors import UserError
+from azdab.devices import compile_cache
 
 
 def limit_memory(config: Config, limit: int | None = None) -> None:
@@ -118,6 +119,7 @@ def enable_cache() -> None:
         directory = platformdirs.user_cache_path("azdab") / "xla"
         jax.config.update("jax_compilation_cache_dir", str(directory))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    compile_cache.forgive_damage()
 
 
 def gpu_memory_gb() -> float | None:

@@ -9,6 +9,7 @@ their neighbours.
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -18,6 +19,7 @@ import platformdirs
 from jaxtyping import Bool
 from llvmlite import ir
 from numba import types
+from numba.core.caching import FunctionCache
 from numba.extending import intrinsic
 
 from azdab.common import limits
@@ -43,12 +45,31 @@ def _cache_directory() -> Path:
 _CACHE = str(_cache_directory())
 
 
+class _Cache(FunctionCache):
+    """Numba's cache, in which nothing can go wrong: what cannot be read is compiled again."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:  # cut short by a crash, say: pickle raises nearly anything
+            with suppress(OSError):
+                self.flush()  # an empty index, in place of one that may be damaged
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        with suppress(OSError):  # a full disk, say
+            super().save_overload(sig, data)
+
+
 def jit(function: Function) -> Function:
     """Compile, to run without the interpreter's lock; the result is kept on disk."""
     settings: Any = numba.config
+    compiled: Any = numba.njit(nogil=True)(function)
     before, settings.CACHE_DIR = settings.CACHE_DIR, _CACHE
     try:
-        compiled: Any = numba.njit(cache=True, nogil=True)(function)
+        compiled._cache = _Cache(function)
+    except RuntimeError:  # no directory can be written: it is compiled at every start
+        pass
     finally:
         settings.CACHE_DIR = before
     return cast(Function, compiled)

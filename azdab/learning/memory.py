@@ -145,6 +145,13 @@ def with_batch(config: Config, parallel_games: int, games_per_iteration: int) ->
     return dataclasses.replace(config, selfplay=changed)
 
 
+def refilling(config: Config, missing: int) -> Config:
+    """The config of an iteration that plays ``missing`` examples, at least, beside its own."""
+    games = config.selfplay.parallel_games
+    more = -(-missing // (games * config.examples_per_game)) * games
+    return with_batch(config, games, config.selfplay.games_per_iteration + more)
+
+
 def parse_memory(text: str) -> int:
     """Bytes from ``4GB``, ``500 MB`` or a bare number of GB.
 

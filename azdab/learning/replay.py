@@ -4,6 +4,8 @@ Every device has one of its own. In a run they are stacked along a first axis, w
 is divided among the devices.
 """
 
+import bisect
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import chex
@@ -77,37 +79,65 @@ def add_own(shard: Replay, examples: Example) -> Replay:
     return stacked(add(own(shard), examples))
 
 
-def reshard(shards: Replay, count: int) -> Replay:
-    """Divide a buffer anew, in numpy, for another number of devices.
+def oldest_first(shards: Replay) -> Example:
+    """What buffers of several devices hold, in order of age, in numpy.
 
     Args:
-      shards: buffers of ``a`` devices, with a leading axis ``[a, ...]``.
-      count: the new number of devices; each holds ``a * capacity // count`` examples.
+      shards: the buffers in numpy, with a leading axis ``[devices, ...]``.
 
     Returns:
-      The same examples in the same order of age, with a leading axis ``[count, ...]``. A few
-      of the oldest are dropped if they cannot be divided.
+      Examples ``[devices, held, ...]``.
     """
-    devices, capacity = shards.examples.margin.shape
-    total = int(np.asarray(shards.total)[0])
+    capacity = shards.examples.margin.shape[1]
+    total = int(shards.total[0])
     held = min(total, capacity)
-    new_capacity = devices * capacity // count
-    new_held = min(devices * held // count, new_capacity)
-    new_total = devices * total // count
     source = (total - held + np.arange(held)) % capacity
-    place = (new_total - new_held + np.arange(new_held)) % new_capacity
+    in_order: Example = jax.tree.map(lambda x: np.asarray(x)[:, source], shards.examples)
+    return in_order
 
-    def move(x: Any) -> np.ndarray:
-        x = np.asarray(x)
-        oldest_first = np.moveaxis(x[:, source], 0, 1).reshape(-1, *x.shape[2:])
-        kept = oldest_first[devices * held - new_held * count :]
-        moved = np.zeros((count, new_capacity, *x.shape[2:]), x.dtype)
-        moved[:, place] = np.moveaxis(kept.reshape(new_held, count, *x.shape[2:]), 1, 0)
-        return moved
 
-    examples: Any = jax.tree.map(move, shards.examples)
-    totals: Any = np.full(count, new_total, np.int32)
-    return Replay(examples, totals)
+def rebuilt(like: Replay, total: int, held: int, newest_first: Iterable[Example]) -> Replay:
+    """Buffers made anew from what was added to them, in numpy.
+
+    Examples that came from as many devices go where they were. Those of another number of
+    devices are dealt out in order of age.
+
+    Args:
+      like: shapes of the buffers, with a leading axis ``[devices, ...]``.
+      total: examples ever added to each.
+      held: how many of the newest each is to hold.
+      newest_first: what was added, ``[their devices, number, ...]`` in order of age; the part
+        that was added last comes first.
+    """
+    examples = [np.zeros(x.shape, x.dtype) for x in like.examples]
+    devices, capacity = like.examples.margin.shape
+    newer = 0
+    for part in newest_first:
+        theirs, number = part.margin.shape
+        rank = newer + np.arange(theirs * number)[::-1].reshape(number, theirs).T
+        age, device = rank // devices, devices - 1 - rank % devices
+        kept = age < held
+        place = device[kept], (total - 1 - age[kept]) % capacity
+        for stored, added in zip(examples, part, strict=True):
+            stored[place] = added[kept]
+        newer += theirs * number
+    totals: Any = np.full(devices, total, np.int32)
+    return Replay(Example(*examples), totals)  # type: ignore[arg-type]
+
+
+def lacking(config: ReplayConfig, total: int, held: int) -> int:
+    """How many examples must be added to a buffer before all that is sampled is there.
+
+    Args:
+      config: the buffer's.
+      total: examples ever added to it.
+      held: how many of the newest it holds.
+    """
+
+    def enough(number: int) -> bool:
+        return held + number >= int(window(config, jnp.int32(total + number)))
+
+    return bisect.bisect_left(range(config.capacity), True, key=enough)
 
 
 def window(config: ReplayConfig, total: Int[Array, ""]) -> Int[Array, ""]:

@@ -4,16 +4,20 @@
     checkpoints/<n>.new/        being written
     checkpoints/<n>.old/        being deleted
 
-Only a complete directory is renamed to a name without suffix, so if the process is killed
-at any moment, what was there before stays. Checkpoints without ``SHA256SUMS``, written by
-earlier versions of azdab, are accepted as they are.
+Only a complete directory is renamed to a name without suffix, and only when it is on the disk,
+so if the process is killed or the power fails at any moment, what was there before stays.
+Checkpoints without ``SHA256SUMS``, written by earlier versions of azdab, are accepted as they
+are.
 """
 
+import errno
 import hashlib
-import os
 import re
 import shutil
 from pathlib import Path
+
+from azdab.common import durable
+from azdab.common.errors import UserError
 
 SUMS = "SHA256SUMS"
 """The file of digests in a checkpoint."""
@@ -22,6 +26,9 @@ METADATA = "_CHECKPOINT_METADATA"
 """The file that makes a directory a checkpoint."""
 
 _MAX_SUMS = 10_000_000
+
+_DAMAGE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG}
+"""Numbers of the errors that tell that a file is not what it should be; others do not."""
 
 
 def steps(folder: Path) -> list[int]:
@@ -35,7 +42,8 @@ def steps(folder: Path) -> list[int]:
 def commit(directory: Path) -> None:
     """Give a complete ``<n>.new`` its digests and its name."""
     write_sums(directory)
-    directory.rename(directory.with_suffix(""))
+    durable.sync_all(directory)
+    durable.rename(directory, directory.with_suffix(""))
 
 
 def delete(checkpoint: Path) -> None:
@@ -43,7 +51,7 @@ def delete(checkpoint: Path) -> None:
     old = checkpoint.with_suffix(".old")
     if old.exists():
         shutil.rmtree(old)
-    checkpoint.rename(old)
+    durable.rename(checkpoint, old)
     shutil.rmtree(old)
 
 
@@ -60,7 +68,8 @@ def remove_unfinished(folder: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
+    """SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -72,11 +81,9 @@ def write_sums(directory: Path) -> None:
     """
     files = sorted(path for path in directory.rglob("*") if path.is_file())
     lines = [f"# sha256 of {len(files)} files\n"]
-    lines += [f"{_digest(path)}  {path.relative_to(directory).as_posix()}\n" for path in files]
+    lines += [f"{digest(path)}  {path.relative_to(directory).as_posix()}\n" for path in files]
     with (directory / SUMS).open("w", encoding="utf-8", newline="\n") as file:
         file.writelines(lines)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def damage(checkpoint: Path, part: str = "") -> str | None:
@@ -85,6 +92,9 @@ def damage(checkpoint: Path, part: str = "") -> str | None:
     Args:
       checkpoint: its directory.
       part: check only the files in this folder of it, and those beside the folder.
+
+    Raises:
+      UserError: the system does not let it be read, which says nothing of its files.
     """
     try:
         if not checkpoint.is_dir():
@@ -94,8 +104,35 @@ def damage(checkpoint: Path, part: str = "") -> str | None:
         if not (checkpoint / METADATA).is_file():
             return f"{METADATA} is missing"
     except OSError as error:
+        refuse_if_unreadable(checkpoint, error)
         return f"it cannot be read: {error.strerror or error}"
     return None
+
+
+def refuse_if_unreadable(path: Path, error: OSError) -> None:
+    """Refuse a checkpoint that the system does not let be read: it may well be intact.
+
+    Raises:
+      UserError: unless the error tells that files are missing or of another kind.
+    """
+    if isinstance(error, TimeoutError) or (error.errno and error.errno not in _DAMAGE):
+        reason = error.strerror or str(error) or type(error).__name__
+        name = Path(str(error.filename or path)).name
+        inside = f" ({name})" if name != path.name else ""
+        raise UserError(f"{path} cannot be read: {reason}{inside}; it was left as it is") from None
+
+
+def file_damage(path: Path, expected: str) -> str | None:
+    """What is wrong with a file of a known digest, as a verb; None if nothing is.
+
+    Raises:
+      OSError: it cannot be read.
+    """
+    if not path.is_file():
+        return "is missing"
+    if not path.stat().st_size and expected != hashlib.sha256().hexdigest():
+        return "is empty"
+    return "has changed" if digest(path) != expected else None
 
 
 def _differences(checkpoint: Path, part: str) -> str | None:
@@ -114,11 +151,6 @@ def _differences(checkpoint: Path, part: str) -> str | None:
             return f"{SUMS} names a file elsewhere"
         if part and "/" in name and not name.startswith(f"{part}/"):
             continue
-        path = checkpoint / name
-        if not path.is_file():
-            return f"{name} is missing"
-        if not path.stat().st_size and expected != hashlib.sha256().hexdigest():
-            return f"{name} is empty"
-        if _digest(path) != expected:
-            return f"{name} has changed"
+        if problem := file_damage(checkpoint / name, expected):
+            return f"{name} {problem}"
     return None

@@ -4,7 +4,8 @@
         config.yaml             the run's config
         metrics.jsonl           one line per iteration
         events.out.tfevents.*   the same for TensorBoard
-        checkpoints/<n>/        everything after iteration n: ``params`` and ``training``
+        checkpoints/<n>/        after iteration n: ``params``, and ``training`` without examples
+        replay/<n>.npz          the examples that iteration n added, see :mod:`azdab.runs.segments`
         best/<n>/               ``params`` of the best network, from iteration n
 
 Networks to play with are found and loaded by :mod:`azdab.runs.networks`.
@@ -19,6 +20,7 @@ import logging
 import os
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +31,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
 from azdab import __version__
+from azdab.common import durable
 from azdab.common.config import Config, config_to_dict
 from azdab.common.errors import UserError, one_line
 from azdab.devices.device import device_share
@@ -40,9 +43,13 @@ from azdab.learning.replay import Replay
 from azdab.network.model import Params
 from azdab.runs import atomic
 from azdab.runs.plain_path import plain_path
+from azdab.runs.segments import Entry
 
-FORMAT = 2
+FORMAT = 3
 """Version of the layout above, stored in every checkpoint."""
+
+WITH_REPLAY = 2
+"""The version before: ``training`` holds the whole replay. It is still read."""
 
 _PATIENCE = 10 * 365 * 86400
 """Seconds that orbax may take; a machine may be asleep for days while it saves."""
@@ -50,7 +57,7 @@ _PATIENCE = 10 * 365 * 86400
 _ATTEMPTS = 3
 """How often to try to save. Some timeouts of orbax are fixed; a machine that slept exceeds them."""
 
-PASSED_ON = (UserError, PermissionError, MemoryError, jax.errors.JaxRuntimeError)
+PASSED_ON = (UserError, MemoryError, jax.errors.JaxRuntimeError)
 """Errors while reading a checkpoint that do not mean it is damaged."""
 
 
@@ -79,7 +86,11 @@ PLACES: Any = TrainState(WHOLE, WHOLE, SPLIT, WHOLE, WHOLE, WHOLE)  # type: igno
 
 
 def metadata_of(
-    config: Config, iteration: int, metrics: str | None = None, devices: int = 1
+    config: Config,
+    iteration: int,
+    metrics: str | None = None,
+    devices: int = 1,
+    segments: Sequence[Entry] = (),
 ) -> dict[str, Any]:
     """What a checkpoint holds beside the arrays.
 
@@ -88,6 +99,7 @@ def metadata_of(
       iteration: after which it is written.
       metrics: their digest.
       devices: among which the replay is divided.
+      segments: of the replay, the oldest first.
     """
     return {
         "format": FORMAT,
@@ -96,6 +108,7 @@ def metadata_of(
         "config": config_to_dict(config),
         "metrics": metrics,
         "devices": devices,
+        "segments": [entry._asdict() for entry in segments],
     }
 
 
@@ -105,17 +118,21 @@ def read_metadata(checkpoint: Path) -> dict[str, Any]:
     JAX is not started here: how much memory it may take, on how many devices, is read first.
 
     Raises:
-      UserError: the checkpoint is of another format.
+      UserError: the checkpoint is of another format, or cannot be read.
       ValueError: there is none.
     """
     # Orbax's own reader asks JAX for its devices.
-    text = (checkpoint / "_CHECKPOINT_METADATA").read_bytes()
+    try:
+        text = (checkpoint / atomic.METADATA).read_bytes()
+    except OSError as error:
+        atomic.refuse_if_unreadable(checkpoint, error)
+        raise ValueError(f"{atomic.METADATA} is missing") from None
     try:
         metadata: dict[str, Any] = json.loads(text)["custom_metadata"]
         written = metadata["format"]
     except (ValueError, KeyError, TypeError):
         raise ValueError("its metadata does not say what it is") from None
-    if written != FORMAT:
+    if written not in (FORMAT, WITH_REPLAY):
         raise UserError(f"{checkpoint} has format {written}, this azdab reads {FORMAT}")
     return metadata
 
@@ -176,7 +193,8 @@ def load_parts(checkpoint: Path, like: dict[str, Any]) -> dict[str, Any]:
       like: the parts' shapes, dtypes and placement.
 
     Raises:
-      ValueError: it cannot be read; the message says why in a few words.
+      ValueError: it is damaged; the message says how in a few words.
+      UserError: the system does not let it be read.
     """
     _hush()
     try:
@@ -188,6 +206,8 @@ def load_parts(checkpoint: Path, like: dict[str, Any]) -> dict[str, Any]:
     except KeyError:  # orbax's answer if files are missing, or are others
         raise ValueError("arrays are missing, cut short or of other shapes") from None
     except Exception as error:  # orbax may raise nearly anything on damage
+        if isinstance(system := _system_error(error, checkpoint), OSError):
+            atomic.refuse_if_unreadable(checkpoint, system)
         raise ValueError(one_line(str(error) or type(error).__name__, 200)) from None
     return loaded
 
@@ -205,7 +225,7 @@ def write_checkpoint(
     patient = ocp.options.AsyncOptions(timeout_secs=_PATIENCE)
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            durable.make_folder(folder)
             with ocp.Context(async_options=patient), plain_path(new) as place:
                 ocp.save_checkpointables(place, parts, custom_metadata=metadata)
             if is_first():
@@ -217,11 +237,15 @@ def write_checkpoint(
                 atomic.remove_unfinished(folder)
             if isinstance(error, TimeoutError) and attempt < _ATTEMPTS:
                 continue
-            # TensorStore raises a ValueError that names the system's error.
-            if found := re.search(r"os_error_code='(\d+)'", str(error)):
-                number = int(found[1])
-                raise OSError(number, os.strerror(number), str(folder)) from None
-            raise
+            raise _system_error(error, folder) from None
+
+
+def _system_error(error: Exception, path: Path) -> Exception:
+    """The system's error that TensorStore names in a ValueError, or the error itself."""
+    if found := re.search(r"os_error_code='(\d+)'", str(error)):
+        number = int(found[1])
+        return OSError(number, os.strerror(number), str(path))
+    return error
 
 
 def initial_state(

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,7 @@ class Writer:
         line = (json.dumps({"iteration": iteration, **finite}) + "\n").encode()
         self._file.write(line)
         self._file.flush()
+        os.fsync(self._file.fileno())  # the checkpoint that follows holds its digest
         self._hash.update(line)
         for name, value in values.items():
             about = metric_table.described(name)

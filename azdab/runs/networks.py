@@ -20,6 +20,9 @@ from azdab.network.model import Params
 from azdab.runs import atomic, checkpoint
 from azdab.runs.plain_path import plain_path
 
+_LOOKS = 5
+"""How often to look for a checkpoint where each one is replaced while it is read."""
+
 
 class TrainedNetwork(NamedTuple):
     """A trained network with what is needed to use it.
@@ -63,6 +66,8 @@ def find(path: Path, which: str = "best") -> Path:
     """
     if (path / atomic.METADATA).is_file():
         return path
+    if path.name.isdigit() and path.parent.name == "best" and not path.exists():
+        path = path.parent  # of a run that trains, and has a better network by now
     folder = {"best": "best", "latest": "checkpoints"}[which]
     inside = path / folder if (path / folder).is_dir() else path
     steps = atomic.steps(inside)
@@ -149,7 +154,19 @@ def load_network(path: Path, which: str = "best") -> TrainedNetwork:
     Raises:
       UserError: there is no checkpoint, or it is of another format.
     """
-    found = find(path, which).absolute()
+    for _ in range(_LOOKS):
+        found = find(path, which).absolute()
+        try:
+            return _loaded(found)
+        except UserError as error:
+            if found.is_dir():
+                raise
+            replaced = error  # by a newer one, while it was read
+    raise replaced
+
+
+def _loaded(found: Path) -> TrainedNetwork:
+    """A checkpoint's network, see :func:`load_network`."""
     if problem := atomic.damage(found, "params"):
         raise UserError(f"{found} is damaged: {problem}")
     try:

@@ -23,6 +23,7 @@ from typing import Any
 import filelock
 
 from azdab import __version__
+from azdab.common import durable
 from azdab.common.errors import UserError, one_line
 from azdab.common.files import write_whole
 
@@ -84,7 +85,7 @@ def set_aside(run: Path, path: Path, name: str) -> Path:
 def place_aside(run: Path, name: str) -> Path:
     """A free path in ``aside/``, which is made if need be."""
     folder = run / ASIDE
-    folder.mkdir(exist_ok=True)
+    durable.make_folder(folder)
     place, number = folder / name, 1
     while place.exists():
         number += 1

@@ -24,9 +24,10 @@ from azdab.learning import arena, baselines, diverged, memory, programs
 from azdab.learning.learner import LearnerState
 from azdab.learning.programs import Programs
 from azdab.learning.replay import Replay
+from azdab.learning.selfplay import Example
 from azdab.measure import judging
 from azdab.network.model import Params
-from azdab.runs import checkpoint, metrics
+from azdab.runs import checkpoint, metrics, segments
 from azdab.runs.checkpoint import TrainState
 from azdab.runs.gamebook import Gamebook
 from azdab.runs.retention import Checkpoints
@@ -104,7 +105,11 @@ def train(
         )
         report(f"Compiled in {plan.seconds:.0f} s for {device.describe_device()}.")
         report(memory.memory_summary(board, config, devices, plan.memory))
-        context = Context(board, config, devices, plan.phases, display, gamebook)
+        added: list[Example] = []  # to the replay, and not saved yet
+        add = segments.keeping(added, plan.phases.add) if config.replay.saved else plan.phases.add
+        phases = plan.phases._replace(add=add)
+        context = Context(board, config, devices, phases, display, gamebook)
+        refilling = context._replace(config=memory.refilling(config, checkpoints.missing))
 
         # The metrics, which one process writes.
         if first := mesh.is_first():
@@ -116,13 +121,16 @@ def train(
         with writing as writer:
             for number in range(done + 1, config.iterations + 1):
                 try:
-                    state, values = iterate(context, state)
+                    fill = refilling if number == done + 1 else context
+                    state, values = iterate(fill, state)
                 except diverged.DivergedError as error:
                     raise UserError(diverged.keep(run, board, config, devices, error)) from None
                 display.phase("saving")
                 if writer:
                     writer.write(number, values)
-                checkpoints.save(state, writer.digest if writer else None)
+                segment = segments.segment_of(devices.size, added)
+                checkpoints.save(state, segment, writer.digest if writer else None)
+                added.clear()
                 display.iteration(number, config.iterations, values)
                 if mesh.anyone(bool(stop)):
                     return False

@@ -10,7 +10,7 @@ import jax
 from rich.console import Console
 from rich.table import Table
 
-from azdab.common import presets
+from azdab.common import durable, presets
 from azdab.common.config import Config, config_differences, config_from_dict, config_to_dict
 from azdab.common.errors import UserError
 from azdab.devices import device, mesh
@@ -217,7 +217,7 @@ def opened(run: Path, config: Config, options: RunOptions, console: Console) -> 
         yield
         return
     created = not run.exists()
-    run.mkdir(parents=True, exist_ok=True)
+    durable.make_folder(run)
     try:
         with run_directory.locked(run):
             run_directory.remove_temporary_files(run)
