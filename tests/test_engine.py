@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from azdab.common.errors import UserError
-from azdab.engine import outlook, review
+from azdab.engine import handwritten, outlook, review
 from azdab.engine.engine import LEVELS, Engine, Level, paced
 from azdab.exact import oracle
 from azdab.exact.oracle import Oracle
 from azdab.game.board import Board
 from azdab.game.position import Position
 from azdab.game.record import Record
-from azdab.players import handwritten, matches, registry
+from azdab.players import matches, registry
 from tests import common
 from tests.test_position import positions
 

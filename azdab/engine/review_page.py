@@ -73,7 +73,7 @@ def curve(margins: list[float | None], limit: int) -> str:
         )  # fmt: skip
         shapes.append(
             svg.Text(
-                x=left - 6, y=y(level) + 4, text=f"{level:+.0f}" if level else "0",
+                x=left - 6, y=y(level) + 4, text=f"{level:+z.0f}" if level else "0",
                 text_anchor="end", font_size=12, fill=DRAWN,
             )
         )  # fmt: skip
@@ -109,7 +109,7 @@ def _move(judged: Review, ply: int, margin: float | None) -> str:
     player = before.to_play
     found = judged.analyses[ply + 1]
     kind = "exact" if found.exact is not None else "expected"
-    value = "" if margin is None else f"{kind} margin of A {margin:+.1f}"
+    value = "" if margin is None else f"{kind} margin of A {margin:+z.1f}"
     parts = [
         f'<li class="{"mistake" if verdict.mark else "good"}">',
         f'<div><span class="{"ab"[player]}">{ply + 1}. {PLAYER_LETTERS[player]}</span> '

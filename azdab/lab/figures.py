@@ -250,11 +250,8 @@ def plot_reliability(result: Report) -> Any:
 def plot_ladder(result: Tournament) -> Any:
     """Elo ratings with their 95% intervals, the best on top."""
     order = np.argsort(result.ratings.elo, kind="stable")
-    elo, low, high = (values[order] for values in result.ratings)
     figure, ((axis,),) = axes_grid(1, 1, 7, 0.8 + 0.4 * len(order))
-    # The bootstrap's percentiles need not enclose the estimate.
-    errors = np.maximum([elo - low, high - elo], 0)
-    places = np.arange(len(order))
-    axis.errorbar(elo, places, xerr=errors, fmt="o", capsize=3, color=COLOURS[0])
+    places, bars = np.arange(len(order)), result.ratings.error_bars(order)
+    axis.errorbar(result.ratings.elo[order], places, fmt="o", capsize=3, color=COLOURS[0], **bars)
     axis.set(yticks=places, yticklabels=[result.names[i] for i in order], xlabel="Elo, 95%")
     return figure

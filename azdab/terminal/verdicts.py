@@ -93,7 +93,7 @@ def review_table(judged: Review) -> Table:
     for ply, verdict in enumerate(judged.verdicts):
         after = judged.game.position.at(ply + 1)
         margin, exact = margins[ply + 1], judged.analyses[ply + 1].exact is not None
-        value = "" if margin is None else f"{margin:+.0f}" if exact else f"~{margin:+.1f}"
+        value = "" if margin is None else f"{margin:+z.0f}" if exact else f"~{margin:+z.1f}"
         loss = verdict.loss or 0.0
         costs = round(loss, 1) > 0
         shown.add_row(
