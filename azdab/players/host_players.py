@@ -260,7 +260,6 @@ def engine_player(
 
     If the exact solver would visit more than ``nodes`` positions, the search moves instead.
     By default this is after about half a second on one core, with 40 edges of 5x5 left.
-    The solver remembers positions, so this can depend on earlier games.
     """
     _within("edges", edges, 0)
     _within("nodes", nodes, 1)

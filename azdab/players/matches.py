@@ -124,10 +124,11 @@ def _moves(
         what = f"returned {found.dtype}{list(found.shape)} instead of int32[{count}]"
         return np.full(count, -1, np.int32), dict.fromkeys(range(count), what)
     inside = (found >= 0) & (found < board.num_edges)
-    drawn = np.asarray(states.edges)[np.arange(count), np.where(inside, found, 0)]
+    edges = np.asarray(states.edges)
+    drawn = edges[np.arange(count), np.where(inside, found, 0)]
     wrong = ~inside | drawn
     for row in np.flatnonzero(wrong).tolist():
-        reasons = {row: choosers.why_not(board, found[row], states.edges[row])} | reasons
+        reasons = {row: choosers.why_not(board, found[row], edges[row])} | reasons
     return np.where(wrong, -1, found).astype(np.int32), reasons
 
 

@@ -86,7 +86,7 @@ def analyze_game(options: AnalyzeOptions, console: Console) -> None:
 def review_table(judged: Review) -> Table:
     """The game move by move; margins are the first player's."""
     shown = Table(box=None, pad_edge=False)
-    columns = ["", "", "move", "mark", "lost", "best", "margin of A", "scores", "chains", "control"]
+    columns = ["", "", "move", "mark", "lost", "best", "margin of A", "scores", "chains"]
     for name in columns:
         shown.add_column(name, justify="right" if name in ("lost", "margin of A") else "left")
     margins = judged.margins()
@@ -106,6 +106,5 @@ def review_table(judged: Review) -> Table:
             value,
             "{}-{}".format(*after.scores),
             str(structure.long_chains(after)),
-            PLAYER_LETTERS[structure.controller(after)],
         )
     return shown
