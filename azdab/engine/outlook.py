@@ -63,10 +63,11 @@ def _looker(board: Board, run: Config, simulations: int) -> Callable[[Any, Any, 
         prior = jax.nn.softmax(jnp.where(states.edges, -jnp.inf, output.prior_logits))
         root = evaluation_of(board, utility, output, states)
 
-        def asked(
-            params: Any, here: State
-        ) -> Evaluation:  # the network is traced once for the root
-            return root if here is states else evaluate(params, here)
+        roots = states
+
+        def asked(params: Any, states: State) -> Evaluation:
+            # The network is not traced again for the roots.
+            return root if states is roots else evaluate(params, states)
 
         if simulations:
             found = tree_search.search(

@@ -106,7 +106,7 @@ def _move(board: Board, ask: Callable[[Position], int], here: Position, edges: n
     except _NoMoveError:
         raise
     except (Exception, SystemExit) as error:
-        raise _NoMoveError(f"raised {described(error)}") from None
+        raise _NoMoveError(f"raised {error_text(error)}") from None
     if why := why_not(board, answer, edges):
         raise _NoMoveError(why)
     return operator.index(answer)
@@ -138,7 +138,7 @@ def _shown(value: Any) -> str:
         return f"a {type(value).__name__}"
 
 
-def described(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """An error of somebody else's code in one line: what it is, and where it was raised."""
     try:
         text = one_line(str(error), 200)
@@ -199,14 +199,14 @@ def named_agent(board: Board, name: str) -> Chooser:
         # Raised by the search for the name, or by what the module does when it is imported.
         frames = traceback.extract_tb(error.__traceback__)
         own = "importlib" not in frames[-1].filename and frames[-1].filename != pkgutil.__file__
-        what = described(error) if own else one_line(str(error), 200)
+        what = error_text(error) if own else one_line(str(error), 200)
         raise UserError(f"cannot import {name}: {what}") from None
     if not callable(make):
         raise UserError(f"{name} must be a class or a function of the board, not {_shown(make)}")
     try:
         made: Any = make(board)
     except (Exception, SystemExit) as error:
-        raise UserError(f"{name} cannot be made: it raised {described(error)}") from None
+        raise UserError(f"{name} cannot be made: it raised {error_text(error)}") from None
     if inspect.isclass(made) or not callable(getattr(made, "choose", None)):
         raise UserError(f"{name} makes {_shown(made)}, which has no method choose(position)")
     chooser: Chooser = made
