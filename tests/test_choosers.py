@@ -161,7 +161,16 @@ def test_an_agent_has_only_so_much_time() -> None:
         ),
         ("os.path", "must be a class or a function of the board, not <module"),
         ("builtins.str", "has no method choose"),
-        ("tests.fails_when_imported.Agent", "cannot import .*: AttributeError: module 'os' has no"),
+        (
+            "tests.fails_when_imported.Agent",
+            r"importing tests.fails_when_imported raised AttributeError: module 'os' has no "
+            r"attribute 'no_such_thing' \(fails_when_imported.py, line 5\)",
+        ),
+        (
+            "tests.lacks_a_module.Agent",
+            "importing tests.lacks_a_module raised ModuleNotFoundError: No module named 'nowhere'"
+            r".* \(lacks_a_module.py, line 3\)",
+        ),
     ],
 )
 def test_an_agent_that_cannot_be_made_is_named(agent: str, message: str) -> None:

@@ -116,7 +116,6 @@ def test_games_without_luck_do_not_depend_on_the_batch() -> None:
 
 def test_openings_leave_a_move_to_be_chosen() -> None:
     most = BOARD.num_edges - 1
-    assert matches.random_openings(BOARD, 3, most, seed=0).shape == (3, most)
     play(player("lowest"), player("highest"), opening_plies=most, games=2)
     for plies in (BOARD.num_edges, 99, -1):
         with pytest.raises(UserError, match=f"must be less than the 12 edges, got {plies}"):

@@ -160,6 +160,7 @@ def measure_network(trained: TrainedNetwork, truth: Oracle, form: Form, watch: W
       UserError: the openings leave no move to be measured.
     """
     board = trained.board
+    matches.check_opening(board, form.opening_plies)
     seeds = [int(x >> 1) for x in np.random.SeedSequence(form.seed).generate_state(5)]
     key = jax.random.key(seeds[0])
     engines = {

@@ -4,9 +4,10 @@ An agent of your own may do anything: raise errors, return what is no move, thin
 it forfeits the game, and the match goes on.
 """
 
+import importlib
+import importlib.util
 import inspect
 import operator
-import pkgutil
 import queue
 import reprlib
 import threading
@@ -144,7 +145,8 @@ def error_text(error: BaseException) -> str:
         text = one_line(str(error), 200)
     except Exception:  # that too is somebody else's
         text = ""
-    frames = traceback.extract_tb(error.__traceback__)
+    trace = traceback.extract_tb(error.__traceback__)
+    frames = [frame for frame in trace if not frame.filename.startswith("<frozen")]
     where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
     return ": ".join(filter(None, (type(error).__name__, text))) + where
 
@@ -183,6 +185,35 @@ class _Limited:
         return answer
 
 
+def _imported(name: str) -> Any:
+    """What ``package.module.Name`` names.
+
+    Raises:
+      UserError: there is no such thing, or importing it fails.
+    """
+    first, *rest = name.replace(":", ".").split(".")
+    if not all(part.isidentifier() for part in (first, *rest)):
+        raise UserError(f"cannot import {name}: write it as package.module.Name")
+    path = first
+    try:
+        found: Any = importlib.import_module(path)
+        for part in rest:
+            path += f".{part}"
+            if hasattr(found, "__path__") and importlib.util.find_spec(path):
+                found = importlib.import_module(path)
+            elif hasattr(found, part):
+                found = getattr(found, part)
+            else:
+                raise UserError(f"cannot import {name}: there is no {path}")
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == path:
+            raise UserError(f"cannot import {name}: there is no module {path}") from None
+        raise UserError(f"{name}: importing {path} raised {error_text(error)}") from None
+    return found
+
+
 def named_agent(board: Board, name: str) -> Chooser:
     """An agent of your own, from the name of its class or of a function that makes it.
 
@@ -193,14 +224,7 @@ def named_agent(board: Board, name: str) -> Chooser:
     Raises:
       UserError: there is no such thing, it cannot be made, or it has no method ``choose``.
     """
-    try:
-        make = pkgutil.resolve_name(name)
-    except (Exception, SystemExit) as error:
-        # Raised by the search for the name, or by what the module does when it is imported.
-        frames = traceback.extract_tb(error.__traceback__)
-        own = "importlib" not in frames[-1].filename and frames[-1].filename != pkgutil.__file__
-        what = error_text(error) if own else one_line(str(error), 200)
-        raise UserError(f"cannot import {name}: {what}") from None
+    make = _imported(name)
     if not callable(make):
         raise UserError(f"{name} must be a class or a function of the board, not {_shown(make)}")
     try:

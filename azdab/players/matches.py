@@ -95,15 +95,10 @@ def check_opening(board: Board, plies: int, name: str = "opening_plies") -> None
 
 
 def random_openings(board: Board, count: int, plies: int, seed: int) -> np.ndarray:
-    """Random first moves, ``int32[count, plies]``; a longer list starts like a shorter one.
-
-    Raises:
-      UserError: ``plies`` leaves no move to be chosen.
-    """
-    check_opening(board, plies)
+    """Random first moves, ``int32[count, plies]``; a longer list starts like a shorter one."""
     ranks = np.random.default_rng(seed).random((count, board.num_edges))
     ranks[:, list(board.start_edges)] = 1  # behind all that can be drawn
-    return ranks.argsort(axis=1)[:, :plies].astype(np.int32)
+    return ranks.argsort(axis=1)[:, : min(plies, board.num_plies)].astype(np.int32)
 
 
 @functools.cache
@@ -243,6 +238,7 @@ def play_match(
     for name, value in (("games", games), ("batch", batch)):
         if value < 2 or value % 2:
             raise UserError(f"{name} must be even and at least 2, got {value}")
+    check_opening(board, opening_plies)
     openings = random_openings(board, games // 2, opening_plies, seed)
     actions = np.zeros((0, board.num_plies), np.int32)
     margin = np.zeros(0, np.int32)
