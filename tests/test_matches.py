@@ -3,6 +3,7 @@
 import functools
 import io
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,38 @@ def test_games_without_luck_do_not_depend_on_the_batch() -> None:
     whole, parts = (play(player("lowest"), player("highest"), batch=batch) for batch in (16, 6))
     np.testing.assert_array_equal(whole.actions, parts.actions)
     np.testing.assert_array_equal(whole.margin, parts.margin)
+
+
+def test_openings_leave_a_move_to_be_chosen() -> None:
+    most = BOARD.num_edges - 1
+    play(player("lowest"), player("highest"), opening_plies=most, games=2)
+    for plies in (BOARD.num_edges, 99, -1):
+        with pytest.raises(UserError, match=f"must be less than the 12 edges, got {plies}"):
+            play(player("lowest"), player("highest"), opening_plies=plies)
+    for wrong in ({"games": 0}, {"games": 3}, {"batch": 0}, {"batch": 5}):
+        with pytest.raises(UserError, match="must be even and at least 2"):
+            play(player("lowest"), player("highest"), **wrong)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (lambda states: np.full(len(states.to_play), 3.9), r"returned float64\[\d\] instead of"),
+        (lambda states: np.int32(1), r"returned int32\[\] instead of int32\[\d\]"),
+        (lambda states: np.full(len(states.to_play), 12), "chose 12, and the edges are 0 to 11"),
+        (lambda states: np.argmax(states.edges, axis=1), "which is drawn already"),
+    ],
+)
+def test_what_a_player_returns_is_looked_at(answer: Any, reason: str) -> None:
+    wrong = Player("wrong", lambda key, states, history: answer(states))
+    played = play(player("lowest"), wrong, games=4, opening_plies=2)
+    assert [lost.player for lost in played.forfeits] == [1] * 4
+    assert all(re.search(reason, lost.reason) for lost in played.forfeits)
+    assert played.margin.tolist() == [4] * 4
+    assert "4 forfeited" in tournament.match_line(played)
+    pair = (player("lowest").act, wrong.act)
+    with pytest.raises(UserError, match=rf"player B at ply \d+: it .*{reason}"):
+        matches.play_pairs(BOARD, pair, played.actions[:1, :2], jax.random.key(0))
 
 
 def test_progress_adds_up_to_the_games() -> None:
@@ -223,6 +256,25 @@ def test_a_match_on_the_command_line(tmp_path: Path) -> None:
     assert values["board"] == [2, 2]
     assert values["seed"] == 5
     assert not values["interrupted"]
+
+
+def test_forfeits_are_counted_and_reported(tmp_path: Path) -> None:
+    path = tmp_path / "match.json"
+    bad = "custom:agent=tests.test_choosers.Answers"  # answers None as the second player
+    shown = run("--match", bad, "random", "--board", "2x2", "--games", "14", "--json", str(path))
+    lines = [line for line in shown.splitlines() if "forfeits game" in line]
+    assert len(lines) == 5
+    assert all("it chose None, which is no whole number." in line for line in lines)
+    assert "2 more games were forfeited." in shown
+    (found,) = json.loads(path.read_text(encoding="utf-8"))["matches"]
+    assert len(found["forfeits"]) == 7
+    assert found["forfeits"][0].keys() == {"game", "player", "ply", "reason"}
+    assert found["losses"] >= 7
+
+
+def test_two_games_are_too_few_to_tell() -> None:
+    shown = run("--tournament", "greedy", "random", "--board", "2x2", "--games", "2")
+    assert re.search(r"[<>] [+-]\d+|[+-]\d+ to [+-]\d+|too few games", shown)
 
 
 def test_a_tournament_on_the_command_line_with_a_picture(tmp_path: Path) -> None:

@@ -17,13 +17,13 @@ from hypothesis import given, settings
 from azdab.common.config import Config, config_from_dict
 from azdab.common.errors import UserError
 from azdab.devices import mesh
+from azdab.engine.handwritten import ChainPlayer
 from azdab.exact import dense_table
 from azdab.game import rules
 from azdab.game.board import Board
 from azdab.game.rules import State
 from azdab.network import model
 from azdab.players import host_players, matches, ratings, registry
-from azdab.players.handwritten import ChainPlayer
 from azdab.players.registry import Player
 from azdab.runs import networks
 from tests import common

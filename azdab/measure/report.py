@@ -58,7 +58,7 @@ def games_table(games: dict[str, GameFigures], opponent: str) -> Table:
             _number(row.moves.all.loss),
             percent(row.moves.all.optimal),
             f"{score.wins}-{score.draws}-{score.losses}",
-            f"{score.mean_margin:+.2f}",
+            f"{score.mean_margin:+z.2f}",
         )
     return table
 
@@ -101,7 +101,7 @@ def calibration_table(calibrations: dict[str, Calibration]) -> Table:
             f"{row.positions:,}",
             _number(row.win_error),
             _number(row.win_brier),
-            f"{row.margin_bias:+.3f}",
+            f"{row.margin_bias:+z.3f}",
             _number(row.margin_rmse),
         )
     return table
@@ -117,7 +117,7 @@ def tables(report: Report, opponent: str) -> list[Table]:
 
 
 def plain(value: Any) -> Any:
-    """Named tuples and arrays as plain values for JSON; NaN becomes null."""
+    """Named tuples and arrays as plain values for JSON; NaN and infinities become null."""
     if hasattr(value, "_asdict"):
         return plain(value._asdict())
     if isinstance(value, dict):
@@ -126,7 +126,7 @@ def plain(value: Any) -> Any:
         return plain(value.tolist())
     if isinstance(value, list | tuple):
         return [plain(entry) for entry in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def load_pyplot(path: Path | None = None) -> Any:

@@ -20,6 +20,7 @@ from azdab.exact.oracle import Oracle
 from azdab.game.board import Board
 from azdab.measure import evaluation, report
 from azdab.measure.evaluation import Form, Watch
+from azdab.players import matches
 from azdab.runs import networks
 from azdab.runs.networks import TrainedNetwork
 
@@ -151,6 +152,7 @@ def measure_checkpoint(
     trained = networks.load_network(path)
     if board:
         trained = trained.playing_on(board, str(path))
+    matches.check_opening(trained.board, options.opening_plies, "--opening-plies")
     form = form_of(trained.board, options)
     with console.status("solving"):
         known = oracle.best_oracle(trained.board, options.max_edges)

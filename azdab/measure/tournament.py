@@ -25,6 +25,8 @@ from azdab.players.matches import Advance, Match, Tournament
 from azdab.players.ratings import Interval, Sprt
 from azdab.runs import networks
 
+_FORFEITS_SHOWN = 5  # of a match, each with its reason
+
 GAMES_PER_MATCH = 200
 """Games per match unless the options say otherwise."""
 
@@ -117,8 +119,7 @@ def run_from_options(
     if options.sprt and options.sprt[0] >= options.sprt[1]:
         raise UserError("--sprt needs ELO0 below ELO1, got {:g} {:g}".format(*options.sprt))
     board = board_of_match(options.board, specs, checkpoint, options.runs)
-    if options.opening_plies >= board.num_plies:
-        raise UserError(f"--opening-plies must be less than the {board.num_plies} edges")
+    matches.check_opening(board, options.opening_plies, "--opening-plies")
     if options.plot:
         report.load_pyplot(options.plot)  # fail before the games, not after
     if len(specs) > 2:
@@ -148,6 +149,9 @@ def run_from_options(
         if result.interrupted:
             console.print("Interrupted: these are the results of the finished games.")
         console.print(table)
+        for match in result.matches.values():
+            for line in forfeit_lines(match):
+                console.print(line, highlight=False, soft_wrap=True)
 
     files.deliver(asked, show)
 
@@ -211,8 +215,11 @@ def match_line(match: Match) -> str:
         f"{match.names[0]} - {match.names[1]}:",
         f"+{score.wins} ={score.draws} -{score.losses}",
         f"({score.rate:.1%}),",
-        f"Elo {score.elo:+.0f} [{_interval(score.elo_interval, '+.0f')}]",
+        f"Elo {ratings.elo_text(score.rate, score.games)} "
+        f"[{ratings.elo_interval_text(score.elo_interval)}]",
     ]
+    if match.forfeits:
+        parts.append(f"{len(match.forfeits)} forfeited")
     return " ".join(parts)
 
 
@@ -229,18 +236,31 @@ def match_table(match: Match) -> Table:
         "score rate": f"{score.rate:.1%}",
         "  95%, over pairs of games": _interval(score.rate_pairs, ".1%"),
         "  95%, Wilson, over games": _interval(score.rate_games, ".1%"),
-        "Elo difference": f"{score.elo:+.0f}",
-        "  95%": _interval(score.elo_interval, "+.0f"),
-        "mean margin in boxes": f"{score.mean_margin:+.2f}",
+        "Elo difference": ratings.elo_text(score.rate, score.games),
+        "  95%": ratings.elo_interval_text(score.elo_interval),
+        "mean margin in boxes": f"{score.mean_margin:+z.2f}",
         "score rate moving first": f"{score.rate_first:.1%}",
         "score rate moving second": f"{score.rate_second:.1%}",
         "pairs that scored 0, ½, 1, 1½, 2": ", ".join(map(str, score.pairs)),
     }
+    if match.forfeits:
+        by = [sum(one.player == player for one in match.forfeits) for player in (0, 1)]
+        rows["forfeited by the first, by the second"] = f"{by[0]}, {by[1]}"
     if match.decision:
         rows["sequential test accepts"] = match.decision
     for row in rows.items():
         table.add_row(*row)
     return table
+
+
+def forfeit_lines(match: Match) -> list[str]:
+    """Who forfeited which game, where and why; the first few."""
+    lines = [
+        f"{match.names[one.player]} forfeits game {one.game + 1} at ply {one.ply}: it {one.reason}."
+        for one in match.forfeits[:_FORFEITS_SHOWN]
+    ]
+    more = len(match.forfeits) - len(lines)
+    return [*lines, f"{more} more games were forfeited."] if more else lines
 
 
 def rates(result: Tournament) -> np.ndarray:
@@ -263,10 +283,9 @@ def standings(result: Tournament) -> Table:
         table.add_column(str(place + 1), justify="right", no_wrap=True)
     crosstable = rates(result)[order][:, order]
     for place, (index, row) in enumerate(zip(order, crosstable, strict=True), start=1):
-        elo, low, high = (values[index] for values in result.ratings)
         cells = ["" if np.isnan(rate) else f"{100 * rate:.1f}" for rate in row]
         name = f"{place}. {result.names[index]}"
-        table.add_row(name, f"{elo:+.0f}", _interval((low, high), "+.0f"), *cells)
+        table.add_row(name, *result.ratings.text(index), *cells)
     return table
 
 
@@ -285,6 +304,7 @@ def tournament_values(result: Tournament, board: Board, seed: int) -> dict[str, 
                     "players": match.names,
                     "opening_plies": match.opening_plies,
                     "decision": match.decision,
+                    "forfeits": match.forfeits,
                     **match.score()._asdict(),
                 }
                 for match in result.matches.values()
@@ -300,15 +320,13 @@ def picture_of_tournament(result: Tournament, path: Path | None) -> bytes:
     pyplot = report.load_pyplot(path)
     order = np.argsort(result.ratings.elo, kind="stable")
     names = [report.in_picture(result.names[index]) for index in order]
-    elo, low, high = (values[order] for values in result.ratings)
     size = 1.5 + 0.5 * len(names)
     figure, (left, right) = pyplot.subplots(
         1, 2, figsize=(6 + 2 * size, 1 + size), layout="constrained"
     )
     places = np.arange(len(names))
-    # The bootstrap's percentiles need not enclose the estimate.
-    errors = np.maximum([elo - low, high - elo], 0)
-    left.errorbar(elo, places, xerr=errors, fmt="o", capsize=3)
+    bars = result.ratings.error_bars(order)
+    left.errorbar(result.ratings.elo[order], places, fmt="o", capsize=3, **bars)
     left.set(yticks=places, yticklabels=names, xlabel="Elo, 95% interval")
     crosstable = rates(result)[order][:, order]
     right.imshow(crosstable, vmin=0, vmax=1, cmap="RdYlGn", origin="lower")

@@ -4,21 +4,20 @@ The baseline that training reports as ``greedy`` is ``greedy-min`` here; ``greed
 the textbook player, who does not count chains.
 """
 
+import functools
 import inspect
-import pkgutil
+import math
 import re
+import types
+import typing
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, Protocol
-
-import numpy as np
-from jaxtyping import Array
+from typing import Any, NamedTuple
 
 from azdab.common.errors import UserError, suggest
+from azdab.engine.engine import LEVELS, Engine
 from azdab.game.board import Board
-from azdab.game.position import IllegalMoveError, Position
-from azdab.game.rules import State
-from azdab.players import host_players
+from azdab.players import choosers, host_players
 from azdab.players.host_players import Act
 from azdab.runs import networks
 
@@ -35,47 +34,34 @@ class Player(NamedTuple):
     act: Act
 
 
-class Chooser(Protocol):
-    """Anyone who can play: an :class:`azdab.engine.engine.Engine`, or an agent of your own."""
-
-    def choose(self, position: Position) -> int:
-        """A legal move in an unfinished position."""
-        ...
-
-
-def custom_player(board: Board, *, agent: str) -> Act:
+def custom_player(board: Board, *, agent: str, limit: float | None = None) -> Act:
     """An agent of your own: a class or function of the board, ``agent=package.module.Name``.
 
     It is imported, called with the board, and must return an object with a method
-    ``choose(position)``, as :class:`azdab.engine.engine.Engine` has.
+    ``choose(position)``, as :class:`azdab.engine.engine.Engine` has. It forfeits the game if it
+    takes more than ``limit`` seconds for a move.
     """
-    try:
-        made = pkgutil.resolve_name(agent)(board)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"cannot import {agent}: {error}") from None
-    return from_chooser(board, made)
+    if limit is not None and not 0 < limit <= 3600:
+        raise UserError(f"limit must be more than 0 and at most 3600 seconds, got {limit:g}")
+    return choosers.from_chooser(board, choosers.named_agent(board, agent), agent, limit)
 
 
-def from_chooser(board: Board, chooser: Chooser) -> Act:
-    """Make a player for matches of an object that chooses moves in positions.
+def level_player(
+    level: str, board: Board, *, checkpoint: str | None = None, seconds: float | None = None
+) -> Act:
+    """The engine at a level, as it plays people.
 
-    A move that cannot be played ends the match with a :class:`UserError`.
+    Args:
+      level: a name in :data:`azdab.engine.engine.LEVELS`.
+      board: to play on.
+      checkpoint: its network; None: the one that comes with azdab, or none.
+      seconds: to think about each move; None: as long as the level usually does.
     """
-
-    def act(key: Array, states: State, history: np.ndarray) -> np.ndarray:
-        del key, states
-        moves = []
-        for past in history.tolist():
-            here = Position(board, tuple(past))
-            move = int(chooser.choose(here))
-            try:
-                here.play(move)
-            except IllegalMoveError as error:
-                raise error.inside("an agent chose a move that cannot be played") from None
-            moves.append(move)
-        return np.array(moves, np.int32)
-
-    return act
+    if seconds is not None and not 0 < seconds <= 3600:
+        raise UserError(f"seconds must be more than 0 and at most 3600, got {seconds:g}")
+    return choosers.engine_act(
+        Engine.load(checkpoint or board, level, board=board, seconds=seconds)
+    )
 
 
 PLAYERS: dict[str, Callable[..., Act]] = {
@@ -90,6 +76,7 @@ PLAYERS: dict[str, Callable[..., Act]] = {
     "engine": host_players.engine_player,
     "solver": host_players.solver_player,
     "custom": custom_player,
+    **{level: functools.partial(level_player, level) for level in LEVELS},
 }
 """The players by name; their keyword arguments are the options of a specification."""
 
@@ -153,7 +140,7 @@ def make_player(
     options = options_of(name)
     if "checkpoint" in options and checkpoint is not None:
         given.setdefault("checkpoint", str(checkpoint))
-    values = {}
+    values: dict[str, Any] = {}
     for option, value in given.items():
         if option not in options:
             accepted = ", ".join(options) or "none"
@@ -161,14 +148,20 @@ def make_player(
                 f"player '{spec}' has no option '{option}'"
                 f"{suggest(option, list(options))}; its options are: {accepted}"
             )
-        kind = options[option].annotation
+        kind = _type_of(options[option])
         try:
             values[option] = kind(value)
+            if kind is float and not math.isfinite(values[option]):
+                raise ValueError
         except ValueError:
             word = "an integer" if kind is int else "a number"
             raise UserError(f"{option} must be {word}, got '{value}'", f"player '{spec}'") from None
-    if "checkpoint" in options and "checkpoint" not in values:
+    missing = [option for option, p in options.items() if p.default is p.empty]
+    if "checkpoint" in missing and "checkpoint" not in values:
         raise UserError(f"player '{spec}' needs a network: add checkpoint=PATH")
+    for option in missing:
+        if option not in values:
+            raise UserError(f"player '{spec}' needs {option}=VALUE")
     try:
         if "checkpoint" in values:
             values["checkpoint"] = str(networks.resolve(values["checkpoint"], runs))
@@ -183,14 +176,21 @@ def options_of(name: str) -> dict[str, inspect.Parameter]:
     return {k: p for k, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
 
 
+def _type_of(option: inspect.Parameter) -> Any:
+    """The type of an option's values, also where None stands for none."""
+    kinds = [kind for kind in typing.get_args(option.annotation) if kind is not types.NoneType]
+    return kinds[0] if kinds else option.annotation
+
+
 def describe_players() -> str:
     """All players in words, one per line."""
     lines = []
     for name, build in PLAYERS.items():
         options = ", ".join(
-            option if p.default is p.empty else f"{option}={p.default}"
+            option if p.default in (p.empty, None) else f"{option}={p.default}"
             for option, p in options_of(name).items()
         )
+        build = build.func if isinstance(build, functools.partial) else build
         summary = str(inspect.getdoc(build)).split("\n")[0]
         lines.append(f"{name}: {summary}" + (f" Options: {options}." if options else ""))
     return "\n".join(lines)

@@ -5,10 +5,13 @@ A network that is only to play is a run reduced to ``config.yaml``, ``README.md`
 in ``azdab/models/``.
 """
 
+import functools
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint.experimental.v1 as ocp
 
 from azdab.common import files, presets
@@ -147,17 +150,22 @@ def _holds_checkpoint(path: Path) -> bool:
 def load_network(path: Path, which: str = "best") -> TrainedNetwork:
     """Load a network for play or analysis.
 
+    The last few are remembered as long as their files stay as they are. What is returned may be
+    donated: it is the caller's own.
+
     Args:
       path: see :func:`find`.
       which: ``best`` or ``latest``.
 
     Raises:
-      UserError: there is no checkpoint, or it is of another format.
+      UserError: there is no checkpoint, it is damaged or of another format, or its parameters
+        are not finite.
     """
     for _ in range(_LOOKS):
         found = find(path, which).absolute()
         try:
-            return _loaded(found)
+            loaded = _read(found, _stamps(found))
+            return loaded._replace(params=jax.tree.map(jnp.copy, loaded.params))
         except UserError as error:
             if found.is_dir():
                 raise
@@ -165,8 +173,19 @@ def load_network(path: Path, which: str = "best") -> TrainedNetwork:
     raise replaced
 
 
-def _loaded(found: Path) -> TrainedNetwork:
-    """A checkpoint's network, see :func:`load_network`."""
+def _stamps(checkpoint: Path) -> tuple[tuple[int, ...], ...] | None:
+    """What changes when a file of a checkpoint does; None where that cannot be seen."""
+    try:
+        found = [path.stat() for path in sorted(checkpoint.rglob("*"))]
+    except OSError:  # a file vanished: whoever reads the rest says what is wrong
+        return None
+    return tuple((stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in found)
+
+
+@functools.lru_cache(maxsize=4)
+def _read(found: Path, stamps: tuple[tuple[int, ...], ...] | None) -> TrainedNetwork:
+    """Read and check a network; ``stamps`` tell files of the same names apart."""
+    del stamps
     if problem := atomic.damage(found, "params"):
         raise UserError(f"{found} is damaged: {problem}")
     try:
@@ -186,6 +205,10 @@ def _loaded(found: Path) -> TrainedNetwork:
     except Exception as error:
         reason = one_line(str(error) or type(error).__name__, 200)
         raise UserError(f"{found} is damaged: {reason}") from None
+    for path, x in jax.tree.leaves_with_path(params):
+        if not np.isfinite(np.asarray(x, np.float64)).all():
+            name = jax.tree_util.keystr(path, simple=True, separator="/")
+            raise UserError(f"{found} cannot be used: {name} holds numbers that are not finite")
     return TrainedNetwork(board, config, params, iteration)
 
 
@@ -211,3 +234,4 @@ def export_network(trained: TrainedNetwork, directory: Path, card: str) -> None:
     with plain_path(written) as path:
         ocp.save_checkpointables(path, {"params": trained.params}, custom_metadata=metadata)
     (written / "commit_success.txt").unlink(missing_ok=True)  # only says where it was written
+    atomic.write_sums(written)

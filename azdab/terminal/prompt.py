@@ -58,7 +58,7 @@ def candidates_table(here: Position, found: Analysis, count: int) -> Table:
             str(move.edge),
             str(move.visits),
             "" if move.prior is None else f"{move.prior:.1%}",
-            "" if move.margin is None else f"{move.margin:+.2f}",
+            "" if move.margin is None else f"{move.margin:+z.2f}",
             "" if move.exact is None else f"{move.exact:+d}",
         )
     return table
@@ -295,7 +295,7 @@ class ReplayPrompt(_Prompt):
             ply, edge = self._ply - 1, here.moves[-1]
             line += f": {PLAYER_LETTERS[here.movers[ply]]} {move_name(here.board, edge)}"
             if ply in game.evaluations:
-                line += f", {game.evaluations[ply]:+.2f} boxes for A"
+                line += f", {game.evaluations[ply]:+z.2f} boxes for A"
             if ply in game.remarks:
                 line += f" - {game.remarks[ply]}"
         elif game.remark:

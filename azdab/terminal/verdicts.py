@@ -91,14 +91,14 @@ def _as_json(judged: Review) -> str:
 def review_table(judged: Review) -> Table:
     """The game move by move; margins are the first player's."""
     shown = Table(box=None, pad_edge=False)
-    columns = ["", "", "move", "mark", "lost", "best", "margin of A", "scores", "chains", "control"]
+    columns = ["", "", "move", "mark", "lost", "best", "margin of A", "scores", "chains"]
     for name in columns:
         shown.add_column(name, justify="right" if name in ("lost", "margin of A") else "left")
     margins = judged.margins()
     for ply, verdict in enumerate(judged.verdicts):
         after = judged.game.position.at(ply + 1)
         margin, exact = margins[ply + 1], judged.analyses[ply + 1].exact is not None
-        value = "" if margin is None else f"{margin:+.0f}" if exact else f"~{margin:+.1f}"
+        value = "" if margin is None else f"{margin:+z.0f}" if exact else f"~{margin:+z.1f}"
         loss = verdict.loss or 0.0
         costs = round(loss, 1) > 0
         shown.add_row(
@@ -111,6 +111,5 @@ def review_table(judged: Review) -> Table:
             value,
             "{}-{}".format(*after.scores),
             str(structure.long_chains(after)),
-            PLAYER_LETTERS[structure.controller(after)],
         )
     return shown

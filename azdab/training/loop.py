@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import PRNGKeyArray
 from rich.console import Console
@@ -20,7 +19,7 @@ from azdab.common.config import Config
 from azdab.common.errors import UserError
 from azdab.devices import device, mesh
 from azdab.game.board import Board, board_of
-from azdab.learning import arena, baselines, diverged, memory, programs
+from azdab.learning import arena, baselines, diverged, memory, programs, statistics
 from azdab.learning.learner import LearnerState
 from azdab.learning.programs import Programs
 from azdab.learning.replay import Replay
@@ -195,12 +194,12 @@ def self_play_phase(
         context.gamebook.self_play(number, wave, examples, each)
         buffer = run.add(buffer, examples)
         stats.append(wave_stats)
-    played = jax.tree.map(lambda *x: np.mean(x), *map(mesh.gather, stats))
+    played = statistics.summary([mesh.gather(one) for one in stats])
     seconds = time.perf_counter() - start
     searched = context.board.num_plies - config.solver_horizon
     simulations = config.search.num_simulations
     return buffer, {
-        **{f"selfplay/{name}": value for name, value in played._asdict().items()},
+        **{f"selfplay/{name}": value for name, value in played.items()},
         "speed/games_per_second": games / seconds,
         "speed/moves_per_second": games * searched / seconds,
         "speed/simulations_per_second": games * searched * simulations / seconds,
