@@ -5,7 +5,7 @@ import { $, $button, around, find, htmlElement, onPointing } from "./dom.js";
 import { t } from "./i18n.js";
 import { LETTERS, otherSide, SIDES } from "./rules.js";
 
-/** @import { Warmth } from "./board.js" */
+/** @import { Hint } from "./board.js" */
 /** @import { Chart } from "./chart.js" */
 /** @import { Game } from "./game.js" */
 /** @import { Edge, Position } from "./rules.js" */
@@ -30,19 +30,32 @@ export function marginText(margin, isExact) {
 }
 
 /**
- * By edge: how good it is, and that in words; null where nothing is known yet.
- * @param {Analysis | null} found
- * @returns {Map<number, Warmth> | null}
+ * Boxes lost from which a move is a mistake, and a blunder, as in azdab/engine/review.py. Smaller
+ * losses are within the error of an estimate.
  */
-export function heatOf(found) {
+const MISTAKE = 1, BLUNDER = 3;
+
+/**
+ * By edge: how good it is, and that in words; null where nothing is known yet. Nothing is said
+ * of edges of which nothing is known.
+ * @param {Analysis | null} found
+ * @returns {Map<number, Hint> | null}
+ */
+export function hintsOf(found) {
   if (!found) return null;
-  return new Map(found.edges.map(({ edge, heat, margin, loss }) => {
+  return new Map(found.edges.map(({ edge, margin, loss }) => {
+    const isBest = edge === found.best, lost = isBest ? 0 : loss;
     /** @type {string[]} */
     const words = [];
-    if (edge === found.best) words.push(t("move_is_best"));
-    else if (loss !== null && loss >= 0.05) words.push(t("move_loses", { count: boxes(loss) }));
+    if (isBest) words.push(t("move_is_best"));
+    else if (lost !== null && lost >= (found.is_exact ? 1 : 0.05))
+      words.push(t(found.is_exact ? "move_loses" : "move_loses_about", { count: boxes(lost) }));
     if (margin !== null) words.push(marginText(margin, found.is_exact));
-    return [edge, { heat, isBest: edge === found.best, text: words.join(", ") }];
+    const text = words.join(", ");
+    if (lost === null) return [edge, { grade: null, isBest, label: "", text }];
+    const grade = lost < MISTAKE ? "good" : lost < BLUNDER ? "mistake" : "blunder";
+    const label = grade === "good" ? "" : `−${Math.round(lost)}`;
+    return [edge, { grade, isBest, label, text }];
   }));
 }
 
@@ -118,10 +131,9 @@ export function showStatus(game, position) {
   status.dataset.side = side === null ? LETTERS[position.toPlay] : side ? LETTERS[(side + 1) / 2] : "";
   status.classList.toggle("busy", game.isLive && game.engineToMove && !game.paused);
   $("looking").hidden = game.isLive;
-  $("from-here").hidden = game.ply > game.state.ply;
 
-  $button("undo").disabled = !game.state.ply;
-  $button("redo").disabled = game.state.ply >= game.state.moves.length;
+  $button("undo").disabled = !game.canUndo;
+  $button("redo").disabled = !game.canRedo;
   $("pause").hidden = !game.engines || (game.engines === 1 && !game.paused);
   find($("pause"), "span").textContent = t(game.paused ? "resume" : "pause");
   $("pause").setAttribute("aria-pressed", String(game.paused));
@@ -131,13 +143,11 @@ export function showStatus(game, position) {
   const found = game.analysisAt(game.ply);
   $("legend").hidden = !game.shown.hint || position.isOver;
   const known = found?.edges.some(({ margin }) => margin !== null);
-  $("legend").textContent = t(!found ? "hint_wait" : known ? "hint_legend" : "hint_only_best");
+  $("legend").textContent = t(!found ? "hint_wait" : !known ? "hint_only_best"
+    : found.is_exact ? "hint_exact" : "hint_estimated");
   const shape = game.shapeAt(game.ply);
   $("shape").hidden = !game.shown.chains || position.isOver;
-  if (shape) {
-    const side = LETTERS[shape.controller];
-    $("shape").textContent = t("shape", { count: shape.long_chains, side });
-  }
+  if (shape) $("shape").textContent = t("shape", { count: shape.long_chains });
 }
 
 /**
@@ -161,7 +171,9 @@ export function showEvaluation(game, position, chart) {
   }
   $("margin").textContent = text;
   // While a position is judged the bar stays where it was: it should glide, not jump to the middle.
-  if (found) {
+  // Of another game it says nothing.
+  if (found || $("bar").dataset.game !== game.key) {
+    $("bar").dataset.game = game.key;
     $("bar").classList.toggle("unknown", margin === null);
     $("bar").style.setProperty("--share", String(win ?? 0.5));
   }
