@@ -2,21 +2,21 @@
 
     POST /api/games                 {"board": "5x5", "seats": ["human", "hard"]}
     POST /api/games/import          {"text": "azdab record 1 ...", "board": "5x5", "number": 1};
-                                    perhaps with "seats", and "ply": how many of its moves are played
+                                    perhaps with "seats", and "ply": how many moves are played
     GET  /api/games/ID
     POST /api/games/ID/move         {"edge": 12, "ply": 0}
     POST /api/games/ID/engine       {"ply": 1}    the engine thinks and moves
-    POST /api/games/ID/undo         {"ply": 2}    perhaps with "to", or with "seen": what is looked at
+    POST /api/games/ID/undo         {"ply": 2}    perhaps with "to", or "seen": the ply looked at
     POST /api/games/ID/redo         {"ply": 0}    perhaps with "to"
     POST /api/games/ID/seats        {"seats": ["human", "human"]}
     GET  /api/games/ID/analysis?ply=2
     GET  /api/games/ID/shape?ply=2
     GET  /api/games/ID/record?format=text
 
-Requests that change a game are answered with its state; where a game is begun or asked for, what
-its record says comes with it, so that a page can bring back a game that the host has lost. A refused request is answered with
-a status of 400 or more and ``{"error": "one sentence"}``. ``ply`` is how many moves are on the
-board, so that nothing is played on a board that has changed.
+Requests that change a game are answered with its state. Where a game is begun or asked for, what
+its record says comes with it, so that a page can bring back a game that the host has lost. A
+refused request is answered with a status of 400 or more and ``{"error": "one sentence"}``.
+``ply`` is how many moves are on the board, so that nothing is played on a board that has changed.
 """
 
 import asyncio
@@ -91,9 +91,7 @@ class _Host:
         """Do work for a request when its turn comes, unless its page is gone by then."""
         user = request.client.host if request.client else ""
         game = request.path_params.get("name", user)
-        return await queue.do(
-            user, game, work, *arguments, cost=cost, gone=request.is_disconnected
-        )
+        return await queue.do(user, game, work, *arguments, cost=cost, gone=request.is_disconnected)
 
     def _warm_up(self, game: HostedGame) -> None:
         """Make the engines of a game ready while a person thinks about the first move."""

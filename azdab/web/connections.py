@@ -20,6 +20,10 @@ class ConnectionLimits(NamedTuple):
     seconds: float = 15.0
 
 
+LIMITS = ConnectionLimits()
+"""If nothing else is asked for."""
+
+
 def limited(limits: ConnectionLimits) -> type[asyncio.Protocol]:
     """The protocol of connections that keep to limits, for ``uvicorn.Config(http=...)``."""
 

@@ -16,7 +16,7 @@ from azdab.common.errors import UserError
 from azdab.engine.engine import DEFAULT_LEVEL, Engine
 from azdab.game.board import Board
 from azdab.web.app import make_app
-from azdab.web.connections import ConnectionLimits, limited
+from azdab.web.connections import LIMITS, ConnectionLimits, limited
 from azdab.web.guard import listen
 
 
@@ -25,7 +25,7 @@ def _address(host: str, port: int) -> str:
     return f"http://[{shown}]:{port}/" if ":" in shown else f"http://{shown}:{port}/"
 
 
-def page_server(app: ASGIApp, limits: ConnectionLimits = ConnectionLimits()) -> uvicorn.Server:
+def page_server(app: ASGIApp, limits: ConnectionLimits = LIMITS) -> uvicorn.Server:
     """A server of the page that keeps to limits and logs errors only.
 
     uvicorn's warnings are about single requests, and one advises installing a package.
@@ -62,7 +62,7 @@ def serve(
     open_browser: bool = True,
     allowed: Sequence[str] = (),
     prefix: str = "",
-    limits: ConnectionLimits = ConnectionLimits(),
+    limits: ConnectionLimits = LIMITS,
 ) -> None:
     """Serve the page until Ctrl-C.
 

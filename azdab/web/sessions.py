@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from azdab.engine.engine import LEVELS
-from azdab.game.board import Board
 from azdab.game.position import IllegalMoveError, Position
 from azdab.game.record import Record
 from azdab.web.thinking import Analyses
@@ -245,7 +244,8 @@ class HostedGame:
         evaluations = {k: v for k, v in self._record.evaluations.items() if k < self.ply}
         for ply in range(self.ply):
             if (found := analyses.get(here.at(ply + 1))) and found.margin is not None:
-                evaluations[ply] = -found.margin if here.movers[ply + 1] else found.margin
+                margin = -found.margin if here.movers[ply + 1] else found.margin
+                evaluations.setdefault(ply, margin)
         return dataclasses.replace(
             self._record,
             position=here,

@@ -19,7 +19,7 @@ import anyio.to_thread
 from azdab.web.sessions import RefusedError
 
 MAX_WAITING = 128
-"""How much work waits in a queue; what comes then is refused, or what the busiest user sent last."""
+"""How much work waits in a queue; then the newest work of the busiest user is refused."""
 
 _T = TypeVar("_T")
 

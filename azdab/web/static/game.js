@@ -385,7 +385,7 @@ export class Game {
     const about = aboutFirst(begun(this.#about), ply);
     for (let after = 1; after <= ply; after++) {
       const margin = this.analysisAt(after)?.margin ?? null;
-      if (margin !== null) about.evaluations[after - 1] = margin;
+      if (margin !== null) about.evaluations[after - 1] ??= margin;
     }
     const [first, second] = SIDES.map((side) =>
       names[side] || (seats[side] === "human" ? "" : `azdab, ${seats[side]}`));

@@ -9,7 +9,7 @@ import { LETTERS, otherSide, SIDES } from "./rules.js";
 /** @import { Chart } from "./chart.js" */
 /** @import { Game } from "./game.js" */
 /** @import { Edge, Position } from "./rules.js" */
-/** @import { Analysis, Seat, Side } from "./types.js" */
+/** @import { Analysis, Judgement, Seat, Side } from "./types.js" */
 
 /**
  * A number of boxes as people write it: 3, 2.5.
@@ -36,28 +36,32 @@ export function marginText(margin, isExact) {
 const MISTAKE = 1, BLUNDER = 3;
 
 /**
- * By edge: how good it is, and that in words; null where nothing is known yet. Nothing is said
- * of edges of which nothing is known.
- * @param {Analysis | null} found
- * @returns {Map<number, Hint> | null}
+ * What is shown of an edge; nothing where nothing is known.
+ * @param {Judgement} edge
+ * @param {Analysis} found
+ * @returns {Hint}
  */
-export function hintsOf(found) {
-  if (!found) return null;
-  return new Map(found.edges.map(({ edge, margin, loss }) => {
-    const isBest = edge === found.best, lost = isBest ? 0 : loss;
-    /** @type {string[]} */
-    const words = [];
-    if (isBest) words.push(t("move_is_best"));
-    else if (lost !== null && lost >= (found.is_exact ? 1 : 0.05))
-      words.push(t(found.is_exact ? "move_loses" : "move_loses_about", { count: boxes(lost) }));
-    if (margin !== null) words.push(marginText(margin, found.is_exact));
-    const text = words.join(", ");
-    if (lost === null) return [edge, { grade: null, isBest, label: "", text }];
-    const grade = lost < MISTAKE ? "good" : lost < BLUNDER ? "mistake" : "blunder";
-    const label = grade === "good" ? "" : `−${Math.round(lost)}`;
-    return [edge, { grade, isBest, label, text }];
-  }));
+function hintOf({ edge, margin, loss }, found) {
+  const isBest = edge === found.best, lost = isBest ? 0 : loss;
+  /** @type {string[]} */
+  const words = [];
+  if (isBest) words.push(t("move_is_best"));
+  else if (lost !== null && lost >= 0.05)
+    words.push(t(found.is_exact ? "move_loses" : "move_loses_about", { count: boxes(lost) }));
+  if (margin !== null) words.push(marginText(margin, found.is_exact));
+  const text = words.join(", ");
+  if (lost === null) return { grade: null, isBest, label: "", text };
+  if (lost < MISTAKE) return { grade: "good", isBest, label: "", text };
+  const grade = lost < BLUNDER ? "mistake" : "blunder";
+  return { grade, isBest, label: `−${Math.round(lost)}`, text };
 }
+
+/**
+ * By edge: how good it is; null where nothing is known yet.
+ * @param {Analysis | null} found
+ */
+export const hintsOf = (found) =>
+  found && new Map(found.edges.map((judged) => [judged.edge, hintOf(judged, found)]));
 
 /** @param {Side} side */
 export const seatOf = (side) => find($(`player-${side}`), "select", HTMLSelectElement);
