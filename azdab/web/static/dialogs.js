@@ -202,9 +202,10 @@ export function prepareExport(game) {
   });
   prepare(parts, null);
   return () => {
-    const ccgc = find(form, "[value=ccgc]", HTMLInputElement);
-    ccgc.disabled = game.board.size !== "5x5" || game.board.start.length > 0;
-    if (ccgc.disabled && ccgc.checked) format.value = "text";
+    const { size, start } = game.board;
+    find(form, "[value=ccgc]", HTMLInputElement).disabled = size !== "5x5" || start.length > 0;
+    find(form, "[value=openspiel]", HTMLInputElement).disabled = start.length > 0;
+    if (find(form, "[name=format]:checked", HTMLInputElement).disabled) format.value = "text";
     open(parts);
     fill();
   };
