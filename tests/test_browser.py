@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
 ]
 
-PATIENCE = 15_000  # milliseconds; the machine may be busy
+PATIENCE = 30_000  # milliseconds; the machine may be busy
 GAME = (0, 6, 1, 7, 8, 2, 3, 4, 5, 9, 10, 11)
 """A whole game on 2x2."""
 

@@ -33,7 +33,7 @@ from azdab.game.record import Record
 
 pytest.importorskip("uvicorn", reason="the extra 'web' is not installed")
 
-from azdab.web import app, guard, json_views, server
+from azdab.web import app, guard, json_views, server, turns
 from azdab.web.connections import LIMITS, ConnectionLimits
 from azdab.web.sessions import RefusedError, Sessions
 from azdab.web.thinking import Analyses, Engines
@@ -777,6 +777,53 @@ def test_whoever_waited_has_no_claim_to_the_past() -> None:
     shares.take("ben", 1.0)
     shares.take("ann", 1.0)
     assert shares.of("eve") == 100 < shares.of("ann")
+
+
+def test_longer_work_begins_when_no_shorter_waits() -> None:
+    done: list[str] = []
+
+    async def all_of_it() -> None:
+        moves = WorkQueue(1)
+        judging, go_on = WorkQueue(1, first=moves), threading.Event()
+        tasks = [asyncio.create_task(moves.do("ann", "a", go_on.wait))]
+        for number in range(3):
+            await asyncio.sleep(0)
+            tasks.append(asyncio.create_task(moves.do("ann", "a", done.append, f"move {number}")))
+        await asyncio.sleep(0)
+        tasks.append(asyncio.create_task(judging.do("ben", "b", done.append, "analysis")))
+        await asyncio.sleep(0.05)
+        assert done == []
+        go_on.set()
+        await asyncio.gather(*tasks)
+
+    asyncio.run(all_of_it())
+    # It may begin while the last move is played.
+    assert done.index("analysis") >= 2
+    assert sorted(done) == ["analysis", "move 0", "move 1", "move 2"]
+
+
+def test_longer_work_is_not_put_off_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "GIVE_WAY_SECONDS", 0.0)
+
+    async def all_of_it() -> None:
+        moves, go_on = WorkQueue(1), threading.Event()
+        judging = WorkQueue(1, first=moves)
+        tasks = [asyncio.create_task(moves.do("ann", "a", go_on.wait)) for _ in range(2)]
+        await asyncio.sleep(0)
+        assert await judging.do("ben", "b", str, 1) == "1"
+        go_on.set()
+        await asyncio.gather(*tasks)
+
+    asyncio.run(all_of_it())
+
+
+def test_an_engine_is_lent_to_one_at_a_time() -> None:
+    engines = Engines(light)
+    with engines.lent(Board(1, 1), "easy") as one, engines.lent(Board(1, 1), "easy") as other:
+        assert one is not other
+        assert one is engines.get(Board(1, 1), "easy")
+    with engines.lent(Board(1, 1), "easy") as again:
+        assert again is one
 
 
 def test_what_is_too_much_is_refused_to_whoever_sends_most() -> None:

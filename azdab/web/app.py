@@ -56,6 +56,8 @@ _TYPES = {
     ".svg": "image/svg+xml",
 }
 
+_LONG_TEXT = 10_000  # characters; one game without many remarks is shorter
+
 T = TypeVar("T")
 
 
@@ -76,8 +78,10 @@ class _Host:
             "networks": sorted({str(board), *bundled_networks()}),
         }  # fmt: skip
         cores = os.cpu_count() or 1
-        self._moves, self._long_moves, self._judging = WorkQueue(cores), WorkQueue(1), WorkQueue(1)
-        self._reading, self._warming = WorkQueue(1), WorkQueue(1)
+        self._moves, self._reading = WorkQueue(max(cores, 2)), WorkQueue(1)
+        self._judging, self._long_moves, self._long_reading, self._warming = (
+            WorkQueue(1, first=self._moves) for _ in range(4)
+        )
         self._background: set[asyncio.Task[None]] = set()
 
     async def _think(
@@ -103,7 +107,8 @@ class _Host:
 
         def warm() -> None:
             for level in levels:
-                self._engines.get(game.board, level).choose(Position(game.board))
+                with self._engines.lent(game.board, level) as engine:
+                    engine.choose(Position(game.board))
 
         async def quietly() -> None:
             with contextlib.suppress(UserError, RefusedError):  # the first move will say so
@@ -135,10 +140,11 @@ class _Host:
         number = 1 if body.get("number") is None else requests.whole_number(body, "number")
         seats = sessions.check_seats(body.get("seats", [sessions.HUMAN, sessions.HUMAN]))
         ply, text = requests.number_if_any(body, "ply"), body.get("text")
+        size = len(text) if isinstance(text, str) else 1
+        queue = self._long_reading if size > _LONG_TEXT else self._reading
         found, count = await self._think(
-            self._reading, request, json_views.read_record, text, board, number,
-            cost=len(text) if isinstance(text, str) else 1,
-        )  # fmt: skip
+            queue, request, json_views.read_record, text, board, number, cost=size
+        )
         game = self._sessions.create(found, seats, ply)
         self._warm_up(game)
         return answer_json({**game.opened(), "games": count}, 201)
@@ -156,7 +162,8 @@ class _Host:
         here, level = game.engine_turn(requests.whole_number(body, "ply"))
 
         def choose() -> int:
-            return self._engines.get(game.board, level).choose(here)
+            with self._engines.lent(game.board, level) as engine:
+                return engine.choose(here)
 
         patience = LEVELS[level].simulations
         queue = self._long_moves if patience > LEVELS[DEFAULT_LEVEL].simulations else self._moves
@@ -189,8 +196,10 @@ class _Host:
 
         def analyze() -> Analysis:
             # Another game may have come here while this waited.
-            known = self._analyses.get(here)
-            return known or self._engines.get(game.board, ANALYST).analyze(here)
+            if known := self._analyses.get(here):
+                return known
+            with self._engines.lent(game.board, ANALYST) as engine:
+                return engine.analyze(here)
 
         found = self._analyses.get(here)
         if found is None:

@@ -4,6 +4,7 @@ import contextlib
 import ipaddress
 import re
 import socket
+import sys
 import threading
 import webbrowser
 from collections.abc import Callable, Sequence
@@ -96,6 +97,8 @@ def serve(
             )
         if open_browser:
             threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+        # Python's threads, as of imports, give way at once to those that answer.
+        sys.setswitchinterval(0.0005)
         with contextlib.suppress(KeyboardInterrupt):
             server.run(sockets=[listening])
         console.print("Stopped.")

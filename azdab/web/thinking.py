@@ -1,8 +1,10 @@
 """What all games of a host share: engines, and what is known of positions."""
 
 import collections
+import contextlib
+import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 
 from azdab.engine.engine import DEFAULT_LEVEL, Analysis, Engine
@@ -12,7 +14,7 @@ from azdab.game.position import Position
 ANALYST = DEFAULT_LEVEL
 """The level that judges positions."""
 
-MAX_ENGINES = 12
+MAX_ENGINES = 24
 """How many engines are kept; the one unused for the longest time is dropped."""
 
 MAX_ANALYSES = 5000
@@ -44,6 +46,8 @@ class Analyses:
 class Engines:
     """Engines by board and level, made when first needed. Any thread may ask.
 
+    An engine does one thing at a time, so there are as many of a kind as are used at once.
+
     Args:
       load: makes one; takes seconds.
       limit: how many are kept.
@@ -52,21 +56,39 @@ class Engines:
     def __init__(self, load: Callable[[Board, str], Engine], limit: int = MAX_ENGINES) -> None:
         self._load, self._limit = load, limit
         self._lock = threading.Lock()
-        self._made: collections.OrderedDict[tuple[Board, str], Future[Engine]] = (
+        self._made: collections.OrderedDict[tuple[Board, str, int], Future[Engine]] = (
             collections.OrderedDict()
         )
+        self._lent: set[tuple[Board, str, int]] = set()
 
     def is_made(self, board: Board, level: str) -> bool:
         """Whether the engine is ready, or being made."""
-        return (board, level) in self._made
+        return (board, level, 0) in self._made
 
-    def get(self, board: Board, level: str) -> Engine:
+    @contextlib.contextmanager
+    def lent(self, board: Board, level: str) -> Iterator[Engine]:
+        """An engine that nobody else uses meanwhile.
+
+        Raises:
+          UserError: it cannot be made.
+        """
+        with self._lock:
+            copies = ((board, level, number) for number in itertools.count())
+            mine = next(copy for copy in copies if copy not in self._lent)
+            self._lent.add(mine)
+        try:
+            yield self.get(*mine)
+        finally:
+            with self._lock:
+                self._lent.discard(mine)
+
+    def get(self, board: Board, level: str, copy: int = 0) -> Engine:
         """The engine; waits for whoever is making it already.
 
         Raises:
           UserError: it cannot be made.
         """
-        key = (board, level)
+        key = (board, level, copy)
         with self._lock:
             future = self._made.get(key)
             mine = future is None

@@ -10,6 +10,7 @@ import collections
 import dataclasses
 import functools
 import itertools
+import time
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, TypeVar
 
@@ -20,6 +21,9 @@ from azdab.web.sessions import RefusedError
 
 MAX_WAITING = 128
 """How much work waits in a queue; then the newest work of the busiest user is refused."""
+
+GIVE_WAY_SECONDS = 10.0
+"""How long long work gives way to short work, at most."""
 
 _T = TypeVar("_T")
 
@@ -63,10 +67,18 @@ class WorkQueue:
     Args:
       threads: how much is done at once.
       most: how much waits at most.
+      first: a queue of shorter work: as long as any waits there, none is begun here, but for
+        one piece in ``GIVE_WAY_SECONDS``.
     """
 
-    def __init__(self, threads: int, most: int = MAX_WAITING) -> None:
-        self._threads, self._most = threads, most
+    def __init__(
+        self, threads: int, most: int = MAX_WAITING, first: "WorkQueue | None" = None
+    ) -> None:
+        self._threads, self._most, self._first = threads, most, first
+        self._later: list[WorkQueue] = []
+        self._begun = time.monotonic()
+        if first is not None:
+            first._later.append(self)
         self._limiter = anyio.CapacityLimiter(threads)
         self._busy = 0
         self._waiting: list[_Ticket] = []
@@ -133,6 +145,11 @@ class WorkQueue:
     def _begin(self) -> None:
         """Give turns while threads are free."""
         while self._waiting and self._busy < self._threads:
+            now = time.monotonic()
+            gives_way = self._first is not None and self._first._waiting
+            if gives_way and now < self._begun + GIVE_WAY_SECONDS:
+                return
+            self._begun = now
             ticket = min(
                 self._waiting,
                 key=lambda t: (self._users.of(t.user), self._games.of(t.game), t.cost, t.number),
@@ -142,3 +159,5 @@ class WorkQueue:
             self._games.take(ticket.game, ticket.cost)
             self._busy += 1
             ticket.turn.set_result(None)
+        for queue in self._later:
+            queue._begin()
