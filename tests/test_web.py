@@ -785,7 +785,7 @@ def test_longer_work_begins_when_no_shorter_waits() -> None:
     async def all_of_it() -> None:
         moves = WorkQueue(1)
         judging, go_on = WorkQueue(1, first=moves), threading.Event()
-        tasks = [asyncio.create_task(moves.do("ann", "a", go_on.wait))]
+        tasks: list[asyncio.Task[Any]] = [asyncio.create_task(moves.do("ann", "a", go_on.wait))]
         for number in range(3):
             await asyncio.sleep(0)
             tasks.append(asyncio.create_task(moves.do("ann", "a", done.append, f"move {number}")))
