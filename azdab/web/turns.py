@@ -115,7 +115,10 @@ class WorkQueue:
         try:
             await turn
         except asyncio.CancelledError:  # only when the server ends
-            self._waiting = [one for one in self._waiting if one is not ticket]
+            if turn.cancelled():
+                self._waiting = [one for one in self._waiting if one is not ticket]
+            else:
+                self._busy -= 1
             raise RefusedError(409, "the host has been stopped") from None
         try:
             if gone is not None and await gone():
@@ -155,6 +158,8 @@ class WorkQueue:
                 key=lambda t: (self._users.of(t.user), self._games.of(t.game), t.cost, t.number),
             )
             self._waiting.remove(ticket)
+            if ticket.turn.cancelled():
+                continue
             self._users.take(ticket.user, ticket.cost)
             self._games.take(ticket.game, ticket.cost)
             self._busy += 1

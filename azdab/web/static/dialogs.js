@@ -12,12 +12,12 @@ import { makeBoard, positionAt } from "./rules.js";
 /** @import { Level, Seats } from "./types.js" */
 
 /**
- * What the page says of a failure of the host.
+ * What the page says of a failure, of the host or its own.
  * @param {unknown} error
  */
 export function words(error) {
-  const isRefused = error instanceof api.ApiError && error.status;
-  return isRefused ? t("failed", { message: error.message }) : t("lost");
+  if (api.statusOf(error) === 0) return t("lost");
+  return t("failed", { message: error instanceof Error ? error.message : String(error) });
 }
 
 /** @param {string} id */
