@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from azdab.bench import endgame_times, measuring, openspiel, speed_report
+from azdab.bench import endgame_times, measuring, openspiel, page_load, speed_report
 from azdab.bench.measuring import BenchmarkOptions
 from azdab.common import cli, presets, screen
 from azdab.common.config import config_from_dict, require_engine, require_numba
@@ -63,6 +63,12 @@ def _parser() -> cli.Parser:
     command.add_argument(
         "--endgames", action="store_true", help="time the exact engine (extra: exact) instead"
     )
+    command.add_argument(
+        "--page",
+        action="store_true",
+        help="time the page's answers to 32 players, 40 analysts and 8 importers at once instead "
+        "(extra: web)",
+    )
     return command
 
 
@@ -70,6 +76,9 @@ def _benchmark(options: BenchmarkOptions, overrides: dict[str, Any], console: Co
     """Refuse what cannot be measured, then measure."""
     config = config_from_dict(presets.merge(presets.read_settings(options.config), overrides))
     require_engine(config)
+    if options.page:
+        page_load.measure_page(page_load.PageLoad(), console)
+        return
     if options.endgames:
         require_numba("--endgames")
     if options.opponent is not None:

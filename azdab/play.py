@@ -32,6 +32,10 @@ class PlayOptions(NamedTuple):
     host: str
     port: int
     no_browser: bool
+    allow_host: list[str]
+    path_prefix: str
+    max_connections: int
+    request_seconds: float
 
 
 def _parser() -> cli.Parser:
@@ -84,6 +88,14 @@ def _parser() -> cli.Parser:
     add("--port", metavar="N", type=cli.whole(1, 65535), default=8000,
         help="where the page listens")  # fmt: skip
     add("--no-browser", action="store_true", help="do not open the page")
+    add("--allow-host", metavar="NAME", action="append", default=[],
+        help="a name under which a proxy serves the page; may be given again")  # fmt: skip
+    add("--path-prefix", metavar="PATH", default="",
+        help="what a proxy leaves before the page's paths, such as /dots")  # fmt: skip
+    add("--max-connections", metavar="N", type=cli.whole(1, 10_000), default=256,
+        help="connections that the page holds; default: 256")  # fmt: skip
+    add("--request-seconds", metavar="SECONDS", type=cli.seconds, default=15.0,
+        help="in which a request to the page must arrive; default: 15")  # fmt: skip
     add("--runs", metavar="DIR", type=cli.named_path, default="runs", help="where runs live")
     return made
 
@@ -105,13 +117,16 @@ def _check(options: PlayOptions, engine: EngineOptions, games: GameOptions) -> N
 def _open_page(options: PlayOptions, engine: EngineOptions, console: Console) -> None:
     """Serve the page until Ctrl-C."""
     try:
-        from azdab.web import app
+        from azdab.web import server
+        from azdab.web.connections import ConnectionLimits
     except ImportError:
         raise UserError("the page needs: pip install 'azdab[web]'") from None
-    app.serve(
+    server.serve(
         options.host, options.port, console,
         loading.engine_loader(engine), loading.chosen_board(engine), engine.level or DEFAULT_LEVEL,
-        open_browser=not options.no_browser,
+        open_browser=not options.no_browser, allowed=options.allow_host,
+        prefix=options.path_prefix,
+        limits=ConnectionLimits(options.max_connections, options.request_seconds),
     )  # fmt: skip
 
 

@@ -346,9 +346,9 @@ def test_without_the_extra_the_page_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    for name in ("azdab.web.app", "azdab.web.guard"):
+    for name in ("azdab.web.server", "azdab.web.connections"):
         monkeypatch.delitem(sys.modules, name, raising=False)
-    monkeypatch.delattr("azdab.web.app", raising=False)
+    monkeypatch.delattr("azdab.web.server", raising=False)
     assert "pip install 'azdab[web]'" in common.refused(play.main, capsys, "--web")
 
 

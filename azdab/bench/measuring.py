@@ -47,6 +47,7 @@ class BenchmarkOptions(NamedTuple):
       compare: an earlier such file.
       profile: a directory for XLA's profile.
       endgames: time the exact engine instead.
+      page: time the page under load instead.
     """
 
     config: str
@@ -59,6 +60,7 @@ class BenchmarkOptions(NamedTuple):
     compare: Path | None
     profile: Path | None
     endgames: bool
+    page: bool
 
 
 class Sizes:
