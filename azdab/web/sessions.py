@@ -254,6 +254,7 @@ class HostedGame:
             date=self._record.date or datetime.date.today().isoformat(),
             evaluations=evaluations,
             remarks={k: v for k, v in self._record.remarks.items() if k < self.ply},
+            claim=self._record.claim if here == self._record.position else "",
         )
 
     def _player(self, side: Literal[0, 1]) -> str:

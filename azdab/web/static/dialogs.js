@@ -130,6 +130,24 @@ export function prepareNew(game) {
 }
 
 /**
+ * The text of a file, in the encodings that the command line reads too.
+ * @param {ArrayBuffer} bytes
+ */
+function decoded(bytes) {
+  const [first, second] = new Uint8Array(bytes);
+  const little = first === 0xff && second === 0xfe, big = first === 0xfe && second === 0xff;
+  const encodings = little ? ["utf-16le"] : big ? ["utf-16be"] : ["utf-8", "gb18030"];
+  for (const encoding of encodings) {
+    try {
+      return new TextDecoder(encoding, { fatal: true }).decode(bytes);
+    } catch {
+      // The next one may fit.
+    }
+  }
+  throw new TypeError("not a text");
+}
+
+/**
  * @param {Game} game
  * @param {(text: string) => void} tell
  */
@@ -145,7 +163,7 @@ export function prepareImport(game, tell) {
       return;
     }
     try {
-      pasted.value = await file.text();
+      pasted.value = decoded(await file.arrayBuffer());
     } catch {
       say(error, t("unreadable"));
     }
