@@ -10,6 +10,7 @@ from typing import Any
 
 import pexpect
 import pytest
+from rich.console import Console
 
 from azdab import analyze, play
 from azdab.common import cli, files
@@ -153,26 +154,30 @@ def test_a_replay(person: Any, tmp_path: Path) -> None:
     assert ends(child) == 0
 
 
-def test_loading_and_saving_keeps_everything(person: Any, tmp_path: Path) -> None:
+def test_loading_and_saving_keeps_everything(tmp_path: Path) -> None:
     before, after = tmp_path / "before [b].txt", tmp_path / "after [/b].txt"
     game = Record(
         Position(Board(2, 2), (1, 4)), "Ann", "Bob", "2026-01-02", "club", "two\nlines",
         {0: 0.5}, {1: "a remark"}, "3-1",
     )  # fmt: skip
     files.write_text(before, record.record_text(game))
-    child = person("--board", "2x2", "--level", "easy")
-    child.expect("A> ")
-    say(child, f"load {before}", "A 0.*A> ")
-    say(child, f"save {after}", r"Saved in .*after \[/b\].txt.*A> ")
-    say(child, "V0 0", "azdab plays.*A> ")
-    child.sendline(f"save {after}2")
-    child.expect("Saved in .*A> ")
-    child.sendline("quit")
-    assert ends(child) == 0
+    shown = io.StringIO()
+    engine = Engine(Board(2, 2), None, LEVELS["easy"])
+    here = prompt.GamePrompt(
+        Console(file=shown, width=100, markup=False), engine, 1, lambda board, level: engine,
+        Position(Board(2, 2)),
+    )  # fmt: skip
+    for line in (f"load {before}", f"save {after}", "B 0", "A V0,0", f"save {after}2", "help"):
+        assert not here.onecmd(line)
+    assert f"Saved in {after}." in shown.getvalue()
+    assert "A is to move, not B" in shown.getvalue()
     assert exchange.load_games(after) == [game]
     (on,) = exchange.load_games(Path(f"{after}2"))
+    assert len(on.position.moves) >= 4
     assert on.result == "*"
     assert (on.first, on.event, on.remarks) == ("Ann", "club", game.remarks)
+    here.onecmd("new")
+    assert here.record().first == "human"
 
 
 def test_the_protocol_from_outside(person: Any) -> None:
