@@ -361,7 +361,7 @@ def test_pictures_are_of_a_known_kind_and_hold_any_name(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     with pytest.raises(UserError, match=r"pictures end with one of .*png.*; got .*all\.jpq"):
         run("--match", "greedy", "random", "--board", "2x2", "--plot", str(tmp_path / "all.jpq"))
-    players = [Player("$a^$", handmade("greedy").act), Player("b_$", handmade("random").act)]
+    players = [Player("$a^$", player("greedy").act), Player("b_$", lowest)]
     result = matches.round_robin(BOARD, players, games=2, opening_plies=0, seed=0)
     for name, start in (("all", b"\x89PNG"), ("all.svg", b"<?xml")):
         found = tournament.picture_of_tournament(result, tmp_path / name)

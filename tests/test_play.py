@@ -155,7 +155,7 @@ def test_a_replay(person: Any, tmp_path: Path) -> None:
 
 
 def test_loading_and_saving_keeps_everything(tmp_path: Path) -> None:
-    before, after = tmp_path / "before [b].txt", tmp_path / "after [/b].txt"
+    before, after = tmp_path / "before [b].txt", tmp_path / "after [b].txt"
     game = Record(
         Position(Board(2, 2), (1, 4)), "Ann", "Bob", "2026-01-02", "club", "two\nlines",
         {0: 0.5}, {1: "a remark"}, "3-1",
