@@ -20,7 +20,8 @@ import orbax.checkpoint.experimental.v1 as ocp
 import pytest
 
 from azdab import train
-from azdab.runs import atomic, checkpoint, metrics, retention, run_directory
+from azdab.common.errors import UserError
+from azdab.runs import atomic, checkpoint, metrics, rollback, run_directory
 from azdab.runs.checkpoint import TrainState
 from tests import common, runs
 
@@ -504,7 +505,7 @@ def test_going_back_to_where_one_is_or_cannot_be(
     run = tmp_path / "run"
     shutil.copytree(healthy, run)
     if step == LAST:
-        assert retention.roll_back(run, step) is None
+        assert rollback.roll_back(run, step) is None
     else:
         argv = ["--resume", "--run", "run", "--runs", str(tmp_path), f"--from-step={step}"]
         assert "it has 2, 3, 4" in refused(capsys, *argv)
@@ -597,6 +598,24 @@ def test_an_error_of_the_disk_keeps_its_number(
     with pytest.raises(OSError, match="No space left") as error:
         checkpoint.write_checkpoint(tmp_path, 3, {}, {})
     assert error.value.errno == errno.ENOSPC
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EMFILE, errno.EIO, errno.ENOENT])
+def test_an_error_of_the_system_while_arrays_are_read_is_not_damage(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = {"params": {"a": np.ones(3)}}
+    checkpoint.write_checkpoint(tmp_path, 3, parts, {})
+
+    def failing(*arguments: object, **options: object) -> None:
+        raise ValueError(f"Error opening a file: ... [os_error_code='{number}']")
+
+    monkeypatch.setattr(ocp, "load_checkpointables", failing)
+    with pytest.raises(ValueError, match=r"os_error_code|cannot be read") as error:
+        checkpoint.load_parts(tmp_path / "3", parts)
+    assert isinstance(error.value, UserError) == (number != errno.ENOENT)
+    if number != errno.ENOENT:
+        assert f"3 cannot be read: {os.strerror(number)}; it was left" in str(error.value)
 
 
 def test_metrics_of_runs_before_digests_are_taken_as_they_are(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from azdab.common import durable, files, presets
 from azdab.common.config import Config
-from azdab.runs import atomic, metrics, retention, run_directory, segments
+from azdab.runs import atomic, metrics, rollback, run_directory, segments
 from tests import test_segments
 
 CUTS = 20
@@ -157,7 +157,7 @@ def test_after_a_power_failure_all_that_was_saved_is_there(
                 left = tmp_path / "after/run"
                 assert atomic.steps(left / "checkpoints")[:2] == [iteration, iteration - 1]
                 for step in atomic.steps(left / "checkpoints"):
-                    assert retention._first_damage(left, step) is None
+                    assert rollback.first_damage(left, step) is None
                 assert segments.numbers(left / "replay")[-1] == iteration
                 lines = metrics.read_metrics(left / "metrics.jsonl")
                 assert lines[-1]["iteration"] == iteration

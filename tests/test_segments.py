@@ -26,7 +26,7 @@ from azdab.learning import replay
 from azdab.learning.learner import LearnerState
 from azdab.learning.replay import Replay
 from azdab.learning.selfplay import Example, zero_examples
-from azdab.runs import atomic, checkpoint, retention, segments
+from azdab.runs import atomic, checkpoint, rollback, segments
 from azdab.runs.checkpoint import TrainState
 from azdab.runs.retention import Checkpoints
 from azdab.runs.segments import Entry, Segment
@@ -352,7 +352,7 @@ def test_a_disk_that_is_full_leaves_nothing_half_written(
 
 def test_going_back_takes_the_segments_that_came_after_aside(tmp_path: Path) -> None:
     run = saved(tmp_path, 4)
-    place = retention.roll_back(run.path, 3)
+    place = rollback.roll_back(run.path, 3)
     assert place is not None
     assert {path.name for path in place.iterdir()} == {"checkpoints-4", "replay-4.npz"}
     chex.assert_trees_all_equal(run.restored()[0], jax.tree.map(np.asarray, run.state(3)))
@@ -362,7 +362,7 @@ def test_going_back_to_a_checkpoint_without_its_replay_is_refused(tmp_path: Path
     run = saved(tmp_path, 4)
     (run.path / "replay/2.npz").write_bytes(b"")
     with pytest.raises(UserError, match=r"checkpoints/3 is damaged: replay/2.npz is empty"):
-        retention.roll_back(run.path, 3)
+        rollback.roll_back(run.path, 3)
     assert atomic.steps(run.path / "checkpoints") == [4, 3]
 
 

@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 from jax import export as jax_export
 
+from azdab.common import durable
 from azdab.common.errors import UserError
 from azdab.network import model
 from azdab.runs import atomic, networks
@@ -100,6 +101,7 @@ def write_export(
         example = _EXAMPLE.format(artifact=ARTIFACT, edges=trained.board.num_edges)
         (unfinished / "example.py").write_text(example, encoding="utf-8")
         atomic.write_sums(unfinished)
-        unfinished.rename(directory)
+        durable.sync_all(unfinished)
+        durable.rename(unfinished, directory)
     except OSError as error:
         raise UserError(f"cannot write {directory}: {error.strerror or error}") from None

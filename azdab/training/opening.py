@@ -17,7 +17,7 @@ from azdab.devices import device, mesh
 from azdab.game.board import board_of
 from azdab.learning import memory, replay
 from azdab.network.model import Params
-from azdab.runs import atomic, metrics, networks, retention, run_directory
+from azdab.runs import atomic, metrics, networks, retention, rollback, run_directory
 
 FIXED = (
     "board.",
@@ -244,7 +244,7 @@ def _prepare(run: Path, from_step: int | None, console: Console) -> None:
             kept = f"; it is kept as {run_directory.set_aside(run, path, 'damaged-config.yaml')}"
         say(console, f"{path} is damaged ({problem}): settings are the newest checkpoint's{kept}")
     if from_step is not None:
-        place = retention.roll_back(run, from_step)
+        place = rollback.roll_back(run, from_step)
         if place is not None:
             say(console, f"Back to checkpoint {from_step}; what came after it is in {place}")
     elif not atomic.steps(run / "checkpoints"):
