@@ -1,11 +1,10 @@
 """``python -m azdab.analyze``: what the engine thinks of a recorded game."""
 
 import sys
-from pathlib import Path
 
 from rich.console import Console
 
-from azdab.common import cli
+from azdab.common import cli, screen
 from azdab.devices import device
 from azdab.engine.engine import DEFAULT_LEVEL, LEVELS
 from azdab.game.board import parse_board
@@ -21,7 +20,7 @@ def _parser() -> cli.Parser:
         description="Judge a recorded game move by move: azdab's text, the Chinese "
         "competition's JSON, or an OpenSpiel history.",
     )
-    made.add_argument("file", metavar="FILE", type=Path, help="the record")
+    made.add_argument("file", metavar="FILE", type=cli.named_path, help="the record")
     made.add_argument(
         "--game", metavar="N", type=cli.whole(1), default=1, help="which game of the file"
     )
@@ -34,7 +33,9 @@ def _parser() -> cli.Parser:
     made.add_argument(
         "--checkpoint", metavar="NAME", help="a network; otherwise the one that comes with azdab"
     )
-    made.add_argument("--runs", metavar="DIR", type=Path, default="runs", help="where runs live")
+    made.add_argument(
+        "--runs", metavar="DIR", type=cli.named_path, default="runs", help="where runs live"
+    )
     made.add_argument(
         "--level",
         metavar="LEVEL",
@@ -66,9 +67,10 @@ def _analyze(options: verdicts.AnalyzeOptions, console: Console) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
-    console = Console()
+    console = screen.open_screen()
     command = _parser()
     options = cli.typed(verdicts.AnalyzeOptions, command.parse(argv)[0])
+    console.is_all = not (options.html or options.json or options.text)
     return command.run(lambda: _analyze(options, console), console, "Stopped.")
 
 

@@ -5,15 +5,14 @@ How it is measured is in :mod:`azdab.bench.measuring`.
 
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
 import jax
 from rich.console import Console
 
-from azdab.bench import card_report, endgame_times, measuring, openspiel, speed_report
+from azdab.bench import card_report, endgame_times, measuring, openspiel, page_load, speed_report
 from azdab.bench.measuring import BenchmarkOptions
-from azdab.common import cli, presets
+from azdab.common import cli, presets, screen
 from azdab.common.config import config_from_dict, require_engine, require_numba
 from azdab.devices import device
 from azdab.game.board import board_of
@@ -55,10 +54,13 @@ def _parser() -> cli.Parser:
         "--json", metavar="FILE", type=cli.output_file, help="write all times there"
     )
     command.add_argument(
-        "--compare", metavar="FILE", type=Path, help="print ratios to an earlier --json"
+        "--compare", metavar="FILE", type=cli.named_path, help="print ratios to an earlier --json"
     )
     command.add_argument(
-        "--profile", metavar="DIR", type=Path, help="write XLA's profile of self-play there"
+        "--profile",
+        metavar="DIR",
+        type=cli.named_path,
+        help="write XLA's profile of self-play there",
     )
     command.add_argument(
         "--card",
@@ -69,6 +71,12 @@ def _parser() -> cli.Parser:
     command.add_argument(
         "--endgames", action="store_true", help="time the exact engine (extra: exact) instead"
     )
+    command.add_argument(
+        "--page",
+        action="store_true",
+        help="time the page's answers to 32 players, 40 analysts and 8 importers at once instead "
+        "(extra: web)",
+    )
     return command
 
 
@@ -76,13 +84,14 @@ def _benchmark(options: BenchmarkOptions, overrides: dict[str, Any], console: Co
     """Refuse what cannot be measured, then measure."""
     config = config_from_dict(presets.merge(presets.read_settings(options.config), overrides))
     require_engine(config)
+    if options.page:
+        page_load.measure_page(page_load.PageLoad(), console)
+        return
     if options.endgames:
         require_numba("--endgames")
     if options.opponent is not None:
         openspiel.require_installed()
     before = speed_report.read_report(options.compare) if options.compare else None
-    if options.json:
-        speed_report.check_writable(options.json)
     if options.endgames:
         board = board_of(config)
         endgame_times.measure_endgames(board, console)
@@ -101,10 +110,11 @@ def _benchmark(options: BenchmarkOptions, overrides: dict[str, Any], console: Co
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
-    console = Console()
+    console = screen.open_screen()
     command = _parser()
     given, overrides = command.parse(argv)
     options = cli.typed(BenchmarkOptions, given)
+    console.is_all = not (options.json or options.profile)
     return command.run(
         lambda: _benchmark(options, overrides, console),
         console,

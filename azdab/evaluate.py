@@ -2,11 +2,10 @@
 
 import argparse
 import sys
-from pathlib import Path
 
 from rich.console import Console
 
-from azdab.common import cli
+from azdab.common import cli, screen
 from azdab.common.errors import UserError
 from azdab.devices import device
 from azdab.measure import strength, tournament
@@ -58,7 +57,7 @@ def _parser() -> cli.Parser:
     add("--seed", metavar="N", type=cli.whole(0), default=0, help="of everything random")
     add("--json", metavar="FILE", type=cli.output_file, help="write every figure here")
     add("--plot", metavar="FILE", type=cli.output_file, help="draw a picture here")
-    add("--runs", metavar="DIR", type=Path, default="runs", help="where runs live")
+    add("--runs", metavar="DIR", type=cli.named_path, default="runs", help="where runs live")
     tournament.add_match_options(made)
     return made
 
@@ -80,9 +79,10 @@ def _evaluate(given: argparse.Namespace, console: Console) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
-    console = Console()
+    console = screen.open_screen()
     command = _parser()
     given, _ = command.parse(argv)
+    console.is_all = not (given.json or given.plot)
     return command.run(lambda: _evaluate(given, console), console, "Stopped.")
 
 

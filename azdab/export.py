@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from azdab.common import cli
+from azdab.common import cli, files, screen
 from azdab.common.errors import UserError
 from azdab.devices import device
 from azdab.measure import network_card
@@ -46,7 +46,7 @@ def _parser() -> cli.Parser:
     )
     made.add_argument("--training", metavar="RUN", help="a run, by name or directory")
     made.add_argument(
-        "--to", "-o", metavar="DIR", type=Path, required=True,
+        "--to", "-o", metavar="DIR", type=cli.named_path, required=True,
         help="must not exist yet; for a run, also a .tar.gz or .zip",
     )  # fmt: skip
     made.add_argument("--name", metavar="NAME", help="for the card; default: the directory's")
@@ -58,7 +58,9 @@ def _parser() -> cli.Parser:
         default=40,
         help="games to measure the strength; 0: no",
     )
-    made.add_argument("--runs", metavar="DIR", type=Path, default="runs", help="where runs live")
+    made.add_argument(
+        "--runs", metavar="DIR", type=cli.named_path, default="runs", help="where runs live"
+    )
     return made
 
 
@@ -69,7 +71,7 @@ def _export(options: ExportOptions, console: Console) -> None:
     if (options.checkpoint is None) == (options.training is None):
         raise UserError("say what to export: a CHECKPOINT, or a run with --training RUN")
     if options.training is not None:
-        run = Path(options.training)
+        run = files.named(options.training)
         run = run if run.is_dir() else options.runs / options.training
         iteration = moving.export_training(run, options.to)
         console.print(
@@ -93,7 +95,7 @@ def _export(options: ExportOptions, console: Console) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
-    console = Console()
+    console = screen.open_screen()
     command = _parser()
     options = cli.typed(ExportOptions, command.parse(argv)[0])
     return command.run(lambda: _export(options, console), console, "Stopped; nothing is written.")

@@ -6,13 +6,14 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from azdab.common import cli
+from azdab.common import cli, screen
 from azdab.common.errors import UserError
+from azdab.common.screen import Output
 from azdab.devices import device
 from azdab.engine import loading
 from azdab.engine.engine import DEFAULT_LEVEL, LEVELS, MAX_SIMULATIONS
 from azdab.engine.loading import EngineOptions
-from azdab.game import exchange
+from azdab.game import exchange, gamefile
 from azdab.game.board import parse_board
 from azdab.terminal import modes, prompt, protocol
 from azdab.terminal.modes import GameOptions
@@ -31,6 +32,10 @@ class PlayOptions(NamedTuple):
     host: str
     port: int
     no_browser: bool
+    allow_host: list[str]
+    path_prefix: str
+    max_connections: int
+    request_seconds: float
 
 
 def _parser() -> cli.Parser:
@@ -51,7 +56,7 @@ def _parser() -> cli.Parser:
         action="store_true",
         help="talk to another program, see azdab/terminal/protocol.py",
     )
-    add("--replay", metavar="FILE", type=Path, help="step through recorded games")
+    add("--replay", metavar="FILE", type=cli.named_path, help="step through recorded games")
     add("--board", metavar="RxC", type=cli.argument(parse_board),
         help="the board in boxes, such as 5x5, or with lines drawn at the start, such as "
         "5x5:swedish; default: the network's, or 5x5")  # fmt: skip
@@ -83,7 +88,15 @@ def _parser() -> cli.Parser:
     add("--port", metavar="N", type=cli.whole(1, 65535), default=8000,
         help="where the page listens")  # fmt: skip
     add("--no-browser", action="store_true", help="do not open the page")
-    add("--runs", metavar="DIR", type=Path, default="runs", help="where runs live")
+    add("--allow-host", metavar="NAME", action="append", default=[],
+        help="a name under which a proxy serves the page; may be given again")  # fmt: skip
+    add("--path-prefix", metavar="PATH", default="",
+        help="what a proxy leaves before the page's paths, such as /dots")  # fmt: skip
+    add("--max-connections", metavar="N", type=cli.whole(1, 10_000), default=256,
+        help="connections that the page holds; default: 256")  # fmt: skip
+    add("--request-seconds", metavar="SECONDS", type=cli.seconds, default=15.0,
+        help="in which a request to the page must arrive; default: 15")  # fmt: skip
+    add("--runs", metavar="DIR", type=cli.named_path, default="runs", help="where runs live")
     return made
 
 
@@ -104,13 +117,16 @@ def _check(options: PlayOptions, engine: EngineOptions, games: GameOptions) -> N
 def _open_page(options: PlayOptions, engine: EngineOptions, console: Console) -> None:
     """Serve the page until Ctrl-C."""
     try:
-        from azdab.web import app
+        from azdab.web import server
+        from azdab.web.connections import ConnectionLimits
     except ImportError:
         raise UserError("the page needs: pip install 'azdab[web]'") from None
-    app.serve(
+    server.serve(
         options.host, options.port, console,
         loading.engine_loader(engine), loading.chosen_board(engine), engine.level or DEFAULT_LEVEL,
-        open_browser=not options.no_browser,
+        open_browser=not options.no_browser, allowed=options.allow_host,
+        prefix=options.path_prefix,
+        limits=ConnectionLimits(options.max_connections, options.request_seconds),
     )  # fmt: skip
 
 
@@ -119,16 +135,19 @@ def _play(
 ) -> None:
     """Do what the options ask for."""
     _check(options, engine, games)
+    if games.save_games:
+        gamefile.check_appendable(games.save_games)
     device.enable_cache()
     device.start()
     if options.replay:
-        prompt.ReplayPrompt(console, exchange.load_games(options.replay, engine.board)).cmdloop()
+        found = exchange.load_games(options.replay, engine.board, console.print)
+        prompt.ReplayPrompt(console, found).cmdloop()
     elif options.web:
         _open_page(options, engine, console)
     elif options.protocol:
         load, board = loading.engine_loader(engine), loading.chosen_board(engine)
         talk = protocol.Protocol(load, board, engine.level)
-        protocol.converse(talk, protocol.lines(sys.stdin.buffer), sys.stdout)
+        protocol.converse(talk, protocol.lines(sys.stdin.buffer), Output())
     elif options.mode == "human":
         modes.play_human(engine, games, console)
     elif options.mode == "ai" and (games.num_games or 1) == 1:
@@ -139,11 +158,12 @@ def _play(
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
-    console = Console()
+    console = screen.open_screen()
     command = _parser()
     given, _ = command.parse(argv)
     options, engine = cli.typed(PlayOptions, given), cli.typed(EngineOptions, given)
     games = cli.typed(GameOptions, given)
+    console.is_all = not (options.web or games.save_games)
     return command.run(lambda: _play(options, engine, games, console), console, "\nStopped.")
 
 

@@ -2,13 +2,12 @@
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 from rich.console import Console
 
-from azdab.common import cli
+from azdab.common import cli, screen
 from azdab.common.config import Config, require_engine
 from azdab.devices import device, mesh
 from azdab.devices.device import device_share
@@ -47,7 +46,9 @@ def _parser() -> cli.Parser:
     )
     made.add_argument("--config", metavar="NAME", help="a preset or a YAML file")
     made.add_argument("--run", metavar="NAME", help="name of the run; default: the config's")
-    made.add_argument("--runs", metavar="DIR", type=Path, default="runs", help="where runs live")
+    made.add_argument(
+        "--runs", metavar="DIR", type=cli.named_path, default="runs", help="where runs live"
+    )
     made.add_argument("--resume", action="store_true", help="continue the run")
     made.add_argument(
         "--from-step", type=int, metavar="N", help="with --resume: go back to checkpoint N"
@@ -117,7 +118,7 @@ def _ready(config: Config, options: TrainOptions, console: Console) -> Config:
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
-    console = Console()
+    console = screen.open_screen()
     command = _parser()
     given, overrides = command.parse(argv)
     return command.run(lambda: _train(given, overrides, command.prog, console), console, "Stopped.")

@@ -361,6 +361,25 @@ def test_the_newest_run_is_the_one_that_wrote_last(tmp_path: Path) -> None:
     assert curves.newest(tmp_path / "a", tmp_path / "b") == tmp_path / "b" / "new"
 
 
+def test_units_follow_the_utility(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "win", 9, selfplay__value_error=lambda i: 0.5)
+    config = config_from_dict({"search": {"utility": "win"}})
+    presets.write_settings(config, run / "config.yaml")
+    win, margin = curves.load_curves(run), healthy(tmp_path / "margin")
+    assert (win.utility, margin.utility) == ("win", "margin")
+    measured = {one.check: one.measured for one in curves.diagnose(win, config)}
+    assert measured["value error falls"] == "0.50 to 0.50 results"
+    (panel,) = (one for one in figures.COMPARING if one.title.startswith("value error"))
+    for runs, unit in (
+        ([margin], "boxes"),
+        ([win], "results"),
+        ([win, margin], "results or boxes"),
+    ):
+        assert figures._units(runs, panel) == unit
+    (run / "config.yaml").unlink()
+    assert curves.load_curves(run).utility == "margin"
+
+
 def test_a_healthy_run_passes(tmp_path: Path) -> None:
     found = curves.diagnose(healthy(tmp_path / "good"), Config())
     verdicts = {one.check: one.healthy for one in found}

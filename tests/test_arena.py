@@ -15,6 +15,7 @@ from azdab.game.board import Board
 from azdab.game.rules import State
 from azdab.learning import agents, arena, baselines
 from azdab.learning.arena import MatchGames
+from azdab.measure import judging
 from tests import common
 
 BOARD = Board(2, 2)
@@ -48,6 +49,17 @@ def match(a: str, b: str, opening: int, seed: int = 0) -> MatchGames:
         return arena.play_games(BOARD, (PLAYERS[a], PLAYERS[b]), params, key, GAMES, opening)
 
     return jax.tree.map(np.asarray, jax.jit(play)(jax.random.key(seed)))
+
+
+def test_an_opening_leaves_a_move_to_be_chosen() -> None:
+    board = Board(1, 1)
+    played = jax.tree.map(
+        np.asarray,
+        arena.play_games(board, (lowest, highest), (None, None), jax.random.key(0), 4, 9),
+    )
+    assert played.random[:-1].all()
+    assert not played.random[-1].any()
+    assert judging.regret(common.solved(board), played) == (0, 1)
 
 
 def test_games_follow_the_rules_and_margins_are_those_of_agent_a() -> None:

@@ -73,6 +73,14 @@ from azdab.common.errors import UserError
             "got 17 and 81 dots",
         ),
         (
+            {"board": {"rows": 3, "cols": 3}, "arena": {"opening_plies": 24}},
+            "arena.opening_plies must be less than the 24 edges, got 24",
+        ),
+        (
+            {"board": {"rows": 2, "cols": 2}, "selfplay": {"max_opening_plies": 30}},
+            "selfplay.max_opening_plies must be less than the 12 edges, got 30",
+        ),
+        (
             {"arena": {"num_games": 3}},
             "arena.num_games: input should be a multiple of 2, got 3",
         ),

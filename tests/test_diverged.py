@@ -10,7 +10,7 @@ import pytest
 
 from azdab import train
 from azdab.common import presets
-from azdab.common.config import config_from_dict
+from azdab.common.config import Config, config_from_dict
 from azdab.game.board import Board
 from azdab.learning import diverged, learner, programs
 from azdab.learning.learner import LearnerState, Losses
@@ -52,6 +52,36 @@ def test_a_run_that_diverges_stops_and_can_go_on_with_other_settings(
     assert train.main(["--resume", *name, "--iterations", "3", *calm]) == 0
     assert runs.iterations(run) == [1, 2, 3]
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(runs.saved(run).learner.params))
+
+
+def learner_config(**settings: float) -> Config:
+    return config_from_dict({"learner": settings})
+
+
+def test_advice_converges(tmp_path: Path) -> None:
+    rate, tried = 1e6, []
+    while rate > 1e-3:
+        (rate,) = diverged.calmer(learner_config(learning_rate=rate)).values()
+        tried.append(rate)
+    assert tried == [4e-3, 2e-3, 1e-3]
+
+
+def test_advice_names_what_is_absurd() -> None:
+    assert diverged.calmer(learner_config(margin_weight=1e38)) == {"learner.margin_weight": 1}
+    both = learner_config(learning_rate=1e6, weight_decay=10.0)
+    assert diverged.calmer(both) == {"learner.learning_rate": 4e-3, "learner.weight_decay": 1e-4}
+
+
+def test_advice_names_checkpoints_that_exist(tmp_path: Path) -> None:
+    run = tmp_path / "mine"
+    config = learner_config(margin_weight=1e38)
+    command = f"--resume --run mine --learner.margin_weight 1 --runs {tmp_path}"
+    assert diverged.advice(run, config) == f"Begin again with {command}"
+    for name in ("3", "4.new", "4.old"):
+        (run / "checkpoints" / name).mkdir(parents=True)
+    assert diverged.advice(run, config) == f"Go on from checkpoint 3 with {command}"
+    (run / "checkpoints" / "2").mkdir()
+    assert diverged.advice(run, config).endswith(", or from an earlier one with --from-step N")
 
 
 @pytest.mark.slow

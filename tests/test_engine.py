@@ -9,14 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from azdab.common.errors import UserError
-from azdab.engine import outlook, review
+from azdab.engine import handwritten, outlook, review
 from azdab.engine.engine import LEVELS, Engine, Level, paced
 from azdab.exact import oracle
 from azdab.exact.oracle import Oracle
 from azdab.game.board import Board
 from azdab.game.position import Position
 from azdab.game.record import Record
-from azdab.players import handwritten, matches, registry
 from tests import common
 from tests.test_position import positions
 
@@ -164,6 +163,33 @@ def test_threads_share_an_engine() -> None:
         assert list(pool.map(engine().choose, games)) == alone
 
 
+def far(seed: int, left: int, board: Board) -> Position:
+    """A position of textbook play with so many edges left."""
+    rng = np.random.default_rng(seed)
+    position = Position(board)
+    while len(position.legal) > left:
+        edge = int(handwritten.greedy_actions(board, rng, position.edges[None])[0])
+        position = position.play(edge)
+    return position
+
+
+def test_an_analysis_does_not_depend_on_what_was_asked_before() -> None:
+    # So few positions may be looked at that they do not always suffice.
+    board, level = Board(4, 4), Level(16, 40, 3_000)
+    asked = [far(seed, left, board) for seed in range(4) for left in (22, 24, 26)]
+    alone = [Engine.load(board, level).analyze(position) for position in asked]
+    exact = {found.exact is not None for found in alone}
+    assert exact == {False, True}
+    used = Engine.load(board, level)
+    for _ in range(2):
+        assert [used.analyze(position) for position in reversed(asked)] == alone[::-1]
+    with ThreadPoolExecutor(4) as pool:
+        shared = Engine.load(board, level)
+        assert list(pool.map(shared.analyze, [*asked, *asked])) == [*alone, *alone]
+    chosen = [Engine.load(board, level).choose(position) for position in asked]
+    assert [used.choose(position) for position in reversed(asked)] == chosen[::-1]
+
+
 def test_what_cannot_be() -> None:
     with pytest.raises(UserError, match="the levels are easy, medium, hard, max"):
         Engine.load(BOARD, "hardest")
@@ -190,6 +216,21 @@ def test_pacing_follows_the_time() -> None:
     assert paced(BOARD, trained, LEVELS["medium"], 1.0).edges == 0
 
 
+def test_the_time_reaches_boards_without_a_network() -> None:
+    short, long = (paced(Board(6, 6), None, LEVELS["hard"], seconds) for seconds in (0.05, 60.0))
+    assert short.visits is not None
+    assert long.visits is not None
+    assert 100 * short.visits < long.visits
+
+
+@pytest.mark.parametrize("level", ["easy", "medium"])
+def test_levels_without_search_stay_so_with_time(level: str) -> None:
+    timed = Engine.load(BOARD, level, seconds=60)
+    assert timed.level.simulations == LEVELS[level].simulations
+    for position in (Position(BOARD), far(1, 12, BOARD)):
+        assert timed.choose(position) == engine(level).choose(position)
+
+
 @given(
     st.lists(st.floats(0.01, 1), min_size=2, max_size=30),
     st.floats(0.05, 0.95),
@@ -202,36 +243,6 @@ def test_a_tilted_distribution_has_the_mean_asked_for(raw: list[float], share: f
     assert found.sum() == pytest.approx(1)
     assert (found >= 0).all()
     assert found @ values == pytest.approx(mean, abs=1e-3)
-
-
-class FirstEdge:
-    """An agent as a user would write it."""
-
-    def __init__(self, board: Board) -> None:
-        self.board = board
-
-    def choose(self, position: Position) -> int:
-        return position.legal[0]
-
-
-class Cheat(FirstEdge):
-    """Draws what is drawn."""
-
-    def choose(self, position: Position) -> int:
-        return position.moves[0] if position.moves else 0
-
-
-def test_an_agent_of_your_own_plays_matches() -> None:
-    own = registry.make_player("custom:agent=tests.test_engine.FirstEdge", BOARD)
-    strong = registry.Player("azdab", registry.from_chooser(BOARD, engine()))
-    match = matches.play_match(BOARD, (strong, own), games=8, opening_plies=2, seed=0, batch=8)
-    assert match.score().rate > 0.8
-    cheat = registry.make_player("custom:agent=tests.test_engine.Cheat", BOARD)
-    with pytest.raises(UserError, match="cannot be played"):
-        matches.play_match(BOARD, (cheat, own), games=2, opening_plies=1, seed=0)
-    for wrong in ("tests.test_engine.Nobody", "nowhere.at.all", "1"):
-        with pytest.raises(UserError, match="cannot import"):
-            registry.make_player(f"custom:agent={wrong}", BOARD)
 
 
 @given(three)

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from azdab import evaluate
+from azdab import evaluate, export, play
 from azdab.common import presets
 from azdab.common.config import config_from_dict
 from azdab.common.errors import UserError
@@ -18,7 +19,7 @@ from azdab.game.board import Board
 from azdab.measure import calibration
 from azdab.measure.calibration import Forecast
 from azdab.network import model
-from azdab.runs import networks
+from azdab.runs import checkpoint, networks
 from azdab.runs.networks import TrainedNetwork
 from tests import common
 
@@ -133,6 +134,10 @@ def test_a_match_takes_the_place_of_the_figures(
             "argument --max-edges: must be a whole number of at least 2, got 'many'",
         ),
         (["best", "--json", "no/such/place.json"], "no directory"),
+        (
+            ["3x3", "--opening-plies", "30"],
+            "--opening-plies must be less than the 24 edges, got 30",
+        ),
         (["best", "--gamez", "4"], "did you mean '--games'"),
     ],
 )
@@ -163,6 +168,52 @@ def test_a_damaged_checkpoint_is_refused(
     assert str(tmp_path) in refused(capsys, str(tmp_path / "net"))
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_parameters_that_are_not_finite_are_refused(
+    bad: float, tmp_path: Path, capsys: Any
+) -> None:
+    trained = untrained()
+    leaves, structure = jax.tree.flatten(trained.params)
+    leaves[3] = leaves[3].at[(0,) * leaves[3].ndim].set(bad)
+    params = jax.tree.unflatten(structure, leaves)
+    networks.export_network(trained._replace(params=params), tmp_path / "net", "")
+    net = str(tmp_path / "net")
+    for main, argv in (
+        (evaluate.main, [net]),
+        (play.main, ["--mode", "ai", "--checkpoint", net]),
+        (export.main, [net, "--to", str(tmp_path / "new")]),
+        (evaluate.main, ["--match", f"network:checkpoint={net}", "random"]),
+    ):
+        assert "holds numbers that are not finite" in common.refused(main, capsys, *argv)
+    assert not (tmp_path / "new").exists()
+
+
+def test_what_is_loaded_twice_is_read_once(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(exported, tmp_path / "net")
+    read: list[Path] = []
+    load_parts = checkpoint.load_parts
+
+    def counted(path: Path, like: Any) -> Any:
+        read.append(path)
+        return load_parts(path, like)
+
+    monkeypatch.setattr(checkpoint, "load_parts", counted)
+    first, again = (networks.load_network(tmp_path / "net") for _ in range(2))
+    assert len(read) == 1
+    for x in jax.tree.leaves(first.params):
+        x.delete()  # as training does with what it is given
+    assert common.same_trees(again.params, untrained().params)
+    # Another network under the same name is another network.
+    shutil.rmtree(tmp_path / "net")
+    networks.export_network(untrained(seed=1), tmp_path / "net", "")
+    assert common.same_trees(
+        networks.load_network(tmp_path / "net").params, untrained(seed=1).params
+    )
+    assert len(read) == 2
+
+
 def test_an_exported_network_comes_back_as_it_was(exported: Path) -> None:
     trained, again = untrained(), networks.load_network(exported)
     assert common.same_trees(trained.params, again.params)
@@ -189,6 +240,15 @@ def test_words_mean_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         networks.resolve("latest")
     monkeypatch.setattr(networks, "bundled_networks", lambda: {"2x2": models / "2x2"})
     assert networks.resolve("2x2") == models / "2x2" / "best" / "9"
+    Path("2x2").mkdir()  # hides nothing: there is no network in it
+    assert networks.resolve("2x2") == models / "2x2" / "best" / "9"
+    shutil.copytree("runs/old/best", "2x2/best")
+    assert networks.resolve("2x2") == Path("2x2/best/1")
+    Path("empty").mkdir()
+    with pytest.raises(UserError, match="no checkpoint in empty"):
+        networks.resolve("empty")
+    monkeypatch.setenv("HOME", str(tmp_path / "runs"))
+    assert networks.resolve("~/old") == tmp_path / "runs/old/best/1"
 
 
 def test_calibration_by_hand() -> None:

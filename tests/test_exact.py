@@ -1,6 +1,9 @@
 """The exact engine against the table, against theory and against published values."""
 
 import functools
+import os
+import time
+from pathlib import Path
 
 import hypothesis
 import jax
@@ -9,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from azdab.exact import chain_search, dense_table, solver
+from azdab.exact import bitboard, chain_search, dense_table, solver
 from azdab.game.board import Board
 from tests import common
 
@@ -29,6 +32,16 @@ def value(board: Board, edges: np.ndarray) -> int:
     found = engine(board).value(edges)
     assert found is not None
     return found
+
+
+def test_what_was_compiled_of_earlier_code_is_removed(tmp_path: Path) -> None:
+    for name, age in (("numba-old", 40), ("numba-new", 2), ("numba-kept", 40), ("xla", 40)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "code.nbc").touch()
+        then = time.time() - age * 86400
+        os.utime(tmp_path / name, (then, then))
+    bitboard._remove_old(tmp_path / "numba-kept")
+    assert {path.name for path in tmp_path.iterdir()} == {"numba-new", "numba-kept", "xla"}
 
 
 @pytest.mark.parametrize("size", SMALL, ids=lambda size: f"{size[0]}x{size[1]}")

@@ -54,6 +54,7 @@ def test_everything_is_there(exported: Path) -> None:
     names = {path.name for path in exported.iterdir()}
     assert names == {
         "README.md", "card.json", "config.yaml", "best", "network.stablehlo", "example.py",
+        "SHA256SUMS",
     }  # fmt: skip
     values = json.loads((exported / "card.json").read_text())
     assert values["board"] == [2, 3]
@@ -61,6 +62,10 @@ def test_everything_is_there(exported: Path) -> None:
     assert values["format"] == checkpoint.FORMAT
     assert values["parameters"] == sum(x.size for x in jax.tree.leaves(untrained().params))
     assert set(values["strength"]["settings"]) == {"random mover", "raw policy", "search 64"}
+    for place in (exported, networks.find(exported)):
+        assert atomic.damage(place) is None
+        digests = (place / atomic.SUMS).read_text(encoding="ascii").splitlines()[1:]
+        assert len(digests) == sum(path.is_file() for path in place.rglob("*")) - 1
     text = (exported / "README.md").read_text()
     assert "| search 64 | 2 |" in text
     assert "Apache-2.0" in text

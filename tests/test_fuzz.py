@@ -24,7 +24,7 @@ from azdab.common.config import config_fields, config_from_dict, config_to_dict
 from azdab.common.errors import UserError
 from azdab.devices import device
 from azdab.engine.engine import Engine, Level
-from azdab.game import exchange, record
+from azdab.game import exchange, gamefile, record
 from azdab.game.board import Board
 from azdab.learning import replay
 from azdab.terminal.protocol import Protocol, converse, lines
@@ -298,7 +298,7 @@ def test_giant_records_are_refused_unread(tmp_path: Path) -> None:
     with file.open("wb") as out:
         out.truncate(10**12)  # no bytes on disk, but that many to read
     with pytest.raises(UserError, match="larger than"):
-        record.read_text(file)
+        gamefile.read_text(file)
 
 
 @functools.cache

@@ -62,7 +62,7 @@ def test_every_file_asks_editors_for_the_same_check(script: Path) -> None:
 
 
 def test_elements_are_found_and_made_in_one_place() -> None:
-    own = re.compile(r"getElementById|createElement|localStorage")
+    own = re.compile(r"getElementById|createElement|localStorage|sessionStorage")
     using = {script.name for script in SCRIPTS if own.search(script.read_text(encoding="utf-8"))}
     # theme.js runs before anything is painted, and so before modules are loaded.
     assert using == {"dom.js", "theme.js"}

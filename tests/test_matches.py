@@ -3,6 +3,7 @@
 import functools
 import io
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from azdab.common.errors import UserError
 from azdab.game.board import Board
 from azdab.game.rules import State
 from azdab.measure import tournament
-from azdab.players import host_players, matches, registry
+from azdab.players import matches, registry
 from azdab.players.matches import Match
 from azdab.players.ratings import Sprt
 from azdab.players.registry import Player
@@ -113,6 +114,38 @@ def test_games_without_luck_do_not_depend_on_the_batch() -> None:
     np.testing.assert_array_equal(whole.margin, parts.margin)
 
 
+def test_openings_leave_a_move_to_be_chosen() -> None:
+    most = BOARD.num_edges - 1
+    play(player("lowest"), player("highest"), opening_plies=most, games=2)
+    for plies in (BOARD.num_edges, 99, -1):
+        with pytest.raises(UserError, match=f"must be less than the 12 edges, got {plies}"):
+            play(player("lowest"), player("highest"), opening_plies=plies)
+    for wrong in ({"games": 0}, {"games": 3}, {"batch": 0}, {"batch": 5}):
+        with pytest.raises(UserError, match="must be even and at least 2"):
+            play(player("lowest"), player("highest"), **wrong)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (lambda states: np.full(len(states.to_play), 3.9), r"returned float64\[\d\] instead of"),
+        (lambda states: np.int32(1), r"returned int32\[\] instead of int32\[\d\]"),
+        (lambda states: np.full(len(states.to_play), 12), "chose 12, and the edges are 0 to 11"),
+        (lambda states: np.argmax(states.edges, axis=1), "which is drawn already"),
+    ],
+)
+def test_what_a_player_returns_is_looked_at(answer: Any, reason: str) -> None:
+    wrong = Player("wrong", lambda key, states, history: answer(states))
+    played = play(player("lowest"), wrong, games=4, opening_plies=2)
+    assert [lost.player for lost in played.forfeits] == [1] * 4
+    assert all(re.search(reason, lost.reason) for lost in played.forfeits)
+    assert played.margin.tolist() == [4] * 4
+    assert "4 forfeited" in tournament.match_line(played)
+    pair = (player("lowest").act, wrong.act)
+    with pytest.raises(UserError, match=rf"player B at ply \d+: it .*{reason}"):
+        matches.play_pairs(BOARD, pair, played.actions[:1, :2], jax.random.key(0))
+
+
 def test_progress_adds_up_to_the_games() -> None:
     done: list[float] = []
     play(player("lowest"), player("highest"), batch=6, advance=done.append)
@@ -196,6 +229,7 @@ def parse(*words: str) -> tournament.MatchOptions:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path)
+    parser.add_argument("--runs", type=Path, default="runs")
     tournament.add_match_options(parser)
     return cli.typed(tournament.MatchOptions, parser.parse(list(words))[0])
 
@@ -222,6 +256,25 @@ def test_a_match_on_the_command_line(tmp_path: Path) -> None:
     assert values["board"] == [2, 2]
     assert values["seed"] == 5
     assert not values["interrupted"]
+
+
+def test_forfeits_are_counted_and_reported(tmp_path: Path) -> None:
+    path = tmp_path / "match.json"
+    bad = "custom:agent=tests.test_choosers.Answers"  # answers None as the second player
+    shown = run("--match", bad, "random", "--board", "2x2", "--games", "14", "--json", str(path))
+    lines = [line for line in shown.splitlines() if "forfeits game" in line]
+    assert len(lines) == 5
+    assert all("it chose None, which is no whole number." in line for line in lines)
+    assert "2 more games were forfeited." in shown
+    (found,) = json.loads(path.read_text(encoding="utf-8"))["matches"]
+    assert len(found["forfeits"]) == 7
+    assert found["forfeits"][0].keys() == {"game", "player", "ply", "reason"}
+    assert found["losses"] >= 7
+
+
+def test_two_games_are_too_few_to_tell() -> None:
+    shown = run("--tournament", "greedy", "random", "--board", "2x2", "--games", "2")
+    assert re.search(r"[<>] [+-]\d+|[+-]\d+ to [+-]\d+|too few games", shown)
 
 
 def test_a_tournament_on_the_command_line_with_a_picture(tmp_path: Path) -> None:
@@ -293,14 +346,26 @@ def test_wrong_values_are_named_by_their_option(
 def test_the_board_is_that_of_the_first_network(monkeypatch: pytest.MonkeyPatch) -> None:
     boards = {"given": Board(2, 3), "first": Board(3, 3), "second": Board(4, 4)}
 
-    def trained(name: str) -> networks.TrainedNetwork:
-        return networks.TrainedNetwork(boards[name], Config(), None, 0)
+    def trained(path: Path) -> networks.TrainedNetwork:
+        return networks.TrainedNetwork(boards[str(path)], Config(), None, 0)
 
-    monkeypatch.setattr(host_players, "shared_network", trained)
-    specs = ["random", "search:simulations=4,checkpoint=first", "network:checkpoint=second"]
+    monkeypatch.setattr(networks, "load_network", trained)
+    monkeypatch.setattr(networks, "resolve", lambda name, runs: Path(name))
+    specs = ["random", 'search:simulations=4,checkpoint="first"', "network:checkpoint=second"]
     assert tournament.board_of_match(None, specs, None) == boards["first"]
     assert tournament.board_of_match(None, specs, "given") == boards["given"]
     assert tournament.board_of_match(Board(4, 2), specs, "given") == Board(4, 2)
+
+
+def test_pictures_are_of_a_known_kind_and_hold_any_name(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    with pytest.raises(UserError, match=r"pictures end with one of .*png.*; got .*all\.jpq"):
+        run("--match", "greedy", "random", "--board", "2x2", "--plot", str(tmp_path / "all.jpq"))
+    players = [Player("$a^$", player("greedy").act), Player("b_$", lowest)]
+    result = matches.round_robin(BOARD, players, games=2, opening_plies=0, seed=0)
+    for name, start in (("all", b"\x89PNG"), ("all.svg", b"<?xml")):
+        found = tournament.picture_of_tournament(result, tmp_path / name)
+        assert found.startswith(start)
 
 
 def test_a_missing_library_is_named_before_the_games(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,14 +1,18 @@
 """The networks that come with azdab: small, loadable, and as good as their cards need."""
 
+import shutil
+from pathlib import Path
+
 import jax
 import numpy as np
 import pytest
 
+from azdab.common.errors import UserError
 from azdab.exact import oracle
 from azdab.game.board import Board
 from azdab.measure import judging, position_sets
 from azdab.players import host_players
-from azdab.runs import networks
+from azdab.runs import atomic, networks
 
 MODELS = sorted(networks.bundled_networks())
 
@@ -39,6 +43,35 @@ def test_a_bundled_network_names_no_path_of_the_machine_that_wrote_it(name: str)
             assert (
                 str(networks.bundled_networks()[name].parents[1]).encode() not in path.read_bytes()
             )
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_bundled_network_has_digests(name: str) -> None:
+    checkpoint = networks.resolve(name)
+    assert atomic.damage(checkpoint) is None
+    listed = (checkpoint / atomic.SUMS).read_text(encoding="ascii")
+    for path in checkpoint.rglob("*"):
+        if path.is_file() and path.name != atomic.SUMS:
+            assert path.relative_to(checkpoint).as_posix() in listed
+
+
+def test_no_flipped_bit_is_loaded(tmp_path: Path) -> None:
+    shutil.copytree(networks.bundled_networks()["3x3"], tmp_path / "net")
+    files = [path for path in networks.find(tmp_path / "net").rglob("*") if path.is_file()]
+    networks.load_network(tmp_path / "net")
+    rng, flipped = np.random.default_rng(0), 0
+    for path in files:
+        whole = path.read_bytes()
+        for _ in range(4 if whole else 0):
+            spoilt = bytearray(whole)
+            spoilt[rng.integers(len(whole))] ^= 1 << int(rng.integers(8))
+            path.write_bytes(spoilt)
+            with pytest.raises(UserError, match=r"damaged|changed"):
+                networks.load_network(tmp_path / "net")
+            flipped += 1
+        path.write_bytes(whole)
+    assert flipped >= 32
+    networks.load_network(tmp_path / "net")
 
 
 def test_the_raw_3x3_policy_is_nearly_perfect_in_strong_play() -> None:

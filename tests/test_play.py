@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,13 +14,14 @@ from rich.console import Console
 
 from azdab import analyze, play
 from azdab.common import cli, files
-from azdab.engine import loading
-from azdab.engine.engine import LEVELS, Engine
-from azdab.game import exchange, record
-from azdab.game.board import Board
-from azdab.game.position import Position
+from azdab.engine import loading, review, review_page
+from azdab.engine.engine import LEVELS, Analysis, Candidate, Engine, Level
+from azdab.game import drawing, exchange, record
+from azdab.game.board import Board, parse_board
+from azdab.game.position import Position, move_name
 from azdab.game.record import Record
-from azdab.terminal import prompt
+from azdab.players import matches, registry
+from azdab.terminal import prompt, protocol
 from tests import common
 
 # A pseudo-terminal needs a fork, and JAX and Python warn of forks beside threads; the child
@@ -71,6 +73,8 @@ def test_a_game_with_every_command(person: Any, tmp_path: Path) -> None:
     say(child, "moves", r"h 0 0 \(0\).*A> ")
     say(child, "h 0 0", "azdab plays.*A> ")
     say(child, "h 0 0", "drawn already.*A> ")
+    say(child, "A H 0,0", "drawn already.*A> ")
+    say(child, "B 0", "A is to move, not B.*A> ")
     say(child, "v 7 7", "no vertical edge.*A> ")
     say(child, "99", "0 to 11.*A> ")
     say(child, "dance", "Unknown command 'dance'.*A> ")
@@ -87,6 +91,7 @@ def test_a_game_with_every_command(person: Any, tmp_path: Path) -> None:
     say(child, "undo", "no move of yours.*A> ")
     say(child, f"load {saved}", "A 0.*A> ")
     say(child, "load /nowhere", "cannot read.*A> ")
+    say(child, "load ~nobody-has-this-name", "no home directory.*A> ")
     say(child, "swap", "azdab plays.*> ")
     say(child, "new 1x2", "(azdab plays|A 0).*> ")
     say(child, "board", "●.*> ")
@@ -149,6 +154,32 @@ def test_a_replay(person: Any, tmp_path: Path) -> None:
     assert ends(child) == 0
 
 
+def test_loading_and_saving_keeps_everything(tmp_path: Path) -> None:
+    before, after = tmp_path / "before [b].txt", tmp_path / "after [b].txt"
+    game = Record(
+        Position(Board(2, 2), (1, 4)), "Ann", "Bob", "2026-01-02", "club", "two\nlines",
+        {0: 0.5}, {1: "a remark"}, "3-1",
+    )  # fmt: skip
+    files.write_text(before, record.record_text(game))
+    shown = io.StringIO()
+    engine = Engine(Board(2, 2), None, LEVELS["easy"])
+    here = prompt.GamePrompt(
+        Console(file=shown, width=100, markup=False), engine, 1, lambda board, level: engine,
+        Position(Board(2, 2)),
+    )  # fmt: skip
+    for line in (f"load {before}", f"save {after}", "B 0", "A V0,0", f"save {after}2", "help"):
+        assert not here.onecmd(line)
+    assert f"Saved in {after}." in shown.getvalue()
+    assert "A is to move, not B" in shown.getvalue()
+    assert exchange.load_games(after) == [game]
+    (on,) = exchange.load_games(Path(f"{after}2"))
+    assert len(on.position.moves) >= 4
+    assert on.result == "*"
+    assert (on.first, on.event, on.remarks) == ("Ann", "club", game.remarks)
+    here.onecmd("new")
+    assert here.record().first == "human"
+
+
 def test_the_protocol_from_outside(person: Any) -> None:
     child = person("--protocol", "--board", "1x2", "--level", "easy", echo=False)
     say(child, "1 genmove", r"=1 [hv] \d \d\r\n\r\n")
@@ -160,8 +191,8 @@ def test_the_protocol_from_outside(person: Any) -> None:
 def output(argv: list[str], monkeypatch: pytest.MonkeyPatch) -> str:
     """What a command prints that must succeed."""
     shown = io.StringIO()
-    for module in (play, analyze):
-        monkeypatch.setattr(module, "Console", lambda: Console(file=shown, width=120))
+    monkeypatch.setattr(sys, "stdout", shown)
+    monkeypatch.setenv("COLUMNS", "120")
     assert play.main(argv) == 0
     return shown.getvalue()
 
@@ -234,13 +265,65 @@ def test_networks_meet(monkeypatch: pytest.MonkeyPatch) -> None:
             "--opening-plies must be less",
         ),
         (
-            ["--mode", "ai", "--num-games", "2", "--time-per-move", "1"],
-            "--time-per-move is not kept",
+            ["--mode", "ai", "--opening-plies", "24", "--board", "3x3"],
+            "--opening-plies must be less than the 24 edges, got 24",
+        ),
+        (
+            ["--mode", "dual-ai", "--checkpoint", "3x3", "--checkpoint2", "4x4"],
+            "4x4 plays on 4x4, not on 3x3",
         ),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused(argv: list[str], reason: str, capsys: Any) -> None:
     assert reason in common.refused(play.main, capsys, *argv)
+
+
+@pytest.mark.parametrize("board", ["4x4", "2x5"], ids=["network", "alpha-beta"])
+@pytest.mark.parametrize("level", list(LEVELS))
+def test_a_level_is_the_same_player_everywhere(
+    level: str, board: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name, small in {"hard": Level(8, 8, 3_000), "max": Level(16, 10, 9_000)}.items():
+        monkeypatch.setitem(LEVELS, name, small)
+    size, games = parse_board(board), tmp_path / "games"
+    usual = ["--board", board, "--opening-plies", "1", "--save-games", str(games)]
+    two = [*usual, "--num-games", "2"]
+    output(["--mode", "ai", "--level", level, *usual], monkeypatch)
+    output(["--mode", "ai", "--level", level, *two], monkeypatch)
+    output(["--mode", "dual-ai", "--checkpoint", level, "--checkpoint2", level, *two], monkeypatch)
+    pair = registry.make_player(level, size), registry.make_player("random", size)
+    evaluated = matches.play_match(size, pair, games=2, opening_plies=1, seed=0)
+
+    engine = Engine.load(size, level)
+    told = protocol.Protocol(loading.engine_loader(loading.EngineOptions(board=size)), size, level)
+    played = [game.position for game in exchange.load_games(games)]
+    assert len(played) == 5
+    for game in played:
+        for ply in range(1, size.num_plies):
+            assert engine.choose(game.at(ply)) == game.moves[ply]
+    told.position = played[0].at(1)
+    for move in played[0].moves[1:]:
+        assert told.answer("genmove") == f"= {move_name(size, move)}\n\n"
+    for number, moves in enumerate(evaluated.actions.tolist()):
+        game = Position(size, tuple(moves))
+        for ply in range(1, size.num_plies):
+            if game.movers[ply] == number % 2:
+                assert engine.choose(game.at(ply)) == moves[ply]
+
+
+def test_time_is_kept_in_matches(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float | None] = []
+    load = Engine.load
+
+    def timed(*args: Any, seconds: float | None = None, **kwargs: Any) -> Engine:
+        asked.append(seconds)
+        return load(*args, **kwargs)
+
+    monkeypatch.setattr(Engine, "load", timed)
+    argv = ["--mode", "ai", "--board", "1x2", "--num-games", "2", "--time-per-move", "0.5"]
+    output(argv, monkeypatch)
+    registry.make_player("max:seconds=0.25", Board(1, 2))
+    assert asked == [0.5, 0.25]
 
 
 def engine_options(*argv: str) -> loading.EngineOptions:
@@ -268,9 +351,9 @@ def test_without_the_extra_the_page_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    for name in ("azdab.web.app", "azdab.web.guard"):
+    for name in ("azdab.web.server", "azdab.web.connections"):
         monkeypatch.delitem(sys.modules, name, raising=False)
-    monkeypatch.delattr("azdab.web.app", raising=False)
+    monkeypatch.delattr("azdab.web.server", raising=False)
     assert "pip install 'azdab[web]'" in common.refused(play.main, capsys, "--web")
 
 
@@ -320,6 +403,34 @@ def test_a_report_in_text(analysed: Path) -> None:
     assert after.position == before.position
     assert set(after.evaluations) == set(range(24))
     assert any("better" in remark for remark in after.remarks.values())
+
+
+def test_a_report_shows_the_move_to_come() -> None:
+    board = Board(1, 2)
+    game = Record(Position(board, (0, 2, 4, 5, 1, 3, 6)))
+    judged = review.review_game(game, Engine.load(board))
+    gold, green = drawing.LAST, drawing.GOOD
+    for verdict, found in zip(judged.verdicts, judged.analyses, strict=False):
+        shown = review_page.board_before(verdict, found)
+        lines = re.findall("<line[^>]*>", shown)
+        assert len(lines) == board.num_edges
+        assert [edge for edge, line in enumerate(lines) if gold in line] == [verdict.edge]
+        best = {move.edge for move in found.candidates if move.exact == found.exact}
+        good = {edge for edge, line in enumerate(lines) if green in line}
+        assert good == best - {verdict.edge}
+        assert set(review.good_moves(found)) == best
+        drawn = {edge for edge, line in enumerate(lines) if "stroke-dasharray" not in line}
+        assert drawn == {*verdict.before.moves, verdict.edge} | good
+    assert "control" not in review_page.page(judged)
+
+
+def test_moves_that_lose_a_box_are_not_good() -> None:
+    moves = [Candidate(edge, 0.1, 5, margin, None) for edge, margin in enumerate((2.0, 2.5, 1.1))]
+    far = [Candidate(3, 0.1, 5, 1.0, None), Candidate(4, 0.1, 0, None, None)]
+    assert review.good_moves(Analysis(2.0, 0.7, None, [*moves, *far])) == [0, 1, 2]
+    unknown = [Candidate(edge, None, 0, None, None) for edge in (7, 8)]
+    assert review.good_moves(Analysis(None, None, None, unknown)) == [7]
+    assert review.good_moves(Analysis(0.0, 0.5, 0, [])) == []
 
 
 def test_a_report_as_a_page(analysed: Path) -> None:

@@ -1,8 +1,11 @@
 """Named players: legal, honest about what they promise, and ordered by strength."""
 
+import dataclasses
 import functools
 import itertools
+import re
 import sys
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -14,13 +17,13 @@ from hypothesis import given, settings
 from azdab.common.config import Config, config_from_dict
 from azdab.common.errors import UserError
 from azdab.devices import mesh
+from azdab.engine.handwritten import ChainPlayer
 from azdab.exact import dense_table
 from azdab.game import rules
 from azdab.game.board import Board
 from azdab.game.rules import State
 from azdab.network import model
 from azdab.players import host_players, matches, ratings, registry
-from azdab.players.handwritten import ChainPlayer
 from azdab.players.registry import Player
 from azdab.runs import networks
 from tests import common
@@ -53,6 +56,7 @@ def untrained(name: str = "") -> networks.TrainedNetwork:
 def player(spec: str, board: Board = BOARD) -> Player:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(host_players, "shared_network", untrained)
+        patch.setattr(networks, "resolve", lambda name, runs: Path(name))
         return registry.make_player(spec, board, "untrained")
 
 
@@ -329,6 +333,9 @@ def test_each_baseline_beats_the_one_before(better: str, worse: str) -> None:
         ("mcts:uct_c=many", "uct_c must be a number, got 'many'"),
         ("mcts:simulations=0", "simulations must be at least 1, got 0"),
         ("mcts:simulations", "write options as 'option=value', not 'simulations'"),
+        ("mcts:simulations=1,simulations=2", "'simulations' stands there twice"),
+        ("network:checkpoint=a,b", "a value with a comma stands between double quotes"),
+        ('network:checkpoint="a', "write options as"),
         ("alphabeta:nodes=0", "nodes must be at least 1"),
         ("chains:exact=-1", "exact must be at least 0"),
         ("network", "needs a network: add checkpoint=PATH"),
@@ -342,6 +349,50 @@ def test_mistakes_in_a_specification_are_named_in_one_line(spec: str, message: s
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("spec", "options"),
+    [
+        ("search:checkpoint=a=b,simulations=4", {"checkpoint": "a=b", "simulations": "4"}),
+        ('search:checkpoint="a,b",simulations=4', {"checkpoint": "a,b", "simulations": "4"}),
+        (r'network:checkpoint="a\"b\\"', {"checkpoint": 'a"b\\'}),
+        ('network:checkpoint="[/x] y"', {"checkpoint": "[/x] y"}),
+        ("network:checkpoint=runs/[x]", {"checkpoint": "runs/[x]"}),
+        ("chains-24", {"exact": "24"}),
+        ("chains:exact=24", {"exact": "24"}),
+        ("greedy", {}),
+    ],
+)
+def test_words_for_players_are_read(spec: str, options: dict[str, str]) -> None:
+    name, found = registry.parse_player(spec)
+    assert name == re.split("[:-]", spec)[0]
+    assert found == options
+
+
+def test_a_network_is_looked_for_where_runs_live(tmp_path: Path) -> None:
+    name = "a, b=[c]*"
+    networks.export_network(untrained(), tmp_path / name, "")
+    found = registry.make_player(f'network:checkpoint="{name}"', BOARD, runs=tmp_path)
+    assert found.name == f'network:checkpoint="{name}"'
+    with pytest.raises(UserError, match="no checkpoint 'a, b="):
+        registry.make_player(f'network:checkpoint="{name}"', BOARD)
+
+
+def test_the_best_network_is_that_of_now(tmp_path: Path) -> None:
+    found = []
+    for filters in (8, 16):
+        trained = untrained()
+        config = dataclasses.replace(
+            trained.config, network=dataclasses.replace(trained.config.network, filters=filters)
+        )
+        params = model.init_params(jax.random.key(0), BOARD, config.network)
+        networks.export_network(
+            networks.TrainedNetwork(BOARD, config, params, filters), tmp_path / f"run-{filters}", ""
+        )
+        path = networks.resolve("best", tmp_path)
+        found.append(host_players.shared_network(str(path)).config.network.filters)
+    assert found == [8, 16]
+
+
 @pytest.mark.parametrize("spec", ["alphabeta", "chains"])
 def test_boards_that_are_too_large_are_refused(spec: str) -> None:
     with pytest.raises(UserError, match="64 dots"):
@@ -351,6 +402,7 @@ def test_boards_that_are_too_large_are_refused(spec: str) -> None:
 
 def test_a_network_for_another_board_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host_players, "shared_network", untrained)
+    monkeypatch.setattr(networks, "resolve", lambda name, runs: Path(name))
     with pytest.raises(UserError, match="plays on 2x3, not on 3x3"):
         registry.make_player("network:checkpoint=x", Board(3, 3))
 

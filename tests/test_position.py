@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from azdab.common.errors import UserError
-from azdab.game import structure
+from azdab.game import record, structure
 from azdab.game.board import Board, parse_board
 from azdab.game.position import IllegalMoveError, Position, move_name, parse_move
 from azdab.network.features import chain_features as device_chains
+from azdab.terminal.protocol import Protocol
 from tests import common
 
 boards = st.builds(Board, st.integers(1, 4), st.integers(1, 4))
@@ -103,6 +104,8 @@ def test_every_move_has_its_name(board: Board) -> None:
         ("-1", "write a move"),
         ("\u0661", "write a move"),
         ("h 0 0 0", "write a move"),
+        ("C h 0 0", "write a move"),
+        ("3.7", "write a move"),
     ],
 )
 def test_moves_that_mean_nothing(text: str, reason: str) -> None:
@@ -117,6 +120,39 @@ def test_positions_that_cannot_be() -> None:
         Position(Board(2, 2), (12,))
     with pytest.raises(IllegalMoveError, match="no edge -1"):
         Position(Board(2, 2)).play(-1)
+
+
+@pytest.mark.parametrize(
+    "text", ["v 0 1", "V0 1", "v 0,1", "A V 0 1", "a v 0, 1", "7", " A 7 ", "V 0\t1"]
+)
+def test_a_move_is_read_however_it_is_written(text: str) -> None:
+    board = Board(2, 2)
+    assert parse_move(board, text) == 7
+    assert Position(board).play(text).moves == (7,)
+    line = f"{record.HEADER}\nboard: 2x2\n{text} eval +1.50 # why"
+    game = record.parse_record(line)
+    assert (game.position.moves, game.evaluations, game.remarks) == ((7,), {0: 1.5}, {0: "why"})
+    assert Protocol(lambda board, level: None, board).answer(f"play {text}") == "=\n\n"
+
+
+def test_a_move_of_the_other_player_is_refused() -> None:
+    with pytest.raises(IllegalMoveError, match="A is to move, not B"):
+        Position(Board(2, 2)).play("B 0")
+
+
+@pytest.mark.parametrize("move", [3.7, 3.0, True, None, np.float32(1), [1], (2,)])
+def test_moves_are_whole_numbers(move: Any) -> None:
+    with pytest.raises(IllegalMoveError, match="a whole number"):
+        Position(Board(2, 2)).play(move)
+    with pytest.raises(IllegalMoveError, match="a whole number"):
+        Position(Board(2, 2), (move,))
+
+
+def test_numbers_of_numpy_are_moves() -> None:
+    position = Position(Board(2, 2), tuple(np.array([1, 2], np.int32))).play(np.int64(3))
+    assert position == Position(Board(2, 2), (1, 2, 3))
+    assert all(type(edge) is int for edge in position.moves)
+    assert position.undo(9) == position.at(-1) == Position(Board(2, 2))
 
 
 @pytest.mark.parametrize("text", ["", "5", "0x3", "3x0", "11x2", "\uff155x5", "axb", "-1x2"])

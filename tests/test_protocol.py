@@ -79,6 +79,74 @@ def test_errors_are_answered() -> None:
     assert last == "? the game is over\n\n"
 
 
+def test_numbers_of_commands_come_back() -> None:
+    for number in ("0", "007", "2147483647"):
+        assert talk(f"{number} name", f"{number} dance", number) == [
+            f"={number} azdab\n\n",
+            f"?{number} unknown command 'dance'; try list_commands\n\n",
+            f"?{number} a command is missing\n\n",
+        ]
+    large = talk("2147483648 play 0", f"{'9' * 5000} play 0", "moves")
+    assert large[0] == "?2147483648 numbers of commands are at most 2147483647\n\n"
+    assert large[1].startswith("?9999")
+    assert large[2] == "=\n\n"
+
+
+def test_commands_are_done_or_refused() -> None:
+    assert talk("play 0", "new 1x2", "state")[2].startswith('= {"board": "1x2"')
+    assert talk("play 0", "play 1", "play 2", "undo 2", "moves")[3:] == ["=\n\n", "= h 0 0\n\n"]
+    assert talk("genmove a")[0].startswith("= ")
+    refused = {
+        "genmove b": "A is to move, not b",
+        "genmove now": "A is to move, not now",
+        "play b h 0 0": "A is to move, not B",
+        "undo 2": "there are 1 moves to take back",
+        "undo -1": "undo takes a whole number of moves",
+        "undo 1 2": "undo takes a whole number of moves",
+        "new 9x99": "boards have at most",
+        "board 3x3 now": "write rows and columns",
+        "board": "write rows and columns",
+        "quit now": "quit takes nothing, got 'now'",
+        "show 1": "show takes nothing",
+        "state x": "state takes nothing",
+        "level hard easy": "the levels are",
+    }
+    for line, reason in refused.items():
+        before = ["play A 1"] if line.startswith("undo") else []
+        *_, answer, moves, state = talk(*before, f"5 {line}", "moves", "state")
+        assert answer.startswith(f"?5 {reason}"), line
+        assert moves == ("= h 0 1\n\n" if before else "=\n\n")
+        assert '"board": "2x2"' in state
+
+
+def test_what_the_engine_cannot_do_is_refused_with_nothing_done() -> None:
+    def fails(board: Board, level: str | None) -> Engine:
+        if board != BOARD or level == "max":
+            raise MemoryError if level == "max" else OSError(5, "Input/output error", "a file")
+        return load(board, level)
+
+    protocol = Protocol(fails, BOARD)
+    assert protocol.answer("play 3") == "=\n\n"
+    assert protocol.answer("7 board 1x2") == "?7 a file: Input/output error\n\n"
+    assert str(protocol.answer("level max")).startswith("? out of memory")
+    assert protocol.answer("moves") == "= h 1 1\n\n"
+    assert str(protocol.answer("genmove")).startswith("= ")
+
+
+def test_moving_loads_nothing() -> None:
+    made: list[tuple[Board, str | None]] = []
+
+    def noted(board: Board, level: str | None) -> Engine:
+        made.append((board, level))
+        return load(board, level)
+
+    protocol = Protocol(noted, BOARD)
+    converse(protocol, ["level easy", "board 1x2", "new", "board 1x2"], io.StringIO())
+    assert made == [(BOARD, None), (BOARD, "easy"), (Board(1, 2), "easy")]
+    converse(protocol, ["genmove", "analyze", "undo", "genmove a"], io.StringIO())
+    assert len(made) == 3
+
+
 def test_comments_and_empty_lines_are_not_answered() -> None:
     assert talk("", "   ", "# play 0", "play 0 # and so on", "moves") == [
         "",

@@ -164,6 +164,48 @@ def test_rating_intervals_cover_the_truth() -> None:
     assert 20 < np.mean(widths) < 150
 
 
+def test_two_games_leave_much_open() -> None:
+    for pair in range(5):
+        counts = np.eye(5, dtype=int)[pair]
+        for players in (2, 3):
+            rated = ratings.rate_players(players, {(0, 1): counts}, resamples=100)
+            assert (rated.high - rated.low > 200).all()
+            assert (rated.low <= rated.elo).all()
+            assert (rated.elo <= rated.high).all()
+
+
+def test_pairs_that_are_all_alike_do_not_make_certain() -> None:
+    rated = ratings.rate_players(2, {(0, 1): np.array([0, 0, 0, 20, 0])}, resamples=100)
+    assert (rated.high - rated.low > 10).all()
+
+
+def test_what_is_only_a_bound_says_so() -> None:
+    results = {(0, 1): np.array([0, 0, 0, 0, 2]), (0, 3): np.array([0, 0, 0, 0, 2])}
+    rated = ratings.rate_players(4, results, resamples=50)
+    elo, interval = rated.text(0)
+    assert (elo[:3], interval[:2]) == ("\u2265 +", "> ")
+    elo, interval = rated.text(1)
+    assert (elo[:3], interval[:2]) == ("\u2264 -", "< ")
+    assert rated.text(2)[1] == "too few games"
+    bars = rated.error_bars(np.arange(4))
+    assert np.isfinite(bars["xerr"]).all()
+    assert bars["xlolims"].tolist() == [True, False, True, False]
+    assert bars["xuplims"].tolist() == [False, True, True, True]
+    all_won = ratings.score_match(np.array([1, 2, 3, 4]))
+    assert all_won.elo == math.inf
+    assert ratings.elo_text(all_won.rate, 4) == "\u2265 +338"
+    assert ratings.elo_interval_text(all_won.elo_interval).startswith("> ")
+    nearly = ratings.score_match(np.array([1, 2, 3, 0]))
+    assert ratings.elo_text(nearly.rate, 4) == "+338"
+
+
+def test_no_zero_is_negative() -> None:
+    assert ratings.elo_text(0.4999, 1000) == "+0"
+    assert ratings.elo_interval_text((-0.2, 0.2)) == "+0 to +0"
+    low = high = np.zeros(1)
+    assert ratings.Ratings(np.array([-0.4]), low, high).text(0)[0] == "+0"
+
+
 def test_ratings_stay_finite_without_a_loss_or_a_game() -> None:
     results = {(0, 1): np.array([0, 0, 0, 0, 50])}
     rated = ratings.rate_players(3, results, resamples=20)

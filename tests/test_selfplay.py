@@ -11,7 +11,7 @@ import pytest
 from azdab.common.config import BoardConfig, Config, SearchConfig, SelfPlayConfig
 from azdab.game import rules
 from azdab.game.board import Board
-from azdab.learning import agents, selfplay
+from azdab.learning import agents, selfplay, statistics
 from azdab.learning.selfplay import Example, SelfPlayStats
 from tests import common
 
@@ -221,9 +221,27 @@ def test_statistics_are_those_of_the_games(setting: Any) -> None:
     if utility == "margin":
         error = main.search_margin[:searched].astype(np.float64) - main.outcome[:searched]
         valid = main.outcome_valid[:searched]
-        np.testing.assert_allclose(
-            stats.value_error, np.sqrt(np.mean(error[valid] ** 2)), rtol=1e-2
-        )
+        assert stats.valued == valid.sum()
+        np.testing.assert_allclose(stats.squared_errors, np.sum(error[valid] ** 2), rtol=2e-2)
+
+
+def test_the_value_error_does_not_depend_on_how_the_games_are_divided() -> None:
+    errors = np.random.default_rng(0).normal(0, 3, 24)
+
+    def batch(part: np.ndarray) -> SelfPlayStats:
+        numbers: Any = np.array([0, 0, 0, 0, np.sum(part**2), len(part)], np.float32)
+        return SelfPlayStats(*numbers)
+
+    def divided(*sizes: int) -> float:
+        parts = np.split(errors, np.cumsum(sizes)[:-1])
+        return statistics.summary([batch(part) for part in parts])["value_error"]
+
+    assert divided(24) == pytest.approx(np.sqrt(np.mean(errors**2)), rel=1e-6)
+    assert divided(12, 12) == pytest.approx(divided(24), rel=1e-6)
+    assert divided(1, 20, 3) == pytest.approx(divided(24), rel=1e-6)
+    devices = jax.tree.map(lambda *x: np.stack(x), batch(errors[:9]), batch(errors[9:]))
+    assert statistics.summary([devices])["value_error"] == pytest.approx(divided(24), rel=1e-6)
+    assert np.isnan(statistics.summary([batch(errors[:0])])["value_error"])
 
 
 def test_the_key_alone_decides_the_games() -> None:

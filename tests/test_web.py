@@ -1,12 +1,14 @@
 """The page's host: over a real server, as a browser and as an enemy would use it."""
 
+import asyncio
 import contextlib
 import http.client
 import json
-import math
 import os
 import re
+import select
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -28,10 +30,14 @@ from azdab.game import exchange
 from azdab.game.board import Board
 from azdab.game.position import Position
 from azdab.game.record import Record
-from azdab.web import app, guard, json_views
-from azdab.web.sessions import Engines, RefusedError, Sessions
 
-uvicorn = pytest.importorskip("uvicorn", reason="the extra 'web' is not installed")
+pytest.importorskip("uvicorn", reason="the extra 'web' is not installed")
+
+from azdab.web import app, guard, json_views, server, turns
+from azdab.web.connections import LIMITS, ConnectionLimits
+from azdab.web.sessions import RefusedError, Sessions
+from azdab.web.thinking import Analyses, Engines
+from azdab.web.turns import Shares, WorkQueue
 
 Load = Callable[[Board, str], Engine]
 
@@ -46,17 +52,23 @@ def light(board: Board, level: str) -> Engine:
 
 
 @contextlib.contextmanager
-def served(load: Load = light, hosts: Sequence[str] = guard.LOOPBACK) -> Iterator[int]:
+def served(
+    load: Load = light,
+    hosts: Sequence[str] = guard.LOOPBACK,
+    limits: ConnectionLimits = LIMITS,
+    port: int = 0,
+    **options: Any,
+) -> Iterator[int]:
     """A server on a free port of this machine."""
-    with guard.listen("127.0.0.1", 0) as listening:
-        made = app.make_app(load, Board(5, 5), hosts=hosts)
-        server = uvicorn.Server(uvicorn.Config(made, log_level="critical", lifespan="off"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    with guard.listen("127.0.0.1", port) as listening:
+        made = app.make_app(load, Board(5, 5), hosts=hosts, **options)
+        running = server.page_server(made, limits)
+        thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
         thread.start()
         try:
             yield int(listening.getsockname()[1])
         finally:
-            server.should_exit = True
+            running.should_exit = True
             thread.join(timeout=60)
     assert not thread.is_alive()
 
@@ -175,6 +187,11 @@ def test_two_people_take_back_move_by_move_or_to_a_place(client: Client) -> None
     # Drawing the same edge again is a redo: what comes later is kept.
     state = client.post(game, "move", edge=1, ply=1)
     assert (state["ply"], len(state["moves"])) == (2, 5)
+    assert client.post(game, "redo", ply=2, to=4)["ply"] == 4
+    # What is looked at decides what is taken back.
+    assert client.post(game, "undo", ply=4, seen=3)["ply"] == 2
+    assert client.refused("POST", f"/api/games/{game}/redo", {"ply": 2, "to": 6})[0] == 409
+    assert client.refused("POST", f"/api/games/{game}/undo", {"ply": 2, "seen": 0})[0] == 409
 
 
 def test_seats_can_be_changed_in_the_middle(client: Client) -> None:
@@ -261,30 +278,36 @@ def test_analysis_is_from_the_first_players_view(client: Client) -> None:
             True,
         )
         assert len(found["edges"]) == 4 - ply
-        assert {e["edge"]: e["heat"] for e in found["edges"]}[found["best"]] == 1
+        assert {e["edge"]: e["loss"] for e in found["edges"]}[found["best"]] == 0
         client.post(game, "move", edge=edge, ply=ply)
     found = client.ask("GET", f"/api/games/{game}/analysis?ply=4")
     assert (found["margin"], found["win"], found["best"], found["edges"]) == (-1, 0, None, [])
     assert client.ask("GET", f"/api/games/{game}/analysis?ply=2")["ply"] == 2
 
 
-def test_heat_falls_with_the_boxes_a_move_loses(client: Client) -> None:
+def test_the_boxes_that_a_move_loses_are_exact_where_the_value_is(client: Client) -> None:
     game = client.new("2x2")
     for ply, edge in enumerate([0, 6]):
         client.post(game, "move", edge=edge, ply=ply)
-    edges = client.ask("GET", f"/api/games/{game}/analysis")["edges"]
-    assert {e["loss"] for e in edges} > {0}
-    by_loss = sorted(edges, key=lambda e: e["loss"])
-    heats = [e["heat"] for e in by_loss]
-    assert heats == sorted(heats, reverse=True)
-    assert heats[0] == 1
+    found = client.ask("GET", f"/api/games/{game}/analysis")
+    before = Position(Board(2, 2), (0, 6))
+    assert found["is_exact"]
+    assert {e["loss"] for e in found["edges"]} > {0}
+    for told in found["edges"]:
+        after = client.new("2x2")
+        for ply, edge in enumerate((*before.moves, told["edge"])):
+            client.post(after, "move", edge=edge, ply=ply)
+        value = client.ask("GET", f"/api/games/{after}/analysis")["margin"]
+        assert told["margin"] == value
+        assert told["loss"] == found["margin"] - value  # the first player is to move
 
 
 def test_without_a_network_the_evaluation_is_unknown_until_the_end(client: Client) -> None:
     game = client.new("6x6")
     found = client.ask("GET", f"/api/games/{game}/analysis")
     assert (found["margin"], found["win"], found["is_exact"]) == (None, None, False)
-    assert [e["heat"] for e in found["edges"]] == [1.0] + [None] * 83
+    assert found["best"] == found["edges"][0]["edge"]
+    assert [e["loss"] for e in found["edges"]] == [None] * 84
 
 
 def test_estimates_are_turned_to_the_first_players_view() -> None:
@@ -299,7 +322,6 @@ def test_estimates_are_turned_to_the_first_players_view() -> None:
     assert (told["margin"], told["win"], told["is_exact"], told["best"]) == (-1.25, 0.25, False, 5)
     assert [e["margin"] for e in told["edges"]] == [-1.5, 0, None]
     assert [e["loss"] for e in told["edges"]] == [0, 1.5, None]
-    assert [e["heat"] for e in told["edges"]] == [1, pytest.approx(math.exp(-1)), None]
 
 
 def test_with_the_networks_that_come_with_azdab() -> None:
@@ -317,7 +339,8 @@ def test_chains_of_a_position(client: Client) -> None:
         client.post(game, "move", edge=edge, ply=ply)
     shape = client.ask("GET", f"/api/games/{game}/shape")
     assert shape["chains"] == [{"boxes": [0, 1, 2], "is_loop": False, "is_long": True}]
-    assert (shape["long_chains"], shape["controller"]) == (1, 1)
+    assert shape["long_chains"] == 1
+    assert "controller" not in shape  # it came true in half of the games
     assert client.ask("GET", f"/api/games/{game}/shape?ply=0")["chains"] == []
 
 
@@ -346,6 +369,10 @@ def test_an_imported_record_keeps_what_it_says(client: Client) -> None:
     state = client.ask("POST", "/api/games/import", {"text": text + "\n" + text, "number": 2})
     assert (state["games"], state["names"]) == (2, ["Änn", "点"])
     game = state["id"]
+    about = {"date": "", "event": "home", "remark": "", "evaluations": {"0": -0.5}}
+    about["remarks"] = {"0": "hm", "1": "oh"}
+    assert state["about"] == about
+    assert client.ask("GET", f"/api/games/{game}")["about"] == about
     client.post(game, "undo", ply=2)
     client.post(game, "move", edge=3, ply=1)
     (read,) = exchange.parse_games(client.send("GET", f"/api/games/{game}/record")[2].decode())
@@ -485,6 +512,46 @@ def test_other_pages_cannot_play(client: Client, origin: str) -> None:
     assert client.refused("POST", "/api/games", {"board": "1x1"}, Origin=origin)[0] == 403
 
 
+def test_a_name_of_a_proxy_is_allowed_by_an_option_that_the_refusal_names() -> None:
+    name, page = "dots.example.org", {"board": "1x1"}
+    with served(allowed=[name]) as port:
+        client = Client(port)
+        assert client.send("GET", "/", Host=f"{name}:8080")[0] == 200
+        # Some proxies send their own name as Host.
+        for host in (name, "127.0.0.1:1"):
+            origin = f"https://{name}"
+            assert client.send("POST", "/api/games", page, Host=host, Origin=origin)[0] == 201
+        assert "--allow-host" in client.refused("GET", "/", Host="evil.example")[1]
+        for origin in ("https://evil.example", "http://localhost:1", f"file://{name}", "null"):
+            status, sentence = client.refused("POST", "/api/games", page, Origin=origin)
+            assert status == 403
+            assert "--allow-host" in sentence
+
+
+def test_a_path_of_a_proxy_is_allowed_by_an_option_that_the_refusal_names() -> None:
+    with served(prefix="/a/dots") as port:
+        client = Client(port)
+        assert client.send("GET", "/a/dots")[1]["location"] == "/a/dots/"
+        for prefix in ("/a/dots", ""):
+            assert client.send("GET", f"{prefix}/")[0] == 200
+            assert client.send("GET", f"{prefix}/static/main.js")[0] == 200
+            assert client.send("POST", f"{prefix}/api/games", {"board": "1x1"})[0] == 201
+        for path in ("/a/dotsy/", "/a/", "/b/dots/"):
+            status, sentence = client.refused("GET", path)
+            assert status == 404
+            assert "--path-prefix" in sentence
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("allowed", ["a b"]), ("allowed", ["http://x"]), ("allowed", [""]), ("prefix", "dots"),
+     ("prefix", "/dots/"), ("prefix", "/../x y")],
+)  # fmt: skip
+def test_names_and_paths_that_cannot_be_are_refused(option: str, value: Any) -> None:
+    with pytest.raises(UserError, match=r"^--(allow-host|path-prefix) [^\n]*$"):
+        server.serve("127.0.0.1", 0, Console(), light, Board(1, 1), **{option: value})
+
+
 def test_bound_to_everything_any_address_is_fine_but_no_name() -> None:
     with served(hosts=["0.0.0.0"]) as port:
         client = Client(port)
@@ -544,6 +611,7 @@ def test_the_page_has_the_types_of_what_the_host_sends(client: Client) -> None:
 
     record = exchange.dump_game(Record(Position(Board(1, 3), tuple(range(6)))), "text")
     state = client.ask("POST", "/api/games/import", {"text": record})
+    agree("About", state.pop("about"))  # of Opened, which is State and this
     analysis, shape = (
         client.ask("GET", f"/api/games/{state['id']}/{what}") for what in ("analysis", "shape")
     )
@@ -617,16 +685,213 @@ def test_a_request_that_ends_early_is_nothing(client: Client) -> None:
     assert client.send("GET", "/")[0] == 200
 
 
+EMPTY = Record(Position(Board(1, 1)))
+
+
 def test_games_that_nobody_asks_for_are_dropped() -> None:
     kept = Sessions(limit=2)
-    empty = Record(Position(Board(1, 1)))
-    one, two = (kept.create(empty, ("human", "human")).name for _ in range(2))
+    one, two = (kept.create(EMPTY, ("human", "human")).name for _ in range(2))
     kept.get(one)
-    three = kept.create(empty, ("human", "human")).name
+    three = kept.create(EMPTY, ("human", "human")).name
     assert kept.get(one)
     assert kept.get(three)
     with pytest.raises(RefusedError, match="no such game"):
         kept.get(two)
+
+
+def test_a_game_in_play_outlasts_any_number_of_new_ones() -> None:
+    kept = Sessions(limit=3)
+    played = kept.create(EMPTY, ("human", "human"))
+    played.play(0, 0)
+    over = kept.create(Record(Position(Board(1, 1), (0, 1, 2))), ("human", "human"))
+    over.play(3, 3)
+    for _ in range(10):
+        kept.create(EMPTY, ("human", "human"))
+    assert kept.get(played.name) is played
+    with pytest.raises(RefusedError, match="no such game"):
+        kept.get(over.name)
+    idle = Sessions(limit=1, idle=0)
+    played = idle.create(EMPTY, ("human", "human"))
+    played.play(0, 0)
+    assert idle.create(EMPTY, ("human", "human"))
+    with pytest.raises(RefusedError, match="no such game"):
+        idle.get(played.name)
+
+
+def test_a_game_the_host_lost_is_brought_back_as_it_was(client: Client) -> None:
+    text = exchange.dump_game(Record(Position(Board(2, 2), (0, 6, 1, 7))), "text")
+    asked = {"text": text, "ply": 2, "seats": ["human", "easy"]}
+    state = client.ask("POST", "/api/games/import", asked)
+    assert (state["moves"], state["ply"], state["seats"]) == ([0, 6, 1, 7], 2, ["human", "easy"])
+    assert client.post(state["id"], "redo", ply=2)["ply"] == 4
+    for ply, status in ((5, 400), (-1, 400), ("2", 400)):
+        asked = {"text": text, "ply": ply}
+        assert client.refused("POST", "/api/games/import", asked)[0] == status
+
+
+def test_what_is_known_of_a_position_is_known_in_every_game() -> None:
+    known, here = Analyses(limit=2), Position(Board(1, 1))
+    found = [Analysis(None, None, value, []) for value in range(3)]
+    for ply, one in enumerate(found):
+        known.keep(Position(Board(1, 1), tuple(range(ply))), one)
+    assert known.get(here) is None
+    assert known.get(here.play(0)) is found[1]
+    assert known.get(Position(Board(1, 2), (0,))) is None
+
+
+def in_turn(queue: WorkQueue, work: list[tuple[str, str, float]]) -> list[int]:
+    """In which order pieces of work are done that come while the queue is busy."""
+    done: list[int] = []
+
+    async def all_of_it() -> None:
+        go_on = threading.Event()
+        first = asyncio.create_task(queue.do("first", "first", go_on.wait))
+        await asyncio.sleep(0)
+        tasks = []
+        for number, (user, game, cost) in enumerate(work):
+            tasks.append(asyncio.create_task(queue.do(user, game, done.append, number, cost=cost)))
+            await asyncio.sleep(0)
+        go_on.set()
+        await asyncio.gather(first, *tasks)
+
+    asyncio.run(all_of_it())
+    return done
+
+
+def test_users_take_turns_and_so_do_their_games() -> None:
+    busy = [("ann", "a", 1.0)] * 5 + [("ann", "b", 1.0), ("ben", "c", 1.0), ("ben", "c", 1.0)]
+    assert in_turn(WorkQueue(1), busy) == [0, 6, 5, 7, 1, 2, 3, 4]
+
+
+def test_of_equals_the_shortest_work_comes_first() -> None:
+    assert in_turn(WorkQueue(1), [("ann", "a", 9.0), ("ben", "b", 1.0), ("eve", "c", 3.0)]) == [
+        1, 2, 0,
+    ]  # fmt: skip
+
+
+def test_whoever_waited_has_no_claim_to_the_past() -> None:
+    shares = Shares()
+    for _ in range(100):
+        shares.take("ann", 1.0)
+    assert shares.of("ben") == shares.of("eve") == 99
+    shares.take("ben", 1.0)
+    shares.take("ann", 1.0)
+    assert shares.of("eve") == 100 < shares.of("ann")
+
+
+def test_longer_work_begins_when_no_shorter_waits() -> None:
+    done: list[str] = []
+
+    async def all_of_it() -> None:
+        moves = WorkQueue(1)
+        judging, go_on = WorkQueue(1, first=moves), threading.Event()
+        tasks: list[asyncio.Task[Any]] = [asyncio.create_task(moves.do("ann", "a", go_on.wait))]
+        for number in range(3):
+            await asyncio.sleep(0)
+            tasks.append(asyncio.create_task(moves.do("ann", "a", done.append, f"move {number}")))
+        await asyncio.sleep(0)
+        tasks.append(asyncio.create_task(judging.do("ben", "b", done.append, "analysis")))
+        await asyncio.sleep(0.05)
+        assert done == []
+        go_on.set()
+        await asyncio.gather(*tasks)
+
+    asyncio.run(all_of_it())
+    # It may begin while the last move is played.
+    assert done.index("analysis") >= 2
+    assert sorted(done) == ["analysis", "move 0", "move 1", "move 2"]
+
+
+def test_longer_work_is_not_put_off_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "GIVE_WAY_SECONDS", 0.0)
+
+    async def all_of_it() -> None:
+        moves, go_on = WorkQueue(1), threading.Event()
+        judging = WorkQueue(1, first=moves)
+        tasks = [asyncio.create_task(moves.do("ann", "a", go_on.wait)) for _ in range(2)]
+        await asyncio.sleep(0)
+        assert await judging.do("ben", "b", str, 1) == "1"
+        go_on.set()
+        await asyncio.gather(*tasks)
+
+    asyncio.run(all_of_it())
+
+
+def test_an_engine_is_lent_to_one_at_a_time() -> None:
+    engines = Engines(light)
+    with engines.lent(Board(1, 1), "easy") as one, engines.lent(Board(1, 1), "easy") as other:
+        assert one is not other
+        assert one is engines.get(Board(1, 1), "easy")
+    with engines.lent(Board(1, 1), "easy") as again:
+        assert again is one
+
+
+def test_what_is_too_much_is_refused_to_whoever_sends_most() -> None:
+    async def flood() -> list[Any]:
+        queue, go_on = WorkQueue(1, most=3), threading.Event()
+        tasks = [asyncio.create_task(queue.do("ann", "a", go_on.wait)) for _ in range(5)]
+        await asyncio.sleep(0)
+        tasks.append(asyncio.create_task(queue.do("ben", "b", go_on.wait)))
+        await asyncio.sleep(0)
+        go_on.set()
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    answers = asyncio.run(flood())
+    refused = [isinstance(one, RefusedError) and one.status == 429 for one in answers]
+    assert refused == [False, False, False, True, True, False]
+
+
+def test_nothing_is_thought_for_a_page_that_is_gone() -> None:
+    async def gone() -> bool:
+        return True
+
+    done: list[int] = []
+    with pytest.raises(RefusedError, match="nobody waits"):
+        asyncio.run(WorkQueue(1).do("ann", "a", done.append, 1, gone=gone))
+    assert done == []
+
+
+@contextlib.contextmanager
+def connected(port: int, sent: bytes = b"") -> Iterator[socket.socket]:
+    """A connection to a port of this machine on which something was sent."""
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as held:
+        held.sendall(sent)
+        yield held
+
+
+SLOW = b"POST /api/games HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HT", SLOW, SLOW + b"Content-Length: 9\r\n\r\n{"])
+def test_a_request_must_arrive_in_time(sent: bytes) -> None:
+    with (
+        served(limits=ConnectionLimits(seconds=0.2)) as port,
+        connected(port, sent) as held,
+    ):
+        while held.recv(1000):  # an answer perhaps, and then the end
+            pass
+        assert Client(port).send("GET", "/")[0] == 200
+
+
+def test_slow_connections_shut_nobody_out() -> None:
+    with (
+        served(limits=ConnectionLimits(connections=4, seconds=600)) as port,
+        contextlib.ExitStack() as stack,
+    ):
+        held = [stack.enter_context(connected(port, SLOW)) for _ in range(12)]
+        for _ in range(5):
+            assert Client(port).send("GET", "/")[0] == 200
+        while len(select.select(held, [], [], 1)[0]) < 8:  # the others were closed
+            assert Client(port).send("GET", "/")[0] == 200
+
+
+def test_a_request_for_a_web_socket_advises_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec_WebSocket_Version": "13"}
+    with served() as port:
+        client = Client(port)
+        assert client.send("GET", "/", **upgrade, Sec_WebSocket_Key="x")[0] == 200
+        assert client.refused("GET", "/ws", **upgrade)[0] == 404
+    assert "".join(capfd.readouterr()) == ""
 
 
 def test_engines_are_made_once_and_the_oldest_dropped() -> None:
@@ -675,7 +940,7 @@ def test_a_port_in_use_and_an_unknown_host_are_one_line() -> None:
     with guard.listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(UserError, match=f"^port {port} is in use: choose another"):
-            app.serve("127.0.0.1", port, Console(), light, Board(2, 2), open_browser=False)
+            server.serve("127.0.0.1", port, Console(), light, Board(2, 2), open_browser=False)
     for host in ("no such host", "nowhere.invalid", "192.0.2.1", ""):
         with pytest.raises(UserError, match=r"^(cannot (find|listen)|say on which)[^\n]*$"):
             guard.listen(host, 0)
@@ -685,8 +950,9 @@ def test_a_port_in_use_and_an_unknown_host_are_one_line() -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
 def test_serving_tells_the_address_and_ends_with_ctrl_c(host: str) -> None:
     code = (
-        "from azdab.web import app; from azdab import Board; from rich.console import Console; "
-        f"app.serve({host!r}, 0, Console(width=200), None, Board(2, 2), open_browser=False)"
+        "from azdab.web import server; from azdab import Board; "
+        "from rich.console import Console; "
+        f"server.serve({host!r}, 0, Console(width=200), None, Board(2, 2), open_browser=False)"
     )
     with subprocess.Popen(
         [sys.executable, "-W", "error", "-c", code],

@@ -51,6 +51,7 @@ class BenchmarkOptions(NamedTuple):
       profile: a directory for XLA's profile.
       card: measure what matters on a card instead.
       endgames: time the exact engine instead.
+      page: time the page under load instead.
     """
 
     config: str
@@ -64,6 +65,7 @@ class BenchmarkOptions(NamedTuple):
     profile: Path | None
     card: bool
     endgames: bool
+    page: bool
 
 
 class Sizes:

@@ -94,18 +94,6 @@ def show(found: list[Timed], before: dict[WorkKey, float] | None, title: str, ou
     out.print(f"compiling, not counted above: {seconds:.0f} s", highlight=False)
 
 
-def check_writable(path: Path) -> None:
-    """Refuse a file that cannot be written before an hour is spent on what goes into it.
-
-    Raises:
-      UserError: says why.
-    """
-    try:
-        path.touch()
-    except OSError as error:
-        raise UserError(f"--json: cannot write {path}: {error.strerror}") from None
-
-
 def peak_memory_line() -> str:
     """The peak memory, and the limit on a device with its own memory."""
     peak = device.device_metrics().get("device/memory_peak_gb", 0.0)

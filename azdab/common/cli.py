@@ -4,19 +4,26 @@ A mistake of the user's ends a command with one line and exit status 2.
 """
 
 import argparse
+import contextlib
 import math
+import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from rich.console import Console
 
-from azdab.common import presets
+from azdab.common import files, presets
 from azdab.common.config import config_fields
 from azdab.common.errors import UserError, one_line, suggest
+from azdab.common.screen import Output, OutputLostError, Screen
 
 _T = TypeVar("_T")
 _Options = TypeVar("_Options", bound=NamedTuple)
+
+UNREAD = 141
+"""The exit status of a command whose output nobody wanted any longer: as if SIGPIPE ended it."""
 
 
 def argument(parse: Callable[[str], _T]) -> Callable[[str], _T]:
@@ -89,18 +96,26 @@ def choice(known: Sequence[str]) -> Callable[[str], str]:
     return read
 
 
+def named_path(text: str) -> Path:
+    """A type for argparse: a file or directory, as :func:`azdab.common.files.named` reads it."""
+    return argument(files.named)(text)
+
+
 def output_file(text: str) -> Path:
     """A type for argparse: a file that can be written, as far as one sees before it is."""
-    path = Path(text)
+    found = named_path(text)
     try:
-        if not path.absolute().parent.is_dir():
-            raise argparse.ArgumentTypeError(f"there is no directory {path.parent}")
-        if path.is_dir():
-            raise argparse.ArgumentTypeError(f"{path} is a directory, give a file")
-    except (OSError, ValueError) as error:  # a name too long, or with a zero byte
+        folder = found.absolute().parent
+        if not folder.is_dir():
+            raise argparse.ArgumentTypeError(f"there is no directory {found.parent}")
+        if found.is_dir():
+            raise argparse.ArgumentTypeError(f"{found} is a directory, give a file")
+        if not os.access(found if found.exists() else folder, os.W_OK):
+            raise argparse.ArgumentTypeError(f"{found} cannot be written: see its permissions")
+    except OSError as error:  # a name too long
         shown = one_line(repr(text), 80)
-        raise argparse.ArgumentTypeError(f"cannot write {shown}: {error}") from None
-    return path
+        raise argparse.ArgumentTypeError(f"cannot write {shown}: {error.strerror}") from None
+    return found
 
 
 def typed(kind: type[_Options], options: argparse.Namespace) -> _Options:
@@ -130,6 +145,13 @@ class Parser(argparse.ArgumentParser):
                 default=argparse.SUPPRESS,
                 help=str(field.description).replace("%", "%%"),
             )
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Help goes where everything goes that a command prints; errors to standard error."""
+        if file is not None and file is sys.stdout:
+            Output().write(message)
+        else:
+            super()._print_message(message, file)
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {one_line(message)}\n")
@@ -167,24 +189,41 @@ class Parser(argparse.ArgumentParser):
           stopped: what to say then.
 
         Returns:
-          The exit status: 0, or 130 after Ctrl-C. What a person did wrong, a file that cannot be
-          read or written, and too little memory end the program with one line and status 2.
+          The exit status: 0, 130 after Ctrl-C, or ``UNREAD``. What a person did wrong, a file
+          that cannot be read or written, and too little memory end the program with one line
+          and status 2.
         """
         try:
             work()
-        except UserError as error:
-            self.error(str(error))
+        except OutputLostError as error:
+            if error.unread:
+                return UNREAD
+            self.error(f"standard output: {error.reason}")
         except KeyboardInterrupt as stop:
-            console.print(*stop.args or (stopped,))
+            with contextlib.suppress(OutputLostError):
+                console.print(*stop.args or (stopped,))
             return 130
-        except OSError as error:
-            where = f"{error.filename}: " if error.filename is not None else ""
-            self.error(f"{where}{error.strerror or error or type(error).__name__}")
-        except (MemoryError, RuntimeError) as error:
-            if not out_of_memory(error):
+        except Exception as error:
+            reason = explanation(error)
+            if reason is None:
                 raise
-            self.error("out of memory; ask for less at once, or on a GPU end other programs on it")
+            self.error(reason)
+        lost = console.output.lost if isinstance(console, Screen) else None
+        if lost is not None and not isinstance(lost, BrokenPipeError):
+            self._print_message(f"{self.prog}: standard output: {OutputLostError(lost).reason}\n")
         return 0
+
+
+def explanation(error: Exception) -> str | None:
+    """What is to be said of an error that is not a fault of azdab's; None where it is one."""
+    if isinstance(error, UserError):
+        return str(error)
+    if out_of_memory(error):
+        return "out of memory; ask for less at once, or on a GPU end other programs on it"
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return f"{where}{error.strerror or error or type(error).__name__}"
+    return None
 
 
 def out_of_memory(error: BaseException) -> bool:

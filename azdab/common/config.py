@@ -189,7 +189,7 @@ class ArenaConfig:
     num_simulations: int = Field(default=32, ge=1, le=100_000)
     """Simulations per move of either side."""
     opening_plies: int = Field(default=4, ge=0, le=1000)
-    """Random plies before a match game, the same for both sides."""
+    """Random plies before a match game, the same for both sides; fewer than the board has edges."""
     gating: bool = True
     """Only a network that beats `best` replaces it and plays; off: the latest is the best."""
     threshold: float = Field(default=0.55, ge=0.5, le=1)
@@ -241,6 +241,11 @@ class Config:
                 f"selfplay.engine_positions must be 0 on boards of more than {ENGINE_DOTS} dots, "
                 f"got {self.selfplay.engine_positions} and {dots} dots"
             )
+        plies, names = self.board.num_plies, ("arena.opening_plies", "selfplay.max_opening_plies")
+        openings = self.arena.opening_plies, self.selfplay.max_opening_plies
+        for name, given in zip(names, openings, strict=True):
+            if given >= max(plies, 9):  # the defaults are cut on the smallest boards
+                raise ValueError(f"{name} must be less than the {plies} edges, got {given}")
         batch = self.selfplay.parallel_games * self.examples_per_game
         if self.replay.capacity < batch:
             raise ValueError(

@@ -20,7 +20,7 @@ class UserError(ValueError):
 
     def inside(self, place: str) -> "UserError":
         """The same error, found in something larger."""
-        return UserError(self.reason, place, *self.where)
+        return type(self)(self.reason, place, *self.where)
 
 
 def one_line(text: str, width: int = 600) -> str:

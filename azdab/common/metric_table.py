@@ -30,6 +30,7 @@ class Metric(NamedTuple):
       line: how the line of an iteration shows it, with the space before it; empty: not at
         all. Text without a place for the value is shown if the value is not 0.
       when: when it is measured.
+      win_unit: its unit under the utility ``win``, where that is another.
     """
 
     name: str
@@ -41,12 +42,17 @@ class Metric(NamedTuple):
     compared: bool = False
     line: str = ""
     when: When = "always"
+    win_unit: str = ""
 
-    def text(self, *values: float) -> str:
+    def unit_under(self, utility: str) -> str:
+        """Its unit in a run of a utility."""
+        return self.win_unit if self.win_unit and utility == "win" else self.unit
+
+    def text(self, *values: float, utility: str = "margin") -> str:
         """Values with their unit, such as ``1.20 to 0.80 nats`` or ``35%``."""
-        form = _FORMATS.get(self.unit, ".2f")
-        shown = " to ".join(f"{value:{form}}" for value in values)
-        return shown if self.unit in ("", "share") else f"{shown} {self.unit}"
+        unit = self.unit_under(utility)
+        shown = " to ".join(f"{value:{_FORMATS.get(unit, '.2f')}}" for value in values)
+        return shown if unit in ("", "share") else f"{shown} {unit}"
 
 
 _FORMATS = {"share": ".0%", "boxes per move": ".3f", "ply": ".1f", "points": ".0f"}
@@ -80,7 +86,7 @@ METRICS = (
         "selfplay/value_error", "boxes", "less",
         "how far the search's value is from the outcome, root mean square; "
         "of results, from -1 to 1, under the win utility",
-        "value error in self-play", "search", compared=True,
+        "value error in self-play", "search", compared=True, win_unit="results",
     ),
     Metric(
         "loss/grad_norm", "", "", "norm of the gradient before it is clipped, mean",

@@ -6,9 +6,9 @@ from typing import Any
 
 import yaml
 
+from azdab.common import files
 from azdab.common.config import Config, config_to_dict
 from azdab.common.errors import UserError, one_line, suggest
-from azdab.common.files import write_whole
 from azdab.common.limits import TABLE_HORIZON
 
 MAX_CONFIG_BYTES = 1_000_000
@@ -69,7 +69,7 @@ def read_settings(name: str) -> dict[str, Any]:
     Raises:
       UserError: there is no such file, or it is not a YAML mapping.
     """
-    path = known_presets().get(name, Path(name))
+    path = known_presets().get(name) or files.named(name)
     try:
         found = path.is_file()
     except OSError:  # a name too long
@@ -116,7 +116,7 @@ def current_settings(stored: dict[str, Any]) -> dict[str, Any]:
 
 def write_settings(config: Config, path: Path) -> None:
     """Write a config as YAML, whole or not at all."""
-    write_whole(path, yaml.safe_dump(config_to_dict(config), sort_keys=False))
+    files.write_whole(path, yaml.safe_dump(config_to_dict(config), sort_keys=False))
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The engine for people: one position in, a move or an explanation out; judged games.
 
-May import players and the rooms below. Knows of no terminal or page.
+May import runs and the rooms below. Knows of no terminal or page, and of no matches.
 """
 
 from azdab.engine.engine import LEVELS, Analysis, Candidate, Engine, Level

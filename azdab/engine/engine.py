@@ -12,10 +12,15 @@
 A network with search plays and explains until few enough edges are left; from there
 on, every move and every value is exact. On boards without a network an alpha-beta search
 takes its place.
+
+An engine at a level is one player: the terminal, the page, the protocol and matches all ask
+:meth:`Engine.choose`.
 """
 
+import collections
+import functools
 import threading
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,13 +29,13 @@ import numpy as np
 
 from azdab.common.errors import UserError
 from azdab.common.limits import PATIENT_EDGES, SEARCH_EDGES, TIMED_EDGES
-from azdab.engine import outlook
+from azdab.engine import handwritten, outlook, pacing
 from azdab.engine.outlook import Outlook
 from azdab.exact import oracle
 from azdab.exact.oracle import ILLEGAL
 from azdab.game.board import Board
 from azdab.game.position import Position
-from azdab.players import handwritten, host_players
+from azdab.learning import agents
 from azdab.runs import networks
 from azdab.runs.networks import TrainedNetwork
 
@@ -42,11 +47,14 @@ class Level(NamedTuple):
       simulations: of the search per move; 0: the network alone, -1: simple rules.
       edges: play exactly with at most this many edges left; 0: never.
       nodes: most positions the exact solver may look at for one move.
+      visits: positions that the alpha-beta search visits for a move, on boards without a
+        network; None: 300 for each simulation.
     """
 
     simulations: int
     edges: int
     nodes: int = 300_000
+    visits: int | None = None
 
 
 LEVELS = {
@@ -56,7 +64,8 @@ LEVELS = {
     "max": Level(2048, PATIENT_EDGES, 3_000_000),
 }
 """``easy`` takes boxes and avoids giving them away; ``medium`` is the network alone; ``hard``
-thinks for a fraction of a second, ``max`` for some seconds."""
+thinks for a fraction of a second, ``max`` for some seconds. On boards without a network
+``medium`` gives away as little as possible, and the others search by alpha-beta."""
 
 DEFAULT_LEVEL = "hard"
 
@@ -64,6 +73,8 @@ MAX_SIMULATIONS = 4096
 """Most simulations per move that are accepted: the tree keeps that many positions in memory."""
 
 _NODES_PER_SECOND = 500_000
+
+_REMEMBERED = 512  # analyses
 
 
 class Candidate(NamedTuple):
@@ -114,7 +125,8 @@ def bundled_for(board: Board) -> Path | None:
 class Engine:
     """Chooses and explains moves on one board.
 
-    Calls wait for one another; several threads may share an engine.
+    Calls wait for one another; several threads may share an engine. What it said of a position
+    it says again.
 
     Args:
       board: the board.
@@ -142,6 +154,7 @@ class Engine:
         self.board, self.trained, self.level, self.name = board, trained, level, name
         self._seed = seed
         self._lock = threading.Lock()
+        self._said: collections.OrderedDict[tuple[int, ...], Analysis] = collections.OrderedDict()
         self._truth = oracle.quick_oracle(board, level.edges, level.nodes)
         self._rules = None if trained else _rules(board, level)
 
@@ -165,8 +178,8 @@ class Engine:
           level: a name in :data:`LEVELS` or a level of your own.
           board: to play on with a checkpoint, of its size; None: the board of its training.
           runs: where runs live.
-          seconds: how long to think about each move; the level's simulations and nodes
-            are then set from the speed of this machine.
+          seconds: how long to think about each move; how much the level searches is then
+            set from the speed of this machine. Levels without search do not think longer.
           solver: whether to play exactly once few edges are left.
           seed: decides among moves that are equally good.
 
@@ -218,7 +231,7 @@ class Engine:
             if self.level.simulations < 0:
                 return int(handwritten.greedy_actions(self.board, rng, position.edges[None])[0])
             if self._rules:
-                return self._by_rules(key, position)
+                return self._rules(key, rng, position)
             assert self.trained is not None
             return int(
                 outlook.ask_position(self.trained, position, self.level.simulations, key).action
@@ -231,19 +244,28 @@ class Engine:
           ValueError: the position is of another board.
         """
         self._check(position)
+        with self._lock:
+            if position.moves not in self._said:
+                self._said[position.moves] = self._analysis(position)
+            self._said.move_to_end(position.moves)
+            while len(self._said) > _REMEMBERED:
+                self._said.popitem(last=False)
+            return self._said[position.moves]
+
+    def _analysis(self, position: Position) -> Analysis:
         mover_lead = position.lead if position.to_play == 0 else -position.lead
         if position.is_over:
-            return Analysis(float(mover_lead), 0.5 + 0.5 * np.sign(mover_lead), mover_lead, [])
-        key, _ = self._random(position)
-        with self._lock:
-            exact = self._exact_values(position, mover_lead)
-            seen = None
-            if self.trained:
-                simulations = max(self.level.simulations, 16)
-                seen = outlook.ask_position(self.trained, position, simulations, key)
-                chosen = int(seen.action)
-            else:
-                chosen = -1 if exact else self._by_rules(key, position)
+            return Analysis(float(mover_lead), _result(mover_lead), mover_lead, [])
+        key, rng = self._random(position)
+        exact = self._exact_values(position, mover_lead)
+        seen, chosen = None, -1
+        if self.trained:
+            simulations = max(self.level.simulations, 16)
+            seen = outlook.ask_position(self.trained, position, simulations, key)
+            chosen = int(seen.action)
+        elif not exact:
+            assert self._rules is not None
+            chosen = self._rules(key, rng, position)
         candidates = [
             self._candidate(edge, seen, mover_lead, exact.get(edge)) for edge in position.legal
         ]
@@ -257,10 +279,8 @@ class Engine:
             reverse=True,
         )
         if exact:
-            best_exact = max(exact.values())
-            return Analysis(
-                float(best_exact), 0.5 + 0.5 * float(np.sign(best_exact)), best_exact, candidates
-            )
+            best = max(exact.values())
+            return Analysis(float(best), _result(best), best, candidates)
         if seen is None or self.trained is None:
             return Analysis(None, None, None, candidates)
         margin, probability = outlook.expected_result(self.trained, seen, mover_lead)
@@ -280,11 +300,6 @@ class Engine:
             return {}
         return {edge: int(values[edge]) + mover_lead for edge in legal}
 
-    def _by_rules(self, key: Any, position: Position) -> int:
-        assert self._rules is not None
-        past = np.asarray(position.moves, np.int32)[None]
-        return int(self._rules(key, position.state(), past)[0])
-
     def _candidate(
         self, edge: int, seen: Outlook | None, mover_lead: int, exact: int | None
     ) -> Candidate:
@@ -297,28 +312,36 @@ class Engine:
         return Candidate(edge, float(seen.prior[edge]), visits, margin, exact)
 
 
-def _rules(board: Board, level: Level) -> host_players.Act:
-    """The player of boards without a network."""
+def _result(margin: int) -> float:
+    """A final margin as a game's points: 1 for a win, 1/2 for a draw."""
+    return 0.5 + 0.5 * float(np.sign(margin))
+
+
+def _rules(board: Board, level: Level) -> Callable[[Any, np.random.Generator, Position], int]:
+    """How to move on boards without a network: alpha-beta, else giving away as little as can be."""
     if level.simulations > 0 and oracle.can_search(board):
-        return host_players.alphabeta_player(board, nodes=300 * level.simulations)
-    return host_players.greedy_min_player(board)
+        try:
+            from azdab.exact import alphabeta
+        except ImportError:
+            raise oracle.missing_numba() from None
+        visits = 300 * level.simulations if level.visits is None else level.visits
+        searcher = alphabeta.Searcher(board, visits)
+        return lambda key, rng, position: searcher.choose(rng, position.edges)
+    frugal = jax.jit(functools.partial(agents.greedy_agent(board), None))
+    return lambda key, rng, position: int(frugal(key, position.state())[0])
 
 
 def paced(board: Board, trained: TrainedNetwork | None, level: Level, seconds: float) -> Level:
     """A level that takes about ``seconds`` for a move on this machine.
 
-    Half the time goes to the exact solver, half to the search, measured once. The number
-    of simulations is a power of two: each number is a program of its own to compile.
+    Half the time goes to the exact solver, half to the search. A level without search stays so.
     """
     nodes = max(int(seconds / 2 * _NODES_PER_SECOND), 1000)
     edges = min(TIMED_EDGES, board.num_plies) if level.edges else 0
-    simulations = 64
-    if trained is not None:
-        look = Engine(board, trained, Level(simulations, 0))
-        look.choose(Position(board))
-        start = time.perf_counter()
-        look.choose(Position(board))
-        per_second = simulations / (time.perf_counter() - start)
-        wanted = max(seconds / 2 * per_second, 1)
-        simulations = int(min(max(2 ** int(np.log2(wanted)), 16), MAX_SIMULATIONS))
-    return Level(simulations, edges, nodes)
+    timed = level._replace(edges=edges, nodes=nodes)
+    if level.simulations <= 0:
+        return timed
+    if trained is None:
+        return timed._replace(visits=pacing.visits_within(board, seconds / 2))
+    wanted = pacing.simulations_within(trained, seconds / 2, MAX_SIMULATIONS)
+    return timed._replace(simulations=wanted)

@@ -16,7 +16,12 @@ from azdab.game.rules import State
 from azdab.network import model
 from azdab.runs.networks import TrainedNetwork
 from azdab.search import tree_search
-from azdab.search.evaluator import network_evaluator, network_inputs
+from azdab.search.evaluator import (
+    Evaluation,
+    evaluation_of,
+    network_evaluator,
+    network_inputs,
+)
 
 
 class Outlook(NamedTuple):
@@ -56,15 +61,23 @@ def _looker(board: Board, run: Config, simulations: int) -> Callable[[Any, Any, 
         inputs = network_inputs(states, utility)
         output = model.apply(board, run.network, params, *inputs)
         prior = jax.nn.softmax(jnp.where(states.edges, -jnp.inf, output.prior_logits))
+        root = evaluation_of(board, utility, output, states)
+
+        roots = states
+
+        def asked(params: Any, states: State) -> Evaluation:
+            # The network is not traced again for the roots.
+            return root if states is roots else evaluate(params, states)
+
         if simulations:
             found = tree_search.search(
-                board, run.search, evaluate, params, key, states,
+                board, run.search, asked, params, key, states,
                 num_simulations=simulations, explore=False,
             )  # fmt: skip
             action, value = found.action, found.value
             q, visits = found.q_values, found.visit_counts
         else:
-            action, value = jnp.argmax(prior, axis=-1), evaluate(params, states).value
+            action, value = jnp.argmax(prior, axis=-1), root.value
             q, visits = jnp.zeros(prior.shape), jnp.zeros(prior.shape, jnp.int32)
         return Outlook(
             prior=prior,

@@ -14,6 +14,17 @@ MISTAKE, BLUNDER = 1.0, 3.0
 error of an estimate."""
 
 
+def good_moves(found: Analysis) -> list[int]:
+    """The best move, and those known to lose less than a mistake, as the page's hint shows them."""
+    best = found.candidates[0].margin if found.candidates else None
+    return [
+        move.edge
+        for move in found.candidates
+        if move.edge == found.best
+        or (best is not None and move.margin is not None and best - move.margin < MISTAKE)
+    ]
+
+
 class Verdict(NamedTuple):
     """What to think of one move.
 
@@ -160,7 +171,6 @@ def review_values(judged: Review) -> dict[str, Any]:
                 ),
                 "scores": list(after.scores),
                 "long_chains": structure.long_chains(after),
-                "control": PLAYER_LETTERS[structure.controller(after)],
             }
         )
     return {
@@ -180,4 +190,4 @@ def review_values(judged: Review) -> dict[str, Any]:
 
 
 def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 3)
+    return None if value is None else round(value, 3) + 0.0  # no negative zero

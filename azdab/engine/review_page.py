@@ -6,9 +6,10 @@ from string import Template
 import numpy as np
 import svg
 
+from azdab.engine import review
 from azdab.engine.engine import Analysis
-from azdab.engine.review import Review, remark
-from azdab.game import structure
+from azdab.engine.review import Review, Verdict, remark
+from azdab.game import drawing, structure
 from azdab.game.drawing import DRAWN, LAST, PLAYER_FILLS, PLAYER_LETTERS
 from azdab.game.position import move_name
 
@@ -35,8 +36,8 @@ li.mistake { border-color: $last; border-width: 2px; }
 <body>
 <h1>$title</h1>
 <p>$about</p>
-<p class="small">Judged by $engine. Boards show the position before the move, with the engine's
-good moves in green; the curve is the expected final margin of A in boxes.</p>
+<p class="small">Judged by $engine. Boards show the move in yellow, and in green the engine's other
+good moves; the curve is the expected final margin of A in boxes.</p>
 <div class="curve">$curve</div>
 <ol>
 $moves
@@ -73,7 +74,7 @@ def curve(margins: list[float | None], limit: int) -> str:
         )  # fmt: skip
         shapes.append(
             svg.Text(
-                x=left - 6, y=y(level) + 4, text=f"{level:+.0f}" if level else "0",
+                x=left - 6, y=y(level) + 4, text=f"{level:+z.0f}" if level else "0",
                 text_anchor="end", font_size=12, fill=DRAWN,
             )
         )  # fmt: skip
@@ -87,19 +88,13 @@ def curve(margins: list[float | None], limit: int) -> str:
     return str(svg.SVG(viewBox=box, elements=shapes))
 
 
-def heat(found: Analysis, num_edges: int) -> np.ndarray:
-    """How good each move is, ``float[E]`` in 0..1: exact optimal moves, else visits."""
-    shown = np.zeros(num_edges)
-    if found.exact is not None:
-        for candidate in found.candidates:
-            shown[candidate.edge] = candidate.exact == found.exact
-    else:
-        most = max((candidate.visits for candidate in found.candidates), default=0)
-        for candidate in found.candidates:
-            shown[candidate.edge] = candidate.visits / most if most else 0
-        if found.best is not None:
-            shown[found.best] = 1
-    return shown
+def board_before(verdict: Verdict, found: Analysis) -> str:
+    """The position in which a move was played, with that move and the good ones, as SVG."""
+    before = verdict.before
+    edges, good = before.edges.copy(), np.zeros(before.board.num_edges)
+    edges[verdict.edge] = True
+    good[review.good_moves(found)] = 1
+    return drawing.to_svg(before.board, edges, before.owners, verdict.edge, good)
 
 
 def _move(judged: Review, ply: int, margin: float | None) -> str:
@@ -109,16 +104,16 @@ def _move(judged: Review, ply: int, margin: float | None) -> str:
     player = before.to_play
     found = judged.analyses[ply + 1]
     kind = "exact" if found.exact is not None else "expected"
-    value = "" if margin is None else f"{kind} margin of A {margin:+.1f}"
+    value = "" if margin is None else f"{kind} margin of A {margin:+z.1f}"
     parts = [
         f'<li class="{"mistake" if verdict.mark else "good"}">',
         f'<div><span class="{"ab"[player]}">{ply + 1}. {PLAYER_LETTERS[player]}</span> '
         f"{escape(move_name(board, verdict.edge))} {escape(verdict.mark)}</div>",
-        before.svg(heat(judged.analyses[ply], board.num_edges)),
+        board_before(verdict, judged.analyses[ply]),
         f'<div class="small">{value}</div>',
-        f'<div class="small">{structure.long_chains(after)} long chains, control '
-        f"{PLAYER_LETTERS[structure.controller(after)]}; "
-        "{}-{}</div>".format(*after.scores),
+        f'<div class="small">{structure.long_chains(after)} long chains; {{}}-{{}}</div>'.format(
+            *after.scores
+        ),
     ]
     if words := remark(verdict):
         parts.append(f"<div>{escape(words)}</div>")

@@ -7,7 +7,10 @@ the same bit in ``h`` and its left edge in ``v``, its bottom edge is bit ``+ W``
 their neighbours.
 """
 
+import contextlib
 import hashlib
+import shutil
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -39,7 +42,17 @@ def _cache_directory() -> Path:
     """
     sources = [*sorted(Path(__file__).parent.glob("*.py")), Path(limits.__file__)]
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
-    return platformdirs.user_cache_path("azdab") / f"numba-{digest[:16]}"
+    kept = platformdirs.user_cache_path("azdab") / f"numba-{digest[:16]}"
+    _remove_old(kept)
+    return kept
+
+
+def _remove_old(kept: Path) -> None:
+    """Remove what was compiled of earlier code, a month after it was."""
+    for path in kept.parent.glob("numba-*"):
+        with contextlib.suppress(OSError):
+            if path != kept and time.time() - path.stat().st_mtime > 30 * 86400:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 _CACHE = str(_cache_directory())

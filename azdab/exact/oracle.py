@@ -35,6 +35,8 @@ from azdab.game.board import Board
 ILLEGAL = -128
 """What an action value is where the edge is drawn already."""
 
+_CERTAIN_EDGES = 18  # fewer open edges than these make at most 2^18 positions
+
 
 def has_choice(values: np.ndarray) -> np.ndarray:
     """Where the moves differ in value, ``bool[...]`` from action values ``[..., E]``."""
@@ -107,19 +109,27 @@ def search_oracle(board: Board, max_edges: int, limit: int | None = None) -> Ora
     """Values by alpha-beta search; needs numba.
 
     If a position needs more than ``limit`` positions to be searched, nothing is known of it:
-    its values are all ``ILLEGAL``. The search remembers positions, so this can depend on
-    earlier calls.
+    its values are all ``ILLEGAL``. Whether it does is not to depend on what was asked before: the
+    search forgets that wherever a limit could matter.
     """
     from azdab.exact import solver
 
     engine = solver.Solver(board)
 
+    def begin(edges: np.ndarray) -> None:
+        if limit is not None and (np.sum(~edges) > _CERTAIN_EDGES or limit < 2**_CERTAIN_EDGES):
+            engine.forget()
+
     def solve(edges: np.ndarray) -> np.ndarray:
         nothing = np.full(board.num_edges, ILLEGAL, np.int8)
-        found = [engine.action_values(position, limit) for position in edges]
+        found = []
+        for position in edges:
+            begin(position)
+            found.append(engine.action_values(position, limit))
         return np.stack([nothing if values is None else values for values in found])
 
     def choose(rng: np.random.Generator, edges: np.ndarray) -> int:
+        begin(edges)
         found = engine.best_action(edges, rng.permutation(np.flatnonzero(~edges)), limit)
         return -1 if found is None else found[0]
 

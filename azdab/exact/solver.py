@@ -77,6 +77,11 @@ class Solver:
         """How many positions the last call looked at."""
         return int(self._scratch.visited)
 
+    def forget(self) -> None:
+        """Forget what was searched: the next search is as a new solver's."""
+        self._memory[2][:] = 0
+        self._scratch.history[:] = 0
+
     def _start(self, edges: Any, limit: int | None) -> tuple[np.uint64, np.uint64]:
         """The words of a position, with the search allowed to begin."""
         self._scratch.visited = 0

@@ -5,13 +5,16 @@
 
 import json
 import re
+import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from azdab.common.errors import UserError
-from azdab.game import record
+from azdab.game import gamefile, record
 from azdab.game.board import Board, parse_board
-from azdab.game.position import IllegalMoveError, Position
+from azdab.game.drawing import PLAYER_LETTERS
+from azdab.game.position import Position
 from azdab.game.record import Record
 
 CCGC_BOARD = Board(5, 5)
@@ -24,18 +27,27 @@ class UnknownBoardError(UserError):
     """A history that does not say on which board it was played."""
 
 
-def _ccgc_edge(text: Any) -> int:
-    """The edge of ``(b4,v)``: a column a to f and a row 1 to 6 counted from the bottom."""
-    found = re.fullmatch(r"[rb]\(([a-f])([1-6]),([hv])\)", str(text))
+def _ccgc_move(piece: Any) -> tuple[int, int]:
+    """Who moves, 0 or 1, and the edge of ``b(b4,v)``: column a to f, row 1 to 6 from the bottom.
+
+    Recorders also write spaces, capitals and wide characters.
+    """
+    compact = "".join(unicodedata.normalize("NFKC", str(piece)[:40]).split()).lower()
+    found = re.fullmatch(r"([rb])\(([a-f])([1-6]),([hv])\)", compact, re.ASCII)
     if not found:
-        raise UserError(f"cannot read the competition's move {str(text)[:40]!r}")
-    column, number = _COLUMNS.index(found[1]), int(found[2])
+        raise UserError(f"cannot read the competition's move {str(piece)[:40]!r}")
+    mover, column, number = "rb".index(found[1]), _COLUMNS.index(found[2]), int(found[3])
     try:
-        if found[3] == "h":
-            return CCGC_BOARD.horizontal(6 - number, column)
-        return CCGC_BOARD.vertical(5 - number, column)
+        if found[4] == "h":
+            return mover, CCGC_BOARD.horizontal(6 - number, column)
+        return mover, CCGC_BOARD.vertical(5 - number, column)
     except ValueError as error:
-        raise UserError(str(error), f"the competition's move {text}") from None
+        raise UserError(str(error)) from None
+
+
+def _lowered(values: dict[Any, Any]) -> dict[str, Any]:
+    """The same with keys in small letters."""
+    return {str(key).strip().lower(): value for key, value in values.items()}
 
 
 def _ccgc_piece(edge: int, mover: int) -> str:
@@ -49,30 +61,84 @@ def from_ccgc(values: Any) -> Record:
     """A game of the Chinese Computer Game Competition, from its decoded JSON.
 
     Raises:
-      UserError: it is not one, or a move cannot be played.
+      UserError: it is not one, a move cannot be played, or the result is not that of the moves.
     """
-    if not isinstance(values, dict) or not isinstance(values.get("game"), list):
-        raise UserError("not a record of the Chinese competition: it has no list 'game'")
+    known = _lowered(values) if isinstance(values, dict) else {}
+    if not isinstance(known.get("game"), list):
+        raise UserError("it has no list 'game'")
     position = Position(CCGC_BOARD)
-    for number, entry in enumerate(values["game"], 1):
-        piece = entry.get("piece") if isinstance(entry, dict) else entry
-        edge = _ccgc_edge(piece)
-        if str(piece)[0] != "rb"[position.to_play]:
-            colour = ("red", "blue")[position.to_play]
-            raise UserError(f"{colour} is to move", f"move {number}, {piece}")
+    for number, entry in enumerate(known["game"], 1):
+        piece = _lowered(entry).get("piece") if isinstance(entry, dict) else entry
         try:
+            mover, edge = _ccgc_move(piece)
+            if mover != position.to_play:
+                raise UserError(f"{('red', 'blue')[position.to_play]} is to move")
             position = position.play(edge)
-        except IllegalMoveError as error:
-            raise error.inside(f"move {number}, {piece}") from None
+        except UserError as error:
+            raise error.inside(f"move {number}, {str(piece)[:40]}") from None
 
     def text(name: str) -> str:
-        value = values.get(name, "")
+        value = known.get(name, "")
         # JSON can spell half characters, which no file can hold.
         return value.encode(errors="replace").decode() if isinstance(value, str) else ""
 
+    names = {text("r").upper(): 0, text("b").upper(): 1, "R": 0, "B": 1}
+    winner = " ".join(text("winner").split())
+    claim = _ccgc_claim(winner, names.get(winner.upper()), _ccgc_scores(known), position)
     return Record(
-        position, first=text("R"), second=text("B"), date=text("Date"), event=text("Event")
-    )
+        position, first=text("r"), second=text("b"), date=text("date"), event=text("event"),
+        claim=claim,
+    )  # fmt: skip
+
+
+def _ccgc_scores(known: dict[str, Any]) -> tuple[int, int] | None:
+    """The scores that are written, if they are any: both are 0 where nobody filled them in."""
+    try:
+        red, blue = (int(known[name]) for name in ("rscore", "bscore"))
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+    possible = min(red, blue) >= 0 < red + blue <= CCGC_BOARD.num_boxes
+    return (red, blue) if possible else None
+
+
+def _ccgc_claim(
+    winner: str, seat: int | None, scores: tuple[int, int] | None, position: Position
+) -> str:
+    """The result that is written, where the moves do not say it.
+
+    Args:
+      winner: as it is written.
+      seat: of the winner, 0 or 1, if it is understood.
+      scores: red's and blue's.
+      position: the last one.
+
+    Raises:
+      UserError: the moves say another.
+    """
+    if winner and seat is not None:
+        claim = f"{PLAYER_LETTERS[seat]} wins"
+    else:
+        seat, claim = None, winner
+    if position.is_over:
+        best, mine = int(position.lead < 0), position.scores
+        if seat not in (None, best) or scores not in (None, mine):
+            said = ", ".join(filter(None, [winner, scores and "{}-{}".format(*scores)]))
+            raise UserError(f"the result is {'RB'[best]}, {mine[0]}-{mine[1]}, not {said}")
+        return ""
+    if scores is None or scores == position.scores:
+        return claim
+    agree = seat is None or scores[seat] > scores[1 - seat]
+    return "{}-{}".format(*scores) if agree and (seat is not None or not claim) else claim
+
+
+def _ccgc_result(game: Record) -> tuple[str, int, int]:
+    """The competition's winner, ``R``, ``B`` or else, and its scores."""
+    claimed = re.fullmatch(r"(\d{1,3})-(\d{1,3})", game.result, re.ASCII)
+    if claimed:
+        red, blue = int(claimed[1]), int(claimed[2])
+        return "" if red == blue else "RB"[red < blue], red, blue
+    wins = {f"{letter} wins": name for letter, name in zip(PLAYER_LETTERS, "RB", strict=True)}
+    return (wins.get(game.result, game.claim), *game.position.scores)
 
 
 def to_ccgc(game: Record) -> dict[str, Any]:
@@ -84,8 +150,7 @@ def to_ccgc(game: Record) -> dict[str, Any]:
     if game.board != CCGC_BOARD:
         raise UserError(f"the Chinese competition plays on {CCGC_BOARD}, not on {game.board}")
     position = game.position
-    red, blue = position.scores
-    winner = ("R" if red > blue else "B") if position.is_over else ""
+    winner, red, blue = _ccgc_result(game)
     return {
         "R": game.first,
         "B": game.second,
@@ -150,38 +215,71 @@ def from_openspiel(text: str, board: Board | None = None) -> Record:
     return Record(Position(board, moves))
 
 
-def parse_games(text: str, board: Board | None = None) -> list[Record]:
+def parse_games(
+    text: str, board: Board | None = None, note: Callable[[str], None] | None = None
+) -> list[Record]:
     """Games in any format this module or :mod:`azdab.game.record` knows.
 
+    Args:
+      text: one or more games.
+      board: of a history that does not name it.
+      note: see :func:`azdab.game.record.parse_records`.
+
     Raises:
-      UserError: no format fits, or a game is wrong.
+      UserError: no format fits, or a game is wrong; it names the format.
     """
     start = text.removeprefix("\ufeff").lstrip()
     if start.startswith("azdab record"):
-        return record.parse_records(text)
-    if start.startswith("{"):
-        try:
-            values = json.loads(start)
-        except (ValueError, RecursionError):
-            raise UserError("not a record: broken JSON") from None
+        form, read = "azdab's text", lambda: record.parse_records(text, note)
+    elif re.match(r"\{|\[\s*\{", start):
+        form, read = "the Chinese competition's JSON", lambda: _read_ccgc(start)
+    elif re.match(r"[\[(\d#]|dots_and_boxes", start):
+        form, read = "a history of OpenSpiel", lambda: [from_openspiel(start, board)]
+    else:
+        raise UserError(
+            "not a record: expected azdab's text, the Chinese competition's JSON or "
+            "a history of OpenSpiel"
+        )
+    try:
+        return read()
+    except UserError as error:
+        raise error.inside(f"taken for {form}") from None
+
+
+def _read_ccgc(text: str) -> list[Record]:
+    """One game of the competition, or a list of games."""
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        line = getattr(error, "lineno", None)
+        raise UserError("broken JSON", *([f"line {line}"] if line else [])) from None
+    if not isinstance(values, list):
         return [from_ccgc(values)]
-    if re.match(r"[\[(\d#]", start):
-        return [from_openspiel(start, board)]
-    raise UserError(
-        "not a record: expected azdab's text, the Chinese competition's JSON or "
-        "a history of OpenSpiel"
-    )
+    games = []
+    for number, value in enumerate(values, 1):
+        try:
+            games.append(from_ccgc(value))
+        except UserError as error:
+            raise error.inside(f"game {number}") from None
+    return games
 
 
-def load_games(path: Path, board: Board | None = None) -> list[Record]:
+def load_games(
+    path: Path, board: Board | None = None, note: Callable[[str], None] | None = None
+) -> list[Record]:
     """Games in a file, see :func:`parse_games`.
 
     Raises:
       UserError: the file cannot be read or is no record.
     """
-    text = record.read_text(path)
+    text = gamefile.read_text(path)
+
+    def note_of_file(line: str) -> None:
+        if note is not None:
+            note(f"{path}: {line}")
+
     try:
-        return parse_games(text, board)
+        return parse_games(text, board, None if note is None else note_of_file)
     except UserError as error:
         raise error.inside(str(path)) from None
 

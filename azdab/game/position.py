@@ -22,6 +22,7 @@ from rich.text import Text
 from azdab.common.errors import UserError
 from azdab.game import drawing
 from azdab.game.board import Board, boxes_beside
+from azdab.game.drawing import PLAYER_LETTERS
 from azdab.game.rules import State
 
 
@@ -35,25 +36,45 @@ def move_name(board: Board, edge: int) -> str:
 
 
 def parse_move(board: Board, text: str) -> int:
-    """The edge meant by ``h 1 0``, ``v 2 1`` or an edge's number.
+    """The edge meant by ``h 1 0``, ``v 2 1`` or an edge's number, perhaps after who moves.
+
+    Every move that people or programs write is read here, but for those of other formats:
+    ``V2 1``, ``h 1,0`` and ``A H 1 0`` are understood too.
 
     Raises:
       IllegalMoveError: there is no such edge.
     """
-    named = re.fullmatch(r"([hv])\s*(\d{1,3})[\s,]+(\d{1,3})", text.strip().lower(), re.ASCII)
-    if named:
-        edge_of = board.horizontal if named[1] == "h" else board.vertical
-        try:
-            return edge_of(int(named[2]), int(named[3]))
-        except ValueError as error:
-            raise IllegalMoveError(str(error)) from None
-    if re.fullmatch(r"\d{1,4}", text.strip(), re.ASCII):
-        edge = int(text)
-        if edge < board.num_edges:
-            return edge
+    return _read_move(board, text)[1]
+
+
+def _read_move(board: Board, text: str) -> tuple[int | None, int]:
+    """Who moves, 0 or 1, where the text says it, and the edge."""
+    found = re.fullmatch(
+        rf"(?:([{PLAYER_LETTERS}])\s+)?(?:([HV])\s*(\d{{1,3}})[\s,]+(\d{{1,3}})|(\d{{1,4}}))",
+        text.strip().upper() if text.isascii() else "",
+    )
+    if not found:
+        shown = text.strip()[:40]
+        raise IllegalMoveError(
+            f"write a move as 'h 1 0', 'v 2 1' or an edge's number, not {shown!r}"
+        )
+    mover = None if found[1] is None else PLAYER_LETTERS.index(found[1])
+    if found[5] is not None:
+        if int(found[5]) < board.num_edges:
+            return mover, int(found[5])
         raise IllegalMoveError(f"the edges of a {board} board are 0 to {board.num_edges - 1}")
-    shown = text.strip()[:40]
-    raise IllegalMoveError(f"write a move as 'h 1 0', 'v 2 1' or an edge's number, not {shown!r}")
+    edge_of = board.horizontal if found[2] == "H" else board.vertical
+    try:
+        return mover, edge_of(int(found[3]), int(found[4]))
+    except ValueError as error:
+        raise IllegalMoveError(str(error)) from None
+
+
+def _whole(edge: object) -> int:
+    """A number of an edge, from Python's or numpy's integers only."""
+    if isinstance(edge, bool) or not isinstance(edge, int | np.integer):
+        raise IllegalMoveError(f"an edge is a whole number, got {str(edge)[:40]!r}")
+    return int(edge)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +94,7 @@ class Position:
     moves: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "moves", tuple(map(_whole, self.moves)))
         for edge in self.moves:
             if not 0 <= edge < self.board.num_edges:
                 raise IllegalMoveError(f"there is no edge {edge} on a {self.board} board")
@@ -149,18 +171,23 @@ class Position:
           move: an edge's number, or anything :func:`parse_move` reads.
 
         Raises:
-          IllegalMoveError: it cannot be played.
+          IllegalMoveError: it cannot be played, or it is said to be the other player's.
         """
-        edge = parse_move(self.board, move) if isinstance(move, str) else int(move)
+        if not isinstance(move, str):
+            return Position(self.board, (*self.moves, move))
+        mover, edge = _read_move(self.board, move)
+        if mover not in (None, self.to_play):
+            turn, other = PLAYER_LETTERS[self.to_play], PLAYER_LETTERS[1 - self.to_play]
+            raise IllegalMoveError(f"{turn} is to move, not {other}")
         return Position(self.board, (*self.moves, edge))
 
     def at(self, ply: int) -> "Position":
-        """The position after the first ``ply`` moves."""
-        return Position(self.board, self.moves[:ply])
+        """The position after the first ``ply`` moves, at least 0."""
+        return Position(self.board, self.moves[: max(ply, 0)])
 
     def undo(self, plies: int = 1) -> "Position":
         """The position some moves earlier; the first position at most."""
-        return self.at(max(len(self.moves) - plies, 0))
+        return self.at(len(self.moves) - plies)
 
     def state(self) -> State:
         """The same for programs: a batch of one, in numpy."""

@@ -20,14 +20,16 @@ drawn at the start are named there, ``board: 5x5:swedish``. Then one line per mo
 moves (``A`` the first player, ``B`` the second), the edge (:func:`azdab.game.position.move_name`),
 perhaps ``eval`` with the *first* player's expected final margin in boxes after the move,
 perhaps a remark after ``#``. ``result`` is the two scores, or ``*`` while a game is not
-finished. Empty lines mean nothing. Text is UTF-8.
+finished; of a game that ended early, resigned or lost on time, whatever was agreed, such as
+``5-4`` or ``A wins``. Empty lines mean nothing. Text is UTF-8.
+
+Files of records are read and added to in :mod:`azdab.game.gamefile`.
 """
 
 import dataclasses
 import math
 import re
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Callable, Iterable
 
 from azdab.common.errors import UserError
 from azdab.game import position
@@ -37,9 +39,6 @@ from azdab.game.position import IllegalMoveError, Position
 
 HEADER = "azdab record 1"
 """The first line of every game; the number is the version of the format."""
-
-MAX_RECORD_BYTES = 50_000_000
-"""Larger files are refused."""
 
 _FIELDS = ("first", "second", "date", "event")
 
@@ -56,6 +55,8 @@ class Record:
       remark: about the game; may have several lines.
       evaluations: by ply, the first player's expected final margin after that move.
       remarks: by ply, about that move; one line each.
+      claim: the result of a game that ended before every edge was drawn, such as ``5-4`` or
+        ``A wins``; empty if none is known.
     """
 
     position: Position
@@ -66,11 +67,29 @@ class Record:
     remark: str = ""
     evaluations: dict[int, float] = dataclasses.field(default_factory=dict)
     remarks: dict[int, str] = dataclasses.field(default_factory=dict)
+    claim: str = ""
 
     @property
     def result(self) -> str:
-        """The scores, such as ``13-12``; ``*`` if the game is not finished."""
-        return "{}-{}".format(*self.position.scores) if self.position.is_over else "*"
+        """The scores, such as ``13-12``; else what is claimed, or ``*``."""
+        if self.position.is_over:
+            return "{}-{}".format(*self.position.scores)
+        return _one_line(self.claim) or "*"
+
+    def going_on(self, here: Position) -> "Record":
+        """The same record with another position: what is said of moves that both have is kept."""
+        shared = 0
+        for mine, other in zip(self.position.moves, here.moves, strict=False):
+            if mine != other or self.board != here.board:
+                break
+            shared += 1
+        return dataclasses.replace(
+            self,
+            position=here,
+            evaluations={k: v for k, v in self.evaluations.items() if k < shared},
+            remarks={k: v for k, v in self.remarks.items() if k < shared},
+            claim=self.claim if here == self.position else "",
+        )
 
     @property
     def board(self) -> Board:
@@ -134,22 +153,14 @@ class _Reader:
         line = line.strip()
         if not line:
             return
-        move = re.fullmatch(
-            rf"([{PLAYER_LETTERS}])\s+([hv]\s+\d+\s+\d+)(?:\s+eval\s+([+-]?\d+(?:\.\d+)?))?"
-            r"\s*(?:#\s*(.*))?",
-            line,
-            re.ASCII,
-        )
         if line.startswith("#"):
             if self._position is not None and self._position.moves:
                 self._fail("write a remark about a move behind the move")
             self._remark.append(line[1:].strip())
-        elif move:
-            self._move(*move.groups())
         elif header := re.fullmatch(r"([a-z]+):\s*(.*)", line, re.ASCII):
             self._header(header[1], header[2])
         else:
-            self._fail(f"cannot read {line[:60]!r}")
+            self._move(line)
 
     def _fail(self, message: str) -> None:
         raise self._wrong(UserError(message))
@@ -169,7 +180,14 @@ class _Reader:
             except UserError as error:
                 raise self._wrong(error) from None
 
-    def _move(self, mover: str, move: str, evaluation: str | None, remark: str | None) -> None:
+    def _move(self, line: str) -> None:
+        before, _, remark = line.partition("#")
+        move, evaluated, value = before.partition("eval")
+        number = re.fullmatch(r"\s*([+-]?\d+(?:\.\d+)?)\s*", value, re.ASCII)
+        if not re.match(rf"(?:[{PLAYER_LETTERS}]\s+)?(?:[HV]\s*)?\d", move.upper()) or (
+            evaluated and not number
+        ):
+            self._fail(f"cannot read {line[:60]!r}")
         here = self._position
         if here is None:
             self._fail("the board must come before the first move")
@@ -179,12 +197,10 @@ class _Reader:
             self._position = here.play(move)
         except IllegalMoveError as error:
             raise self._wrong(error) from None
-        if mover != PLAYER_LETTERS[here.to_play]:
-            self._fail(f"{PLAYER_LETTERS[here.to_play]} is to move, not {mover}")
-        if evaluation is not None and math.isfinite(float(evaluation)):
-            self._evaluations[ply] = float(evaluation)
-        if remark:
-            self._remarks[ply] = remark
+        if number and math.isfinite(float(number[1])):
+            self._evaluations[ply] = float(number[1])
+        if remark.strip():
+            self._remarks[ply] = remark.strip()
 
     def finish(self) -> Record:
         if self._position is None:
@@ -196,35 +212,73 @@ class _Reader:
             self._position, **fields, remark=remark,
             evaluations=self._evaluations, remarks=self._remarks,
         )  # fmt: skip
-        claimed = self._headers.get("result", "") or "*"
-        # A game that was resigned or lost on time ends early, with any result.
-        if record.position.is_over and claimed not in ("*", record.result):
-            self._fail(f"the result is {record.result}, not {claimed}")
+        claim = self._headers.get("result", "").removeprefix("*")
+        if not record.position.is_over:
+            return dataclasses.replace(record, claim=claim)
+        if claim not in ("", record.result):
+            self._fail(f"the result is {record.result}, not {claim}")
         return record
 
 
-def parse_records(text: str) -> list[Record]:
+def split_games(text: str) -> list[str]:
+    """A text cut before the first line of every game; together they are the text.
+
+    What stands before the first game, if anything does, is a piece of its own. The beginning of
+    a first line at the very end, which was cut off there, begins a piece too.
+    """
+    pieces: list[list[str]] = [[]]
+    lines = text.splitlines(keepends=True)
+    for number, line in enumerate(lines, 1):
+        start = line.strip().removeprefix("\ufeff")
+        cut_off = number == len(lines) and line == start and start and HEADER.startswith(start)
+        begins = start.startswith("azdab record") or cut_off
+        if begins and any(map(str.strip, pieces[-1])):
+            pieces.append([])
+        pieces[-1].append(line)
+    return ["".join(piece) for piece in pieces] if text.strip() else []
+
+
+def parse_records(text: str, note: Callable[[str], None] | None = None) -> list[Record]:
     """All games in a text.
+
+    Args:
+      text: one or more games.
+      note: told, in one line, of a last game that cannot be read after others that can, as when
+        the writing of it was cut short. It is left out then; without ``note`` it is refused.
 
     Raises:
       UserError: says which line is wrong, and why.
     """
+    pieces = split_games(text)
     found: list[Record] = []
-    reader: _Reader | None = None
-    for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), 1):
-        if line.strip().startswith("azdab record"):
-            if line.strip() != HEADER:
-                raise UserError(f"this azdab reads '{HEADER}'", f"line {number}")
-            if reader:
-                found.append(reader.finish())
-            reader = _Reader(number)
-        elif reader:
-            reader.line(number, line)
-        elif line.strip():
-            raise UserError(f"a record begins with '{HEADER}'", f"line {number}")
-    if reader is None:
+    number = 1
+    for piece in pieces:
+        try:
+            found.append(_parse_piece(piece, number))
+        except UserError as error:
+            if note is None or not found or len(found) < len(pieces) - 1:
+                raise
+            note(f"the last of {len(pieces)} games is left out: {error}")
+        number += len(piece.splitlines())
+    if not pieces:
         raise UserError(f"there is no game: a record begins with '{HEADER}'")
-    return [*found, reader.finish()]
+    return found
+
+
+def _parse_piece(piece: str, number: int) -> Record:
+    """One game, whose first line has this number in the text."""
+    reader: _Reader | None = None
+    for at, line in enumerate(piece.splitlines(), number):
+        if reader is not None:
+            reader.line(at, line)
+        elif start := line.strip().removeprefix("\ufeff"):
+            if not start.startswith("azdab record"):
+                raise UserError(f"a record begins with '{HEADER}'", f"line {at}")
+            if start != HEADER:
+                raise UserError(f"this azdab reads '{HEADER}'", f"line {at}")
+            reader = _Reader(at)
+    assert reader is not None  # the piece is not empty
+    return reader.finish()
 
 
 def parse_record(text: str) -> Record:
@@ -237,19 +291,3 @@ def parse_record(text: str) -> Record:
     if len(found) > 1:
         raise UserError(f"there are {len(found)} games here, one was expected")
     return found[0]
-
-
-def read_text(path: Path) -> str:
-    """A text file that a person named.
-
-    Raises:
-      UserError: it cannot be read.
-    """
-    try:
-        if path.stat().st_size > MAX_RECORD_BYTES:
-            raise UserError(f"{path} is larger than {MAX_RECORD_BYTES // 1_000_000} MB")
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is not UTF-8 text") from None

@@ -14,7 +14,7 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Int
 
 from azdab.game.board import Board
 from azdab.game.geometry import box_degrees
@@ -66,13 +66,6 @@ def margin(state: State) -> Int[Array, "*b"]:
     scores = state.scores.astype(jnp.int32)
     difference = scores[..., 0] - scores[..., 1]
     return jnp.where(state.to_play == 0, difference, -difference)
-
-
-def returns(state: State) -> Float[Array, "*b 2"]:
-    """+1 for a won, -1 for a lost and 0 for a drawn or unfinished game, ``float32[2]``."""
-    difference = state.scores[..., 0] - state.scores[..., 1]
-    first = jnp.where(is_terminal(state), jnp.sign(difference), 0).astype(jnp.float32)
-    return jnp.stack([first, -first], axis=-1)
 
 
 def step(board: Board, state: State, action: Int[Array, ""]) -> State:

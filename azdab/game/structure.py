@@ -76,7 +76,7 @@ def controller(position: Position) -> int:
     The long chain rule (Berlekamp, The Dots and Boxes Game, 2000): a game has as many
     turns as dots and double-crosses together, so the first player wants dots, long chains
     and double-crosses made so far to be an even number. Whether that comes true is what
-    the middle of the game is about.
+    the middle of the game is about: before its end this names the winner no better than chance.
 
     A line drawn at the start is a turn less: with Euler's formula a game has as many turns
     as open edges at the start, less boxes, plus double-crosses, plus one. On the Swedish

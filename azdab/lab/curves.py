@@ -21,11 +21,13 @@ class Curves(NamedTuple):
       name: of the run.
       iterations: ``float[N]``.
       series: by metric, ``float[N]``; NaN in iterations that did not measure it.
+      utility: what its search counts, ``margin`` or ``win``: some metrics' unit.
     """
 
     name: str
     iterations: np.ndarray
     series: dict[str, np.ndarray]
+    utility: str = "margin"
 
     def of(self, metric: str) -> tuple[np.ndarray, np.ndarray]:
         """The iterations in which a metric was measured, and its values."""
@@ -54,7 +56,9 @@ def load_curves(run: Path | str, name: str = "") -> Curves:
         for key in names
     }
     iterations = np.array([line["iteration"] for line in lines], float)
-    return Curves(name or Path(run).name, iterations, series)
+    kept = (Path(run) / "config.yaml").exists()
+    utility = load_config(run).search.utility if kept else "margin"
+    return Curves(name or Path(run).name, iterations, series, utility)
 
 
 def load_config(run: Path | str) -> Config:
@@ -191,7 +195,8 @@ def _examine(run: Curves, check: _Check) -> Finding:
     enough = len(values) >= least
     healthy = check.healthy(float(np.median(values[:3])), now) if enough else None
     advice = check.advice if healthy is False else ""
-    return Finding(check.name, metric.text(float(values[0]), now), healthy, advice)
+    measured = metric.text(float(values[0]), now, utility=run.utility)
+    return Finding(check.name, measured, healthy, advice)
 
 
 def diagnose(run: Curves, config: Config) -> list[Finding]:

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 from rich.table import Table
+from rich.text import Text
 
 from azdab.common.errors import UserError
-from azdab.common.metric_table import METRICS, Metric, depends_on_machine
+from azdab.common.metric_table import BY_NAME, METRICS, Metric, depends_on_machine
 from azdab.game.drawing import PLAYER_FILLS
 from azdab.lab.curves import Curves, Finding
 from azdab.measure import evaluation, judging
@@ -115,6 +116,13 @@ def axes_grid(rows: int, columns: int, width: float = 3.3, height: float = 2.7) 
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
+def _units(runs: Sequence[Curves], panel: Panel) -> str:
+    """The unit of a panel in these runs; with several utilities there can be two."""
+    known = [BY_NAME[name] for name in panel.metrics if name in BY_NAME]
+    units = [metric.unit_under(run.utility) for run in runs for metric in known]
+    return " or ".join(dict.fromkeys(units)) if units else panel.unit
+
+
 @styled
 def plot_curves(runs: Sequence[Curves], panels: Sequence[Panel] = LEARNING) -> Any:
     """Metrics over iterations, four panels a row.
@@ -136,7 +144,7 @@ def plot_curves(runs: Sequence[Curves], panels: Sequence[Panel] = LEARNING) -> A
                     label=label if i == 0 and len(panel.metrics) > 1 else None,
                 )  # fmt: skip
         better = f"{panel.better} is better" if panel.better else ""
-        unit = ", ".join(filter(None, (panel.unit, better)))
+        unit = ", ".join(filter(None, (_units(runs, panel), better)))
         axis.set(title=panel.title, ylabel=unit, xlabel="iteration")
         axis.xaxis.get_major_locator().set_params(integer=True)
         if panel.unit == "share":
@@ -157,10 +165,10 @@ def plot_curves(runs: Sequence[Curves], panels: Sequence[Panel] = LEARNING) -> A
 
 def findings_table(name: str, findings: Sequence[Finding]) -> Table:
     """The checks of a run."""
-    table = Table(title=name, title_justify="left")
+    table = Table(title=Text(name), title_justify="left")  # a name is no markup
     for column in ("check", "measured", "", "look at"):
         table.add_column(column)
-    marks = {True: "ok", False: "[bold red]look", None: "[dim]cannot tell"}
+    marks = {True: Text("ok"), False: Text("look", "bold red"), None: Text("cannot tell", "dim")}
     for one in findings:
         table.add_row(one.check, one.measured, marks[one.healthy], one.advice)
     return table
@@ -250,11 +258,8 @@ def plot_reliability(result: Report) -> Any:
 def plot_ladder(result: Tournament) -> Any:
     """Elo ratings with their 95% intervals, the best on top."""
     order = np.argsort(result.ratings.elo, kind="stable")
-    elo, low, high = (values[order] for values in result.ratings)
     figure, ((axis,),) = axes_grid(1, 1, 7, 0.8 + 0.4 * len(order))
-    # The bootstrap's percentiles need not enclose the estimate.
-    errors = np.maximum([elo - low, high - elo], 0)
-    places = np.arange(len(order))
-    axis.errorbar(elo, places, xerr=errors, fmt="o", capsize=3, color=COLOURS[0])
+    places, bars = np.arange(len(order)), result.ratings.error_bars(order)
+    axis.errorbar(result.ratings.elo[order], places, fmt="o", capsize=3, color=COLOURS[0], **bars)
     axis.set(yticks=places, yticklabels=[result.names[i] for i in order], xlabel="Elo, 95%")
     return figure

@@ -100,8 +100,8 @@ def plot_view(view: View) -> Any:
     panels: list[tuple[str, np.ndarray | None, str, float]] = [
         ("network: policy in %", 100 * view.prior, "{:.0f}", 1.0),
         ("search: visits in %", visits, "{:.0f}", 1.0),
-        (f"search: final margin of the {mover} player", view.search, "{:+.1f}", -np.inf),
-        (f"perfect play: final margin of the {mover} player", exact, "{:+.0f}", -np.inf),
+        (f"search: final margin of the {mover} player", view.search, "{:+z.1f}", -np.inf),
+        (f"perfect play: final margin of the {mover} player", exact, "{:+z.0f}", -np.inf),
     ]
     for axis, (title, edges, form, least) in zip(grid.flat, panels, strict=False):
         draw_board(axis, view.position, edges, form=form, least=least)
@@ -110,10 +110,10 @@ def plot_view(view: View) -> Any:
     grid[1, 1].set_title("network: boxes of the first player")
     axis = grid[1, 2]
     axis.bar(view.margins, view.weights, 0.8, color=COLOURS[3])
-    axis.axvline(view.margin, color=COLOURS[2], label=f"search expects {view.margin:+.1f}")
+    axis.axvline(view.margin, color=COLOURS[2], label=f"search expects {view.margin:+z.1f}")
     if exact is not None:
         best = float(np.nanmax(exact))
-        axis.axvline(best, color=COLOURS[5], ls=":", label=f"perfect play {best:+.0f}")
+        axis.axvline(best, color=COLOURS[5], ls=":", label=f"perfect play {best:+z.0f}")
     shown = view.margins[view.weights > 0.002]
     axis.set(title=f"network: final margin of the {mover} player", xlabel="boxes")
     axis.set(ylabel="probability", xlim=(shown.min() - 1, shown.max() + 1))
@@ -153,6 +153,6 @@ def film(start: Position, line: LineOfPlay) -> Html:
     for edge, margin in zip(line.moves, line.margins, strict=True):
         player = PLAYER_LETTERS[here.to_play]
         here = here.play(edge)
-        value = "" if np.isnan(margin) else f"\n{margin:+.1f}"
+        value = "" if np.isnan(margin) else f"\n{margin:+z.1f}"
         pictures.append((f"{player} {move_name(start.board, edge)}{value}", here.svg()))
     return gallery(pictures)

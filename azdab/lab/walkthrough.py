@@ -131,7 +131,7 @@ def plot_trees(board: Board, trees: Mapping[str, Sequence[TreeNode]]) -> Any:
                 str(node.visits), (x, y), size=8, ha="center", va="center", color="white",
                 bbox={"boxstyle": "circle", "fc": COLOURS[node.to_play], "ec": "none"},
             )  # fmt: skip
-            worth = f"{node.q * board.num_boxes:+.1f}"
+            worth = f"{node.q * board.num_boxes:+z.1f}"
             axis.annotate(
                 worth, (x, y), xytext=(0, -14), textcoords="offset points",
                 size=7, ha="center", va="top",

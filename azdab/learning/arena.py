@@ -50,7 +50,7 @@ def play_games(
       params: the parameters of A and B.
       key: random key.
       num_games: even.
-      opening_plies: every game starts with this many random plies.
+      opening_plies: every game starts with this many random plies; the last is always chosen.
     """
     pairs = num_games // 2
     a_seat = jnp.repeat(jnp.arange(2, dtype=jnp.int8), pairs)
@@ -64,7 +64,7 @@ def play_games(
         a_moves = agents[0](params[0], a_key, states)
         b_moves = agents[1](params[1], b_key, states)
         chosen = jnp.where(states.to_play == a_seat, a_moves, b_moves)
-        random = jnp.full(num_games, ply < min(opening_plies, board.num_plies))
+        random = jnp.full(num_games, ply < min(opening_plies, board.num_plies - 1))
         action = jnp.where(random, opening, chosen).astype(jnp.int32)
         next_states = rules.step_batch(board, states, action)
         return next_states, (states, action, random)

@@ -1,5 +1,6 @@
 """Numbers that are not finite: noticed before a checkpoint is written, and kept for study."""
 
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
-from azdab.common.config import Config
+from azdab.common.config import Config, LearnerConfig
 from azdab.devices.mesh import gather, is_first, placed
 from azdab.game.board import Board
 from azdab.learning import learner
@@ -17,6 +18,9 @@ from azdab.learning.learner import LearnerState
 from azdab.learning.replay import Replay
 from azdab.learning.selfplay import Example
 from azdab.network.model import Params
+
+_UNSTABLE = "learning_rate", "margin_weight", "ownership_weight", "weight_decay", "max_grad_norm"
+_ABSURD = 100  # times the default
 
 
 class DivergedError(Exception):
@@ -125,13 +129,40 @@ def keep(run: Path, board: Board, config: Config, mesh: Mesh, error: DivergedErr
     if is_first():
         with file.open("wb") as out:
             np.savez_compressed(out, allow_pickle=False, **arrays)
-    lower = config.learner.learning_rate / 2
     return (
         f"iteration {error.iteration} diverged: {what}; nothing of it was saved, the batch and "
-        f"the network before it are in {file}. Go on from checkpoint {error.iteration - 1} with "
-        f"--resume --run {run.name} --learner.learning_rate {lower:g}, or from an earlier one "
-        "with --from-step N"
+        f"the network before it are in {file}. {advice(run, config)}"
     )
+
+
+def calmer(config: Config) -> dict[str, float]:
+    """Settings to try after a divergence, by name: usual values for those that are absurd.
+
+    Where none is, the learning rate becomes the usual one or, from there on, half of what it was.
+    """
+    usual, given = LearnerConfig(), config.learner
+    absurd = {
+        name: getattr(usual, name)
+        for name in _UNSTABLE
+        if getattr(given, name) > _ABSURD * getattr(usual, name)
+    }
+    rate = given.learning_rate
+    lower = usual.learning_rate if rate > usual.learning_rate else rate / 2
+    return {f"learner.{name}": value for name, value in (absurd or {_UNSTABLE[0]: lower}).items()}
+
+
+def advice(run: Path, config: Config) -> str:
+    """How to go on with a run after a divergence, in one sentence."""
+    settings = " ".join(f"--{name} {value:g}" for name, value in calmer(config).items())
+    command = f"--resume --run {run.name} {settings}"
+    if str(run.parent) != "runs":
+        command += f" --runs {run.parent}"
+    names = [path.name for path in (run / "checkpoints").glob("*")]
+    steps = [int(name) for name in names if re.fullmatch(r"\d{1,12}", name)]
+    if not steps:
+        return f"Begin again with {command}"
+    earlier = ", or from an earlier one with --from-step N" if len(steps) > 1 else ""
+    return f"Go on from checkpoint {max(steps)} with {command}{earlier}"
 
 
 def _plain(x: Any) -> np.ndarray:

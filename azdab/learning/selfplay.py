@@ -51,22 +51,26 @@ class Example(NamedTuple):
 
 
 class SelfPlayStats(NamedTuple):
-    """Means over a batch of games, ``float32[]`` each.
+    """Of a batch of games, ``float32[]`` each: means, and two sums over searched positions.
+
+    :func:`azdab.learning.statistics.summary` makes metrics of several.
 
     Attributes:
       first_player_win_rate: a draw counts half.
       mean_margin: the first player's final margin in boxes.
       decided_ply: ply from which the leader could no longer be caught.
       policy_entropy: of the search's policies, in nats.
-      value_error: root-mean-square error of root values against outcomes, in boxes
-        (margin utility) or results (win utility).
+      squared_errors: of root values against outcomes after the openings, in boxes (margin
+        utility) or results (win utility): their sum.
+      valued: in how many positions.
     """
 
     first_player_win_rate: Array
     mean_margin: Array
     decided_ply: Array
     policy_entropy: Array
-    value_error: Array
+    squared_errors: Array
+    valued: Array
 
 
 class _Ply(NamedTuple):
@@ -262,7 +266,8 @@ def _statistics(
         mean_margin=jnp.mean(lead.astype(jnp.float32)),
         decided_ply=jnp.mean(undecided.sum(axis=0).astype(jnp.float32)),
         policy_entropy=jnp.mean(entropy),
-        value_error=scale * jnp.sqrt(jnp.mean(error**2, where=valid)),
+        squared_errors=jnp.sum((scale * error) ** 2, where=valid),
+        valued=jnp.sum(valid, dtype=jnp.float32),
     )
 
 

@@ -155,8 +155,12 @@ def measure_network(trained: TrainedNetwork, truth: Oracle, form: Form, watch: W
       truth: what is known of its board.
       form: how much to measure.
       watch: told about progress.
+
+    Raises:
+      UserError: the openings leave no move to be measured.
     """
     board = trained.board
+    matches.check_opening(board, form.opening_plies)
     seeds = [int(x >> 1) for x in np.random.SeedSequence(form.seed).generate_state(5)]
     key = jax.random.key(seeds[0])
     engines = {

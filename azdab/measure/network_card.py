@@ -34,7 +34,8 @@ From Python, with azdab:
     from azdab.engine.engine import Engine
     engine = Engine.load("DIR")
 
-Without azdab, only with JAX and flatbuffers: `python example.py`. The arguments of
+`sha256sum -c SHA256SUMS` says whether the files are as they were written. Without azdab, only
+with JAX and flatbuffers: `python example.py`. The arguments of
 `network.stablehlo`, for any batch size B:
 
 * drawn edges, `bool[B, {edges}]`, numbered as in OpenSpiel;

@@ -1,11 +1,13 @@
 """How exact figures are shown: tables on the terminal, JSON, a picture."""
 
+import io
 import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.table import Table
+from rich.text import Text
 
 from azdab.common.errors import UserError
 from azdab.measure import judging
@@ -39,7 +41,7 @@ def _table(title: str, columns: list[str]) -> Table:
 def _add_heading(table: Table, set_name: str, rows: dict[str, Figures]) -> None:
     positions = next(iter(rows.values())).all.moves
     table.add_section()
-    table.add_row(f"[bold]{_SETS[set_name]}, {positions:,}")
+    table.add_row(Text(f"{_SETS[set_name]}, {positions:,}", "bold"))
 
 
 def games_table(games: dict[str, GameFigures], opponent: str) -> Table:
@@ -56,7 +58,7 @@ def games_table(games: dict[str, GameFigures], opponent: str) -> Table:
             _number(row.moves.all.loss),
             percent(row.moves.all.optimal),
             f"{score.wins}-{score.draws}-{score.losses}",
-            f"{score.mean_margin:+.2f}",
+            f"{score.mean_margin:+z.2f}",
         )
     return table
 
@@ -99,7 +101,7 @@ def calibration_table(calibrations: dict[str, Calibration]) -> Table:
             f"{row.positions:,}",
             _number(row.win_error),
             _number(row.win_brier),
-            f"{row.margin_bias:+.3f}",
+            f"{row.margin_bias:+z.3f}",
             _number(row.margin_rmse),
         )
     return table
@@ -115,7 +117,7 @@ def tables(report: Report, opponent: str) -> list[Table]:
 
 
 def plain(value: Any) -> Any:
-    """Named tuples and arrays as plain values for JSON; NaN becomes null."""
+    """Named tuples and arrays as plain values for JSON; NaN and infinities become null."""
     if hasattr(value, "_asdict"):
         return plain(value._asdict())
     if isinstance(value, dict):
@@ -124,14 +126,17 @@ def plain(value: Any) -> Any:
         return plain(value.tolist())
     if isinstance(value, list | tuple):
         return [plain(entry) for entry in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def load_pyplot() -> Any:
+def load_pyplot(path: Path | None = None) -> Any:
     """matplotlib, drawing to files.
 
+    Args:
+      path: where a picture will be written.
+
     Raises:
-      UserError: it is not installed.
+      UserError: it is not installed, or does not draw in the format that the name ends with.
     """
     try:
         import matplotlib
@@ -139,13 +144,39 @@ def load_pyplot() -> Any:
         raise UserError("pictures need: pip install 'azdab[evaluate]'") from None
     matplotlib.use("agg")
     from matplotlib import pyplot
+    from matplotlib.backend_bases import FigureCanvasBase
 
+    kinds = sorted(FigureCanvasBase.get_supported_filetypes())
+    if path is not None and _kind(path) not in kinds:
+        raise UserError(f"pictures end with one of {', '.join(kinds)}; got {path}")
     return pyplot
 
 
-def plot_report(report: Report, path: Path) -> None:
-    """Draw boxes lost by edges left, per set, and the reliability of the win probability."""
-    pyplot = load_pyplot()
+def _kind(path: Path) -> str:
+    return path.suffix.lower().removeprefix(".") or "png"
+
+
+def in_picture(name: str) -> str:
+    """A name as matplotlib shows it: between dollars it would read a formula."""
+    return name.replace("$", r"\$")
+
+
+def drawn(figure: Any, path: Path | None) -> bytes:
+    """A figure of matplotlib's in the format that a name ends with; the figure is closed."""
+    content = io.BytesIO()
+    figure.savefig(content, dpi=120, format=_kind(path or Path()))
+    load_pyplot().close(figure)
+    return content.getvalue()
+
+
+def picture_of_report(report: Report, path: Path | None) -> bytes:
+    """Boxes lost by edges left, per set, and the reliability of the win probability, drawn.
+
+    Args:
+      report: what was measured.
+      path: its name says the format.
+    """
+    pyplot = load_pyplot(path)
     count = len(report.sets) + 1
     figure, grid = pyplot.subplots(
         1, count, figsize=(4 * count, 4), layout="constrained", squeeze=False
@@ -163,5 +194,4 @@ def plot_report(report: Report, path: Path) -> None:
         axes[-1].plot(found.bin_forecasts, found.bin_results, "o-", label=_SETS[set_name])
     axes[-1].set(title="win probability", xlabel="forecast", ylabel="result of perfect play")
     axes[-1].legend()
-    figure.savefig(path, dpi=120)
-    pyplot.close(figure)
+    return drawn(figure, path)

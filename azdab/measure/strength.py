@@ -20,6 +20,7 @@ from azdab.exact.oracle import Oracle
 from azdab.game.board import Board
 from azdab.measure import evaluation, report
 from azdab.measure.evaluation import Form, Watch
+from azdab.players import matches
 from azdab.runs import networks
 from azdab.runs.networks import TrainedNetwork
 
@@ -147,10 +148,11 @@ def measure_checkpoint(
     """
     start = time.perf_counter()
     if options.plot:
-        report.load_pyplot()  # before the work, not after
+        report.load_pyplot(options.plot)  # before the work, not after
     trained = networks.load_network(path)
     if board:
         trained = trained.playing_on(board, str(path))
+    matches.check_opening(trained.board, options.opening_plies, "--opening-plies")
     form = form_of(trained.board, options)
     with console.status("solving"):
         known = oracle.best_oracle(trained.board, options.max_edges)
@@ -162,10 +164,14 @@ def measure_checkpoint(
     )
     with watching(console, evaluation.evaluations(trained.board, form)) as watch:
         found = evaluation.measure_network(trained, known, form, watch)
-    for table in report.tables(found, opponent_name(known)):
-        console.print(table)
-    if options.json:
-        files.write_text(options.json, figures_text(path, trained, known, form, found))
-    if options.plot:
-        report.plot_report(found, options.plot)
-    console.print(f"Took {time.perf_counter() - start:.0f} s.", highlight=False)
+
+    def show() -> None:
+        for table in report.tables(found, opponent_name(known)):
+            console.print(table)
+        console.print(f"Took {time.perf_counter() - start:.0f} s.", highlight=False)
+
+    asked = (
+        (options.json, lambda: figures_text(path, trained, known, form, found)),
+        (options.plot, lambda: report.picture_of_report(found, options.plot)),
+    )
+    files.deliver(asked, show)

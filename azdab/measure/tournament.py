@@ -5,7 +5,6 @@
 
 import argparse
 import json
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,9 +20,12 @@ from azdab.common import cli, files, progress
 from azdab.common.errors import UserError
 from azdab.game.board import Board, parse_board
 from azdab.measure import report
-from azdab.players import host_players, matches, ratings, registry
+from azdab.players import matches, ratings, registry
 from azdab.players.matches import Advance, Match, Tournament
 from azdab.players.ratings import Interval, Sprt
+from azdab.runs import networks
+
+_FORFEITS_SHOWN = 5  # of a match, each with its reason
 
 GAMES_PER_MATCH = 200
 """Games per match unless the options say otherwise."""
@@ -43,6 +45,7 @@ class MatchOptions(NamedTuple):
       seed: of everything random.
       json: where the results are written.
       plot: where a picture is drawn.
+      runs: where runs live, for players that are networks.
     """
 
     match: list[str] | None
@@ -55,13 +58,14 @@ class MatchOptions(NamedTuple):
     seed: int
     json: Path | None
     plot: Path | None
+    runs: Path
 
 
 def add_match_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that only matches have.
 
-    ``games``, ``opening_plies``, ``seed``, ``json`` and ``plot`` are shared with the other form
-    of the command.
+    ``games``, ``opening_plies``, ``seed``, ``json``, ``plot`` and ``runs`` are shared with the
+    other form of the command.
     """
     group = parser.add_argument_group(
         "matches",
@@ -114,14 +118,13 @@ def run_from_options(
         raise UserError("--tournament needs at least two players")
     if options.sprt and options.sprt[0] >= options.sprt[1]:
         raise UserError("--sprt needs ELO0 below ELO1, got {:g} {:g}".format(*options.sprt))
-    board = board_of_match(options.board, specs, checkpoint)
-    if options.opening_plies >= board.num_plies:
-        raise UserError(f"--opening-plies must be less than the {board.num_plies} edges")
+    board = board_of_match(options.board, specs, checkpoint, options.runs)
+    matches.check_opening(board, options.opening_plies, "--opening-plies")
     if options.plot:
-        report.load_pyplot()  # fail before the games, not after
+        report.load_pyplot(options.plot)  # fail before the games, not after
     if len(specs) > 2:
         ratings.load_choix()
-    contestants = [registry.make_player(spec, board, checkpoint) for spec in specs]
+    contestants = [registry.make_player(spec, board, checkpoint, options.runs) for spec in specs]
     pairings = len(specs) * (len(specs) - 1) // 2
     with _watching(console, games, pairings) as (advance, finished):
         result = matches.round_robin(
@@ -135,30 +138,49 @@ def run_from_options(
             advance=advance,
             report=finished,
         )
-    if result.interrupted:
-        console.print("Interrupted: these are the results of the finished games.")
-    console.print(match_table(result.matches[0, 1]) if options.match else standings(result))
-    if options.json:
-        values = tournament_values(result, board, options.seed)
-        files.write_text(options.json, json.dumps(values, indent=2) + "\n")
-    if options.plot:
-        plot_tournament(result, options.plot)
+    table = match_table(result.matches[0, 1]) if options.match else standings(result)
+    values = tournament_values(result, board, options.seed)
+    asked = (
+        (options.json, lambda: json.dumps(values, indent=2) + "\n"),
+        (options.plot, lambda: picture_of_tournament(result, options.plot)),
+    )
+
+    def show() -> None:
+        if result.interrupted:
+            console.print("Interrupted: these are the results of the finished games.")
+        console.print(table)
+        for match in result.matches.values():
+            for line in forfeit_lines(match):
+                console.print(line, highlight=False, soft_wrap=True)
+
+    files.deliver(asked, show)
 
 
-def board_of_match(asked: Board | None, specs: list[str], checkpoint: Path | str | None) -> Board:
+def board_of_match(
+    asked: Board | None,
+    specs: list[str],
+    checkpoint: Path | str | None,
+    runs: Path = Path("runs"),
+) -> Board:
     """The board asked for, else that of the first network.
+
+    Args:
+      asked: the board asked for, if one is.
+      specs: of the players.
+      checkpoint: the network of players that need one and name none.
+      runs: where runs live.
 
     Raises:
       UserError: there is neither.
     """
     if asked is not None:
         return asked
-    named = [name for spec in specs for name in re.findall(r"[:,]checkpoint=([^,]+)", spec)]
-    if checkpoint is None and not named:
+    options = [registry.parse_player(spec)[1] for spec in specs]
+    named = [str(checkpoint)] if checkpoint is not None else []
+    named += [found["checkpoint"] for found in options if "checkpoint" in found]
+    if not named:
         raise UserError("no player has a network: say on which --board to play")
-    return host_players.shared_network(
-        str(checkpoint) if checkpoint is not None else named[0]
-    ).board
+    return networks.load_network(networks.resolve(named[0], runs)).board
 
 
 @contextmanager
@@ -193,8 +215,11 @@ def match_line(match: Match) -> str:
         f"{match.names[0]} - {match.names[1]}:",
         f"+{score.wins} ={score.draws} -{score.losses}",
         f"({score.rate:.1%}),",
-        f"Elo {score.elo:+.0f} [{_interval(score.elo_interval, '+.0f')}]",
+        f"Elo {ratings.elo_text(score.rate, score.games)} "
+        f"[{ratings.elo_interval_text(score.elo_interval)}]",
     ]
+    if match.forfeits:
+        parts.append(f"{len(match.forfeits)} forfeited")
     return " ".join(parts)
 
 
@@ -211,18 +236,31 @@ def match_table(match: Match) -> Table:
         "score rate": f"{score.rate:.1%}",
         "  95%, over pairs of games": _interval(score.rate_pairs, ".1%"),
         "  95%, Wilson, over games": _interval(score.rate_games, ".1%"),
-        "Elo difference": f"{score.elo:+.0f}",
-        "  95%": _interval(score.elo_interval, "+.0f"),
-        "mean margin in boxes": f"{score.mean_margin:+.2f}",
+        "Elo difference": ratings.elo_text(score.rate, score.games),
+        "  95%": ratings.elo_interval_text(score.elo_interval),
+        "mean margin in boxes": f"{score.mean_margin:+z.2f}",
         "score rate moving first": f"{score.rate_first:.1%}",
         "score rate moving second": f"{score.rate_second:.1%}",
         "pairs that scored 0, ½, 1, 1½, 2": ", ".join(map(str, score.pairs)),
     }
+    if match.forfeits:
+        by = [sum(one.player == player for one in match.forfeits) for player in (0, 1)]
+        rows["forfeited by the first, by the second"] = f"{by[0]}, {by[1]}"
     if match.decision:
         rows["sequential test accepts"] = match.decision
     for row in rows.items():
         table.add_row(*row)
     return table
+
+
+def forfeit_lines(match: Match) -> list[str]:
+    """Who forfeited which game, where and why; the first few."""
+    lines = [
+        f"{match.names[one.player]} forfeits game {one.game + 1} at ply {one.ply}: it {one.reason}."
+        for one in match.forfeits[:_FORFEITS_SHOWN]
+    ]
+    more = len(match.forfeits) - len(lines)
+    return [*lines, f"{more} more games were forfeited."] if more else lines
 
 
 def rates(result: Tournament) -> np.ndarray:
@@ -245,10 +283,9 @@ def standings(result: Tournament) -> Table:
         table.add_column(str(place + 1), justify="right", no_wrap=True)
     crosstable = rates(result)[order][:, order]
     for place, (index, row) in enumerate(zip(order, crosstable, strict=True), start=1):
-        elo, low, high = (values[index] for values in result.ratings)
         cells = ["" if np.isnan(rate) else f"{100 * rate:.1f}" for rate in row]
         name = f"{place}. {result.names[index]}"
-        table.add_row(name, f"{elo:+.0f}", _interval((low, high), "+.0f"), *cells)
+        table.add_row(name, *result.ratings.text(index), *cells)
     return table
 
 
@@ -267,6 +304,7 @@ def tournament_values(result: Tournament, board: Board, seed: int) -> dict[str, 
                     "players": match.names,
                     "opening_plies": match.opening_plies,
                     "decision": match.decision,
+                    "forfeits": match.forfeits,
                     **match.score()._asdict(),
                 }
                 for match in result.matches.values()
@@ -277,20 +315,18 @@ def tournament_values(result: Tournament, board: Board, seed: int) -> dict[str, 
     return values
 
 
-def plot_tournament(result: Tournament, path: Path) -> None:
-    """Draw Elo ratings with their intervals, and the crosstable."""
-    pyplot = report.load_pyplot()
+def picture_of_tournament(result: Tournament, path: Path | None) -> bytes:
+    """Elo ratings with their intervals, and the crosstable, in the format that a name asks for."""
+    pyplot = report.load_pyplot(path)
     order = np.argsort(result.ratings.elo, kind="stable")
-    names = [result.names[index] for index in order]
-    elo, low, high = (values[order] for values in result.ratings)
+    names = [report.in_picture(result.names[index]) for index in order]
     size = 1.5 + 0.5 * len(names)
     figure, (left, right) = pyplot.subplots(
         1, 2, figsize=(6 + 2 * size, 1 + size), layout="constrained"
     )
     places = np.arange(len(names))
-    # The bootstrap's percentiles need not enclose the estimate.
-    errors = np.maximum([elo - low, high - elo], 0)
-    left.errorbar(elo, places, xerr=errors, fmt="o", capsize=3)
+    bars = result.ratings.error_bars(order)
+    left.errorbar(result.ratings.elo[order], places, fmt="o", capsize=3, **bars)
     left.set(yticks=places, yticklabels=names, xlabel="Elo, 95% interval")
     crosstable = rates(result)[order][:, order]
     right.imshow(crosstable, vmin=0, vmax=1, cmap="RdYlGn", origin="lower")
@@ -299,5 +335,4 @@ def plot_tournament(result: Tournament, path: Path) -> None:
             right.text(column, row, f"{100 * rate:.0f}", ha="center", va="center")
     right.set(xticks=places, yticks=places, yticklabels=names, title="score rate in %")
     right.set_xticklabels(names, rotation=60, ha="right")
-    figure.savefig(path, dpi=120)
-    pyplot.close(figure)
+    return report.drawn(figure, path)

@@ -5,8 +5,8 @@ Here they stand beside players that are not array programs, under one interface.
 :mod:`azdab.players.registry` makes them by name.
 """
 
-import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -17,6 +17,7 @@ from azdab.common.errors import UserError
 from azdab.common.limits import SEARCH_EDGES
 from azdab.devices import batching, mesh
 from azdab.devices.mesh import AXIS, SPLIT, WHOLE
+from azdab.engine import handwritten
 from azdab.exact import oracle
 from azdab.exact.oracle import Oracle
 from azdab.game import rules
@@ -24,7 +25,6 @@ from azdab.game.board import Board
 from azdab.game.rules import State
 from azdab.learning import agents
 from azdab.learning.agents import Agent
-from azdab.players import handwritten
 from azdab.runs import networks
 from azdab.search.evaluator import network_evaluator
 
@@ -33,9 +33,9 @@ Act = Callable[[Array, State, np.ndarray], np.ndarray]
 
 ``states`` are numpy positions ``[B, ...]``, none terminal, and ``history``,
 ``int32[B, ply]``, the moves that led to them; positions that are not of games have
-none, ``int32[B, 0]``, and can be shown to all players but :func:`mcts_player`. ``actions``,
-``int32[B]``, are legal. The same arguments give the same actions, unless a player
-says otherwise.
+none, ``int32[B, 0]``, and can be shown only to players who look at the edges: not to
+:func:`mcts_player` and those of :mod:`azdab.players.choosers`. ``actions``, ``int32[B]``, are
+legal. The same arguments give the same actions, unless a player says otherwise.
 """
 
 CHUNK = 16
@@ -179,7 +179,7 @@ def greedy_min_player(board: Board) -> Act:
 
 def chains_player(board: Board, *, exact: int = 20) -> Act:
     """``greedy-min`` that also keeps control of chains; exact with at most ``exact`` edges left."""
-    _at_least("exact", exact, 0)
+    _within("exact", exact, 0)
     player = handwritten.ChainPlayer(board)
 
     def choose(rng: np.random.Generator, edges: np.ndarray) -> int:
@@ -191,7 +191,7 @@ def chains_player(board: Board, *, exact: int = 20) -> Act:
 
 def alphabeta_player(board: Board, *, nodes: int = 20_000) -> Act:
     """Alpha-beta search of ``nodes`` nodes per move, without a network."""
-    _at_least("nodes", nodes, 1)
+    _within("nodes", nodes, 1)
     oracle.require_search(board)
     try:
         from azdab.exact import alphabeta
@@ -210,7 +210,7 @@ def openspiel_state(loaded: Any, moves: np.ndarray) -> Any:
 
 def mcts_player(board: Board, *, simulations: int = 1000, uct_c: float = 2.0) -> Act:
     """OpenSpiel's Monte Carlo tree search with random rollouts."""
-    _at_least("simulations", simulations, 1)
+    _within("simulations", simulations, 1)
     try:
         import pyspiel
     except ImportError:
@@ -244,7 +244,7 @@ def network_player(board: Board, *, checkpoint: str) -> Act:
 
 def search_player(board: Board, *, checkpoint: str, simulations: int = 64) -> Act:
     """A trained network with search."""
-    _at_least("simulations", simulations, 1)
+    _within("simulations", simulations, 1, 100_000)
     return of_network(_load(board, checkpoint), simulations)
 
 
@@ -260,29 +260,31 @@ def engine_player(
 
     If the exact solver would visit more than ``nodes`` positions, the search moves instead.
     By default this is after about half a second on one core, with 40 edges of 5x5 left.
-    The solver remembers positions, so this can depend on earlier games.
     """
-    _at_least("edges", edges, 0)
-    _at_least("nodes", nodes, 1)
+    _within("edges", edges, 0)
+    _within("nodes", nodes, 1)
     look = search_player(board, checkpoint=checkpoint, simulations=simulations)
     return exact_within(oracle.searching_oracle(board, edges, nodes), look)
 
 
 def solver_player(board: Board, *, edges: int = SEARCH_EDGES, nodes: int = 1_000_000) -> Act:
     """Exact where it can be, else ``greedy-min``."""
+    _within("edges", edges, 0)
+    _within("nodes", nodes, 1)
     return exact_within(oracle.searching_oracle(board, edges, nodes), greedy_min_player(board))
 
 
-def _at_least(option: str, value: int, least: int) -> None:
+def _within(option: str, value: int, least: int, most: int = 10**12) -> None:
     if value < least:
         raise UserError(f"{option} must be at least {least}, got {value}")
+    if value > most:
+        raise UserError(f"{option} must be at most {most}, got {value}")
 
 
-@functools.lru_cache(maxsize=4)
-def shared_network(name: str) -> networks.TrainedNetwork:
-    """The network that :func:`azdab.runs.networks.resolve` finds; players may share it."""
-    return networks.load_network(networks.resolve(name))
+def shared_network(checkpoint: str) -> networks.TrainedNetwork:
+    """The network in a checkpoint's directory."""
+    return networks.load_network(Path(checkpoint))
 
 
-def _load(board: Board, name: str) -> networks.TrainedNetwork:
-    return shared_network(name).playing_on(board, name)
+def _load(board: Board, checkpoint: str) -> networks.TrainedNetwork:
+    return shared_network(checkpoint).playing_on(board, checkpoint)

@@ -22,6 +22,8 @@ PAIR_SCORES = np.arange(5) / 4
 
 Interval = tuple[float, float]
 
+_ARROW = 60.0  # length in Elo points of what stands for an endless interval
+
 
 class Score(NamedTuple):
     """A match in numbers, from A's side; the intervals are of 95%.
@@ -32,8 +34,8 @@ class Score(NamedTuple):
       rate: score rate; a draw counts half.
       rate_games: Wilson's interval for the rate, as if games were independent.
       rate_pairs: the rate's interval over pairs.
-      elo: A's lead in Elo points.
-      elo_interval: from ``rate_pairs``.
+      elo: A's lead in Elo points; infinite if A won or lost all games.
+      elo_interval: from ``rate_pairs``; infinite where that ends at 0 or 1.
       mean_margin: A's boxes minus B's.
       rate_first, rate_second: A's score rate as the first and as the second player.
     """
@@ -77,7 +79,7 @@ def score_match(margin: np.ndarray) -> Score:
     games = len(margin)
     rate = float(points(margin).mean())
     over_pairs = pair_interval(pair_counts(margin))
-    low, high = (arena.elo_difference(bound, games) for bound in over_pairs)
+    low, high = (elo_of(bound) for bound in over_pairs)
     return Score(
         games=games,
         wins=int(np.sum(margin > 0)),
@@ -87,7 +89,7 @@ def score_match(margin: np.ndarray) -> Score:
         rate=rate,
         rate_games=wilson(rate, games),
         rate_pairs=over_pairs,
-        elo=arena.elo_difference(rate, games),
+        elo=elo_of(rate),
         elo_interval=(low, high),
         mean_margin=float(np.mean(margin)),
         rate_first=float(points(margin[0::2]).mean()),
@@ -152,6 +154,37 @@ class Sprt(NamedTuple):
         return None
 
 
+def elo_of(rate: float) -> float:
+    """By how many Elo points a player with this score rate leads; infinite at 0 and 1.
+
+    >>> elo_of(1.0), round(elo_of(0.75))
+    (inf, 191)
+    """
+    if not 0 < rate < 1:
+        return math.inf if rate > 0 else -math.inf
+    return 400 * math.log10(rate / (1 - rate))
+
+
+def elo_text(rate: float, games: int) -> str:
+    """A score rate as Elo points, such as ``+191``.
+
+    A rate of 0 or 1 is not a difference but has a bound: what half a game less would be.
+
+    >>> elo_text(0.75, 4), elo_text(1.0, 4), elo_text(0.0, 4), elo_text(0.4999, 4)
+    ('+191', '\u2265 +338', '\u2264 -338', '+0')
+    """
+    sign = {0.0: "\u2264 ", 1.0: "\u2265 "}.get(rate, "")
+    return f"{sign}{arena.elo_difference(rate, games):+z.0f}"
+
+
+def elo_interval_text(interval: Interval) -> str:
+    """An interval of Elo points, such as ``-12 to +191``; ``> -12`` where it has no upper end."""
+    low, high = (None if math.isinf(bound) else f"{bound:+z.0f}" for bound in interval)
+    if low is None or high is None:
+        return f"> {low}" if low else f"< {high}" if high else "too few games"
+    return f"{low} to {high}"
+
+
 def expected_score(elo: float) -> float:
     """The score rate of a player who leads by ``elo`` points."""
     return 1 / (1 + 10 ** (-elo / 400))
@@ -199,15 +232,31 @@ class Ratings(NamedTuple):
 
     Attributes:
       elo: ``float64[N]``, with mean 0.
-      low, high: ``float64[N]``, 95% bootstrap intervals.
+      low, high: ``float64[N]``, 95% bootstrap intervals; infinite upwards for who won all
+        games, downwards for who lost all, and both ways for who has not played.
     """
 
     elo: np.ndarray
     low: np.ndarray
     high: np.ndarray
 
-    def to_dict(self) -> dict[str, Any]:
-        return {name: values.tolist() for name, values in self._asdict().items()}
+    def text(self, player: int) -> tuple[str, str]:
+        """A player's rating and its interval; ``≥`` and ``≤`` where it is only a bound."""
+        low, high = float(self.low[player]), float(self.high[player])
+        sign = {(False, True): "\u2265 ", (True, False): "\u2264 "}.get(
+            (math.isinf(low), math.isinf(high)), ""
+        )
+        return f"{sign}{self.elo[player]:+z.0f}", elo_interval_text((low, high))
+
+    def error_bars(self, order: np.ndarray) -> dict[str, Any]:
+        """The intervals of players as matplotlib's ``errorbar`` takes them; arrows have no end."""
+        lengths = np.array([self.elo - self.low, self.high - self.elo])[:, order]
+        endless = np.isinf(lengths)
+        return {
+            "xerr": np.where(endless, _ARROW, lengths),
+            "xuplims": endless[0],
+            "xlolims": endless[1],
+        }
 
 
 def load_choix() -> Any:
@@ -249,7 +298,9 @@ def rate_players(
 ) -> Ratings:
     """Elo ratings from the matches of a tournament.
 
-    The intervals come from drawing the pairs of every match anew, with replacement.
+    The intervals come from drawing the pairs of every match anew, with replacement, after adding
+    one lost and one won pair to each, as in :func:`pair_interval`: from one pair, or from pairs
+    that are all alike, nothing else would ever be drawn.
 
     Args:
       count: number of players.
@@ -267,9 +318,18 @@ def rate_players(
             won[j, i] += 2 * pairs @ (1 - PAIR_SCORES)
         return bradley_terry(won)
 
+    wider = {who: c + np.array([1, 0, 0, 0, 1]) for who, c in results.items()}
+
     def resampled() -> dict[tuple[int, int], np.ndarray]:
-        return {who: rng.multinomial(c.sum(), c / c.sum()) for who, c in results.items()}
+        return {who: rng.multinomial(c.sum(), c / c.sum()) for who, c in wider.items()}
 
     drawn = np.stack([fit(resampled()) for _ in range(resamples)])
+    elo = fit(results)
     low, high = np.percentile(drawn, [2.5, 97.5], axis=0)
-    return Ratings(fit(results), low, high)
+    won, lost = np.zeros(count), np.zeros(count)
+    for (i, j), pairs in results.items():
+        won[[i, j]] += pairs @ PAIR_SCORES, pairs @ (1 - PAIR_SCORES)
+        lost[[i, j]] += pairs @ (1 - PAIR_SCORES), pairs @ PAIR_SCORES
+    low = np.where(won > 0, np.minimum(low, elo), -np.inf)
+    high = np.where(lost > 0, np.maximum(high, elo), np.inf)
+    return Ratings(elo, low, high)

@@ -42,6 +42,7 @@ from azdab.learning.learner import LearnerState
 from azdab.learning.replay import Replay
 from azdab.network.model import Params
 from azdab.runs import atomic
+from azdab.runs.plain_path import plain_path
 from azdab.runs.segments import Entry
 
 FORMAT = 3
@@ -175,7 +176,8 @@ def _same_shapes(checkpoint: Path, name: str, like: Any) -> None:
     Raises:
       ValueError: they differ.
     """
-    claimed = ocp.checkpointables_metadata(checkpoint).metadata[name]
+    with plain_path(checkpoint) as place:
+        claimed = ocp.checkpointables_metadata(place).metadata[name]
     paths = {jax.tree_util.keystr(path): x.shape for path, x in jax.tree.leaves_with_path(claimed)}
     for path, x in jax.tree.leaves_with_path(like):
         key = jax.tree_util.keystr(path)
@@ -197,7 +199,8 @@ def load_parts(checkpoint: Path, like: dict[str, Any]) -> dict[str, Any]:
     _hush()
     try:
         _same_shapes(checkpoint, "params", like["params"])
-        loaded: dict[str, Any] = ocp.load_checkpointables(checkpoint, like)
+        with plain_path(checkpoint) as place:
+            loaded: dict[str, Any] = ocp.load_checkpointables(place, like)
     except PASSED_ON:
         raise
     except KeyError:  # orbax's answer if files are missing, or are others
@@ -223,8 +226,8 @@ def write_checkpoint(
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             durable.make_folder(folder)
-            with ocp.Context(async_options=patient):
-                ocp.save_checkpointables(new, parts, custom_metadata=metadata)
+            with ocp.Context(async_options=patient), plain_path(new) as place:
+                ocp.save_checkpointables(place, parts, custom_metadata=metadata)
             if is_first():
                 atomic.commit(new)
             barrier(f"{new} is written")

@@ -6,7 +6,8 @@ A directory with
 * ``config.yaml``: the config of its run;
 * ``best/<n>/``: the parameters; ``play``, ``evaluate`` and ``Engine.load`` take the directory;
 * ``network.stablehlo``: the network as a program of its own, for any batch, without azdab;
-* ``example.py``: how to run that, in a few lines.
+* ``example.py``: how to run that, in a few lines;
+* ``SHA256SUMS``: digests of all these, for ``sha256sum -c``.
 """
 
 import json
@@ -21,7 +22,7 @@ from jax import export as jax_export
 from azdab.common import durable
 from azdab.common.errors import UserError
 from azdab.network import model
-from azdab.runs import networks
+from azdab.runs import atomic, networks
 from azdab.runs.networks import TrainedNetwork
 from azdab.search.evaluator import shown_margin
 
@@ -42,7 +43,7 @@ network = export.deserialize(Path(__file__).with_name("{artifact}").read_bytes()
 edges = np.zeros((1, {edges}), bool)  # nothing is drawn yet
 log_policy, margin_weights, expected_margin, ownership = network.call(edges, np.zeros(1, np.int32))
 print("best first edge:", int(log_policy[0].argmax()))
-print(f"expected margin: {{float(expected_margin[0]):+.2f}} boxes")
+print(f"expected margin: {{float(expected_margin[0]):+z.2f}} boxes")
 '''
 
 
@@ -99,6 +100,7 @@ def write_export(
         (unfinished / ARTIFACT).write_bytes(portable_program(trained))
         example = _EXAMPLE.format(artifact=ARTIFACT, edges=trained.board.num_edges)
         (unfinished / "example.py").write_text(example, encoding="utf-8")
+        atomic.write_sums(unfinished)
         durable.sync_all(unfinished)
         durable.rename(unfinished, directory)
     except OSError as error:

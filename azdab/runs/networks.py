@@ -5,13 +5,16 @@ A network that is only to play is a run reduced to ``config.yaml``, ``README.md`
 in ``azdab/models/``.
 """
 
+import functools
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint.experimental.v1 as ocp
 
-from azdab.common import presets
+from azdab.common import files, presets
 from azdab.common.config import Config, config_from_dict
 from azdab.common.errors import UserError, one_line, suggest
 from azdab.devices import device
@@ -19,6 +22,7 @@ from azdab.game.board import Board, board_of
 from azdab.network import model
 from azdab.network.model import Params
 from azdab.runs import atomic, checkpoint
+from azdab.runs.plain_path import plain_path
 
 _LOOKS = 5
 """How often to look for a checkpoint where each one is replaced while it is read."""
@@ -113,15 +117,14 @@ def resolve(name: str, runs: Path = Path("runs")) -> Path:
     if name in ("best", "latest"):
         return find(newest_run(runs, name), name)
     models = bundled_networks()
-    for path in (Path(name), runs / name):
-        try:
-            found = path.exists()
-        except OSError:  # a name too long
-            found = False
-        if found:
-            return find(path)
+    written = files.named(name)
+    there = [path for path in (written, runs / name) if _exists(path)]
     if name in models:
-        return find(models[name])
+        there.append(models[name])
+    # A directory that happens to have the name, and no checkpoint, hides nothing.
+    for path in there:
+        if path is there[-1] or _holds_checkpoint(path):
+            return find(path)
     known = ["best", "latest", *models]
     raise UserError(
         f"no checkpoint '{name}'{suggest(name, known)}; "
@@ -129,21 +132,42 @@ def resolve(name: str, runs: Path = Path("runs")) -> Path:
     )
 
 
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name too long
+        return False
+
+
+def _holds_checkpoint(path: Path) -> bool:
+    """Whether :func:`find` finds something in a directory."""
+    try:
+        find(path)
+    except (UserError, OSError):
+        return False
+    return True
+
+
 def load_network(path: Path, which: str = "best") -> TrainedNetwork:
     """Load a network for play or analysis.
+
+    The last few are remembered as long as their files stay as they are. What is returned may be
+    donated: it is the caller's own.
 
     Args:
       path: see :func:`find`.
       which: ``best`` or ``latest``.
 
     Raises:
-      UserError: there is no checkpoint, or it is of another format.
+      UserError: there is no checkpoint, it is damaged or of another format, or its parameters
+        are not finite.
     """
     device.require_devices()
     for _ in range(_LOOKS):
         found = find(path, which).absolute()
         try:
-            return _loaded(found)
+            loaded = _read(found, _stamps(found))
+            return loaded._replace(params=jax.tree.map(jnp.copy, loaded.params))
         except UserError as error:
             if found.is_dir():
                 raise
@@ -151,8 +175,19 @@ def load_network(path: Path, which: str = "best") -> TrainedNetwork:
     raise replaced
 
 
-def _loaded(found: Path) -> TrainedNetwork:
-    """A checkpoint's network, see :func:`load_network`."""
+def _stamps(checkpoint: Path) -> tuple[tuple[int, ...], ...] | None:
+    """What changes when a file of a checkpoint does; None where that cannot be seen."""
+    try:
+        found = [path.stat() for path in sorted(checkpoint.rglob("*"))]
+    except OSError:  # a file vanished: whoever reads the rest says what is wrong
+        return None
+    return tuple((stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in found)
+
+
+@functools.lru_cache(maxsize=4)
+def _read(found: Path, stamps: tuple[tuple[int, ...], ...] | None) -> TrainedNetwork:
+    """Read and check a network; ``stamps`` tell files of the same names apart."""
+    del stamps
     if problem := atomic.damage(found, "params"):
         raise UserError(f"{found} is damaged: {problem}")
     try:
@@ -172,6 +207,10 @@ def _loaded(found: Path) -> TrainedNetwork:
     except Exception as error:
         reason = one_line(str(error) or type(error).__name__, 200)
         raise UserError(f"{found} is damaged: {reason}") from None
+    for path, x in jax.tree.leaves_with_path(params):
+        if not np.isfinite(np.asarray(x, np.float64)).all():
+            name = jax.tree_util.keystr(path, simple=True, separator="/")
+            raise UserError(f"{found} cannot be used: {name} holds numbers that are not finite")
     return TrainedNetwork(board, config, params, iteration)
 
 
@@ -192,9 +231,9 @@ def export_network(trained: TrainedNetwork, directory: Path, card: str) -> None:
     presets.write_settings(trained.config, directory / "config.yaml")
     (directory / "README.md").write_text(card, encoding="utf-8")
     written = directory.absolute() / "best" / str(trained.iteration)
-    ocp.save_checkpointables(
-        written,
-        {"params": trained.params},
-        custom_metadata=checkpoint.metadata_of(trained.config, trained.iteration),
-    )
+    written.parent.mkdir()
+    metadata = checkpoint.metadata_of(trained.config, trained.iteration)
+    with plain_path(written) as path:
+        ocp.save_checkpointables(path, {"params": trained.params}, custom_metadata=metadata)
     (written / "commit_success.txt").unlink(missing_ok=True)  # only says where it was written
+    atomic.write_sums(written)

@@ -11,7 +11,7 @@ from azdab.game import rules
 from azdab.game.board import Board
 from azdab.game.rules import State
 from azdab.network import model
-from azdab.network.model import Params
+from azdab.network.model import NetworkOutput, Params
 
 
 class Evaluation(NamedTuple):
@@ -51,13 +51,18 @@ def network_evaluator(board: Board, config: NetworkConfig, utility: str) -> Eval
 
     def evaluate(params: Params, states: State) -> Evaluation:
         output = model.apply(board, config, params, *network_inputs(states, utility))
-        if utility == "win":
-            value = model.win_value(board, output.margin_logits, rules.margin(states))
-        else:
-            value = model.expected_margin(board, output.margin_logits) / board.num_boxes
-        return Evaluation(output.prior_logits, value)
+        return evaluation_of(board, utility, output, states)
 
     return evaluate
+
+
+def evaluation_of(board: Board, utility: str, output: NetworkOutput, states: State) -> Evaluation:
+    """What the network said of positions, as the search needs it."""
+    if utility == "win":
+        value = model.win_value(board, output.margin_logits, rules.margin(states))
+    else:
+        value = model.expected_margin(board, output.margin_logits) / board.num_boxes
+    return Evaluation(output.prior_logits, value)
 
 
 def check_states(board: Board, states: State) -> None:

@@ -4,19 +4,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rich.console import Console
+from rich.markup import escape
+from rich.text import Text
 
-from azdab.common import files, progress
+from azdab.common import progress
 from azdab.common.errors import UserError
 from azdab.engine import loading
-from azdab.engine.engine import DEFAULT_LEVEL, LEVELS
 from azdab.engine.loading import EngineOptions
-from azdab.game import record
+from azdab.game import gamefile
 from azdab.game.board import Board
 from azdab.game.position import Position
 from azdab.game.record import Record
 from azdab.measure import tournament
-from azdab.players import matches, registry
+from azdab.players import choosers, matches, registry
 from azdab.players.matches import Match
+from azdab.players.registry import Player
 from azdab.runs import networks
 from azdab.terminal import prompt
 
@@ -48,9 +50,11 @@ def play_human(options: EngineOptions, games: GameOptions, console: Console) -> 
         engine = load(board, None)
     seat = 0 if games.ai_first else 1
     console.print(
-        f"You are {prompt.player_tag(1 - seat)}, {engine.name} is {prompt.player_tag(seat)}. "
-        "Draw an edge with its number, 'h ROW COL' or 'v ROW COL'; 'help' shows the rest.",
-        highlight=False,
+        Text.from_markup(
+            f"You are {prompt.player_tag(1 - seat)}, {escape(engine.name)} is "
+            f"{prompt.player_tag(seat)}. "
+            "Draw an edge with its number, 'h ROW COL' or 'v ROW COL'; 'help' shows the rest."
+        )
     )
     if engine.trained is None:
         console.print(
@@ -62,7 +66,7 @@ def play_human(options: EngineOptions, games: GameOptions, console: Console) -> 
         game.cmdloop()
     finally:
         if game.position.moves:
-            _save(games, [game.record()])
+            _save(games, [game.record()], console)
 
 
 def watch(options: EngineOptions, games: GameOptions, console: Console) -> None:
@@ -70,13 +74,18 @@ def watch(options: EngineOptions, games: GameOptions, console: Console) -> None:
     board = loading.chosen_board(options)
     with console.status("loading the engine"):
         engine = loading.engine_loader(options)(board, None)
-    opening = matches.random_openings(board, 1, games.opening_plies or 0, options.seed)[0]
+    plies = games.opening_plies or 0
+    matches.check_opening(board, plies, "--opening-plies")
+    opening = matches.random_openings(board, 1, plies, options.seed)[0]
     here = Position(board, tuple(opening.tolist()))
-    while not here.is_over:
-        here = here.play(engine.choose(here))
-        console.print(here.text(numbers=False), highlight=False)
-    console.print(prompt.result_line(here), highlight=False)
-    _save(games, [Record(here, first=engine.name, second=engine.name)])
+    try:
+        while not here.is_over:
+            here = here.play(engine.choose(here))
+            console.print(here.text(numbers=False), highlight=False)
+    finally:
+        if len(here.moves) > len(opening):
+            _save(games, [Record(here, first=engine.name, second=engine.name)], console)
+    console.print(Text.from_markup(prompt.result_line(here)))
 
 
 def watch_match(
@@ -89,62 +98,73 @@ def watch_match(
     count = games.num_games or usual_games
     if count % 2:
         raise UserError(f"--num-games must be even, so that sides can be swapped; got {count}")
-    if options.time_per_move is not None:
-        raise UserError("--time-per-move is not kept in matches: use --simulations")
-    first = options.checkpoint or str(loading.chosen_board(options))
-    second, simulations = first, options.simulations
+    other = options
     if games.checkpoint2:
-        second, simulations = games.checkpoint2, games.simulations2
-    specs = [
-        _contestant(options, first, options.simulations),
-        _contestant(options, second, simulations),
-    ]
-    board = tournament.board_of_match(options.board, specs, None)
+        other = options._replace(checkpoint=games.checkpoint2, simulations=games.simulations2)
+    both = (options, other)
+    named = [one.checkpoint for one in both if one.checkpoint and _is_player(one.checkpoint)]
+    engines = [one for one in both if one.checkpoint not in named]
+    if engines:
+        board = loading.chosen_board(engines[0])
+    else:
+        board = tournament.board_of_match(options.board, named, None, options.runs)
     plies = 2 if games.opening_plies is None else games.opening_plies
-    if plies >= board.num_plies:
-        raise UserError(f"--opening-plies must be less than the {board.num_plies} edges")
+    matches.check_opening(board, plies, "--opening-plies")
     with console.status("loading the players"):
-        acts = [registry.make_player(spec, board) for spec in specs]
-    named = [first, second] if first != second else [f"{first} (1)", f"{second} (2)"]
-    pair = tuple(p._replace(name=name) for p, name in zip(acts, named, strict=True))
+        first = _contestant(options, board)
+        second = first if other is options else _contestant(other, board)
+    if first.name == second.name:
+        first, second = (
+            one._replace(name=f"{one.name} ({i})") for i, one in ((1, first), (2, second))
+        )
     with progress.bar(console, "games", transient=True) as shown:
         bar = shown.add_task("", total=count)
         played = matches.play_match(
-            board, (pair[0], pair[1]), games=count, opening_plies=plies, seed=options.seed,
+            board, (first, second), games=count, opening_plies=plies, seed=options.seed,
             advance=lambda done: shown.advance(bar, done),
         )  # fmt: skip
+    _save(games, _records(board, played), console)
     if played.interrupted:
         console.print("Interrupted: these are the results of the finished games.")
     console.print(tournament.match_table(played))
-    _save(games, _records(board, played))
+    for line in tournament.forfeit_lines(played):
+        console.print(line, highlight=False, soft_wrap=True)
 
 
-def _contestant(options: EngineOptions, name: str, simulations: int | None) -> str:
-    """The specification of a player of a match: a player's own, or an engine's with a network."""
-    if name.partition(":")[0] in registry.PLAYERS or name.startswith("chains-"):
-        if simulations is not None:
+def _is_player(word: str) -> bool:
+    """Whether a word names a player of matches, and not a network."""
+    return word.partition(":")[0] in registry.PLAYERS or word.startswith("chains-")
+
+
+def _contestant(options: EngineOptions, board: Board) -> Player:
+    """A player of a match: one that the options name, or the engine as they say."""
+    name = options.checkpoint
+    if name and _is_player(name):
+        if options.simulations is not None:
             raise UserError(f"--simulations are of networks; write '{name}:simulations=N'")
-        return name
-    path = networks.resolve(name, options.runs)
-    level = LEVELS[options.level or DEFAULT_LEVEL]
-    count = max(level.simulations, 0) if simulations is None else simulations
-    if count == 0:
-        return f"network:checkpoint={path}"
-    kind = "search" if options.no_solver or not level.edges else "engine"
-    return f"{kind}:checkpoint={path},simulations={count}"
+        return registry.make_player(name, board, runs=options.runs)
+    if name:
+        board = loading.chosen_board(options._replace(board=board))  # refuses another size
+    engine = loading.engine_loader(options)(board, None)
+    return Player(name or str(board), choosers.engine_act(engine))
 
 
 def _records(board: Board, played: Match) -> list[Record]:
     """The games of a match; A moves first in games 0, 2, 4, ..."""
+    forfeits = {lost.game: lost for lost in played.forfeits}
     games = []
     for number, moves in enumerate(played.actions.tolist()):
         names = played.names if number % 2 == 0 else played.names[::-1]
         about = f"game {number + 1}, first {played.opening_plies} moves random"
-        games.append(Record(Position(board, tuple(moves)), *names, event=about))
+        remark = ""
+        if lost := forfeits.get(number):
+            moves = moves[: lost.ply - 1]
+            remark = f"{played.names[lost.player]} forfeits: it {lost.reason}"
+        games.append(Record(Position(board, tuple(moves)), *names, event=about, remark=remark))
     return games
 
 
-def _save(games: GameOptions, played: list[Record]) -> None:
+def _save(games: GameOptions, played: list[Record], console: Console) -> None:
     """Add games to the file of the options, if there is one."""
-    if games.save_games:
-        files.write_text(games.save_games, record.records_text(played), append=True)
+    if games.save_games and (note := gamefile.append_games(games.save_games, played)):
+        console.print(note, soft_wrap=True)

@@ -1,12 +1,15 @@
 """A game in the terminal: a person against the engine, or a record stepped through."""
 
 import cmd
+import dataclasses
 import datetime
+import re
 from collections.abc import Callable
-from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from azdab.common import files
 from azdab.common.errors import UserError
@@ -55,7 +58,7 @@ def candidates_table(here: Position, found: Analysis, count: int) -> Table:
             str(move.edge),
             str(move.visits),
             "" if move.prior is None else f"{move.prior:.1%}",
-            "" if move.margin is None else f"{move.margin:+.2f}",
+            "" if move.margin is None else f"{move.margin:+z.2f}",
             "" if move.exact is None else f"{move.exact:+d}",
         )
     return table
@@ -77,17 +80,17 @@ class _Prompt(cmd.Cmd):
         self.console = console
 
     def say(self, text: str) -> None:
-        """Print a line."""
-        self.console.print(text, highlight=False, soft_wrap=True)
+        """Print a line, with players as :func:`player_tag` writes them."""
+        self.console.print(Text.from_markup(text, emoji=False), soft_wrap=True)
 
     def complain(self, text: str) -> None:
         """Print a line about what cannot be done."""
-        self.console.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
+        self.console.print(Text(text, "red"), soft_wrap=True)
 
     def draw(self, here: Position, *, numbers: bool = True) -> None:
         """Print the board and the scores."""
         first, second = here.scores
-        self.console.print(here.text(numbers), highlight=False)
+        self.console.print(here.text(numbers))
         self.say(f"{player_tag(0)} {first}   {player_tag(1)} {second}")
 
     def onecmd(self, line: str) -> bool:
@@ -118,10 +121,9 @@ class _Prompt(cmd.Cmd):
 
     def do_help(self, argument: str) -> None:
         """help: this list."""
-        for name in sorted({name for name in self.get_names() if name.startswith("do_")}):
-            text = getattr(self, name).__doc__
-            if text and name != "do_exit":
-                self.console.print(text, markup=False, highlight=False)
+        commands = {name for name in self.get_names() if name.startswith("do_")}
+        for name in sorted(commands - {"do_exit", "do_EOF"}):
+            self.say(escape(getattr(self, name).__doc__ or ""))
 
 
 class GamePrompt(_Prompt):
@@ -140,17 +142,20 @@ class GamePrompt(_Prompt):
     ) -> None:
         super().__init__(console)
         self.position = start
+        self._loaded = Record(start)
         self._engine, self._seat, self._load = engine, seat, load
         self._level: str | None = None
         self._adviser: Engine | None = None
         self._advance()
 
     def record(self) -> Record:
-        """The game so far."""
+        """The game so far, with all that is known of the record it was loaded from."""
         names = ["human", "human"]
         names[self._seat] = self._engine.name
-        today = datetime.date.today().isoformat()
-        return Record(self.position, first=names[0], second=names[1], date=today)
+        known = self._loaded.going_on(self.position)
+        first, second = known.first or names[0], known.second or names[1]
+        date = known.date or datetime.date.today().isoformat()
+        return dataclasses.replace(known, first=first, second=second, date=date)
 
     def _advance(self) -> None:
         """Let the engine move while it is its turn, then show the board."""
@@ -160,15 +165,16 @@ class GamePrompt(_Prompt):
             self.position = self.position.play(edge)
             self.say(f"azdab plays {move_name(self.position.board, edge)} ({edge}).")
         self.draw(self.position)
+        self.prompt = f"{PLAYER_LETTERS[self.position.to_play]}> "
         if self.position.is_over:
             self.say(result_line(self.position) + " 'new' plays again, 'undo' takes back.")
-        turn = "game over" if self.position.is_over else f"{PLAYER_LETTERS[self.position.to_play]}"
-        self.prompt = f"{turn}> "
+            self.prompt = "game over> "
 
-    def _play(self, text: str) -> None:
+    def do_play(self, argument: str) -> None:
+        """h ROW COL, v ROW COL, or an edge's number: draw this edge."""
         if self.position.is_over:
             raise IllegalMoveError("the game is over: 'new' begins another, 'undo' takes back")
-        self.position = self.position.play(text)
+        self.position = self.position.play(argument)
         self._advance()
 
     def _analysis(self) -> Analysis:
@@ -180,19 +186,11 @@ class GamePrompt(_Prompt):
                 self._adviser = self._load(self.position.board, DEFAULT_LEVEL)
             return self._adviser.analyze(self.position)
 
-    def default(self, line: str) -> None:
-        if line[:1].isdigit():
-            self._play(line)
-        else:
-            super().default(line)
-
-    def do_h(self, argument: str) -> None:
-        """h ROW COL: draw a horizontal edge. An edge's number alone works too."""
-        self._play(f"h {argument}")
-
-    def do_v(self, argument: str) -> None:
-        """v ROW COL: draw a vertical edge."""
-        self._play(f"v {argument}")
+    def onecmd(self, line: str) -> bool:
+        # Everything that begins like a move is one: no command has a name of one letter.
+        if re.match(rf"(?:[{PLAYER_LETTERS}]\s+)?(?:[HV](?![A-Z])|\d)", line.strip().upper()):
+            line = f"play {line}"
+        return super().onecmd(line)
 
     def do_board(self, argument: str) -> None:
         """board: show the board again."""
@@ -201,7 +199,7 @@ class GamePrompt(_Prompt):
     def do_moves(self, argument: str) -> None:
         """moves: list the legal moves."""
         names = [f"{move_name(self.position.board, e)} ({e})" for e in self.position.legal]
-        self.console.print(", ".join(names) or "none", highlight=False)
+        self.say(", ".join(names) or "none")
 
     def do_hint(self, argument: str) -> None:
         """hint: the move the engine would play."""
@@ -231,6 +229,7 @@ class GamePrompt(_Prompt):
         if argument:
             self._use(parse_board(argument))
         self.position = Position(self._engine.board)
+        self._loaded = Record(self.position)
         self._advance()
 
     def do_swap(self, argument: str) -> None:
@@ -253,16 +252,17 @@ class GamePrompt(_Prompt):
 
     def do_save(self, argument: str) -> None:
         """save FILE: write the game as a record."""
-        path = _named(argument)
+        path = files.named(argument)
         if path.exists():
             raise UserError(f"{path} exists: choose another name")
         files.write_text(path, record.record_text(self.record()))
-        self.say(f"Saved in {path}.")
+        self.say(f"Saved in {escape(str(path))}.")
 
     def do_load(self, argument: str) -> None:
         """load FILE: go on with a recorded game, the first in the file."""
-        games = exchange.load_games(_named(argument), self.position.board)
+        games = exchange.load_games(files.named(argument), self.position.board, self.complain)
         self._use(games[0].board)
+        self._loaded = games[0]
         self.position = games[0].position
         self._advance()
 
@@ -288,19 +288,19 @@ class ReplayPrompt(_Prompt):
         names = f"{game.first or 'A'} against {game.second or 'B'}"
         about = [names, game.event, game.date, f"result {game.result}"]
         title = f"Game {self._number + 1} of {len(self._games)}: " if len(self._games) > 1 else ""
-        self.console.print(title + ", ".join(filter(None, about)), markup=False, highlight=False)
+        self.say(escape(title + ", ".join(filter(None, about))))
         self.draw(here, numbers=False)
         line = f"Move {self._ply} of {len(game.position.moves)}"
         if self._ply:
             ply, edge = self._ply - 1, here.moves[-1]
             line += f": {PLAYER_LETTERS[here.movers[ply]]} {move_name(here.board, edge)}"
             if ply in game.evaluations:
-                line += f", {game.evaluations[ply]:+.2f} boxes for A"
+                line += f", {game.evaluations[ply]:+z.2f} boxes for A"
             if ply in game.remarks:
                 line += f" - {game.remarks[ply]}"
         elif game.remark:
             line += f" - {game.remark}"
-        self.console.print(line, markup=False, highlight=False)
+        self.say(escape(line))
 
     def _go(self, ply: int) -> None:
         last = len(self._games[self._number].position.moves)
@@ -336,12 +336,6 @@ class ReplayPrompt(_Prompt):
             raise UserError(f"there are games 1 to {len(self._games)}")
         self._number, self._ply = number - 1, 0
         self._show()
-
-
-def _named(argument: str) -> Path:
-    if not argument:
-        raise UserError("say which file")
-    return Path(argument).expanduser()
 
 
 def _number(argument: str) -> int:

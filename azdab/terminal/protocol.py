@@ -16,10 +16,13 @@ number if there was one, the answer, and an empty line:
     play h 0 1
     ? h 0 1 is drawn already
 
+A command is done as a whole or refused, also where it has an argument too many. The engine for
+a board is loaded and compiled when the board or the level is chosen, not when it has to move.
 Empty lines and everything after ``#`` are ignored. ``list_commands`` lists what there is.
 Whoever closes a box moves again, so two ``genmove`` in a row can belong to one player.
 """
 
+import inspect
 import json
 import math
 import re
@@ -27,7 +30,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO, TextIO
 
 from azdab import __version__
-from azdab.common.errors import UserError
+from azdab.common import cli
+from azdab.common.errors import UserError, one_line
+from azdab.common.screen import Output
 from azdab.engine.engine import LEVELS, Engine
 from azdab.game.board import Board, parse_board
 from azdab.game.drawing import PLAYER_LETTERS
@@ -39,12 +44,15 @@ VERSION = 1
 MAX_LINE = 10_000
 """How many characters of a line are read; the rest is dropped."""
 
+MAX_ID = 2**31 - 1
+"""The largest number before a command."""
+
 
 class Protocol:
     """One conversation.
 
     Args:
-      load: makes the engine for a board at a level; called when it is first needed.
+      load: makes the engine for a board at a level.
       board: to begin with.
       level: a name in :data:`azdab.engine.engine.LEVELS`; None is what ``load`` does by itself.
     """
@@ -53,10 +61,10 @@ class Protocol:
         self, load: Callable[[Board, str | None], Engine], board: Board, level: str | None = None
     ) -> None:
         self._load, self._level = load, level
-        self._engine: Engine | None = None
+        self._made: Engine | None = None
         self.position = Position(board)
         self.open = True
-        self._commands: dict[str, Callable[[str], str]] = {
+        self._commands: dict[str, Callable[..., str]] = {
             name.removeprefix("do_"): getattr(self, name)
             for name in dir(self)
             if name.startswith("do_")
@@ -65,35 +73,57 @@ class Protocol:
     def answer(self, line: str) -> str | None:
         """The answer to a line, with an empty line after it; None for an empty line."""
         printable = "".join(c if c.isprintable() else " " for c in line[:MAX_LINE])
-        found = re.fullmatch(r"\s*(\d{1,9}(?=\s))?\s*(\S*)\s*(.*?)\s*", printable.split("#")[0])
-        assert found is not None  # the pattern takes every line
-        number, name, argument = found[1] or "", found[2], found[3]
-        if not name:
-            return None if not number else f"?{number} a command is missing\n\n"
-        if name not in self._commands:
-            return f"?{number} unknown command '{name[:40]}'; try list_commands\n\n"
+        words = printable.split("#")[0].split(maxsplit=1)
+        number = words[0] if words and re.fullmatch(r"\d+", words[0], re.ASCII) else ""
+        if number:
+            words = words[1].split(maxsplit=1) if len(words) > 1 else []
+        if not words:
+            return None if not number else f"?{number[:40]} a command is missing\n\n"
         try:
-            return f"={number} {self._commands[name](argument)}".rstrip() + "\n\n"
-        except UserError as error:
-            return f"?{number} {error}\n\n"
+            if number and (len(number) > 40 or int(number) > MAX_ID):
+                raise UserError(f"numbers of commands are at most {MAX_ID}")
+            return f"={number} {self._done(words[0], *words[1:])}".rstrip() + "\n\n"
+        except Exception as error:
+            reason = cli.explanation(error)
+            if reason is None:
+                raise
+            return f"?{number[:40]} {one_line(reason)}\n\n"
+
+    def _done(self, name: str, argument: str = "") -> str:
+        """Do a command, and give its answer."""
+        command = self._commands.get(name)
+        if command is None:
+            raise UserError(f"unknown command '{name[:40]}'; try list_commands")
+        argument = argument.strip()
+        if inspect.signature(command).parameters:
+            return command(argument)
+        if argument:
+            raise UserError(f"{name} takes nothing, got '{argument[:40]}'")
+        return command()
 
     @property
     def engine(self) -> Engine:
-        """The engine for the board, made when it is first needed."""
-        if self._engine is None or self._engine.board != self.position.board:
-            self._engine = self._load(self.position.board, self._level)
-        return self._engine
+        """The engine for the board at the level."""
+        if self._made is None:
+            self._made = self._ready(self.position.board, self._level)
+        return self._made
 
-    def do_protocol_version(self, argument: str) -> str:
+    def _ready(self, board: Board, level: str | None) -> Engine:
+        """An engine that has moved once, so that all it needs is loaded and compiled."""
+        made = self._load(board, level)
+        made.choose(Position(board))
+        return made
+
+    def do_protocol_version(self) -> str:
         return str(VERSION)
 
-    def do_name(self, argument: str) -> str:
+    def do_name(self) -> str:
         return "azdab"
 
-    def do_version(self, argument: str) -> str:
+    def do_version(self) -> str:
         return __version__
 
-    def do_list_commands(self, argument: str) -> str:
+    def do_list_commands(self) -> str:
         return "\n".join(sorted(self._commands))
 
     def do_known_command(self, argument: str) -> str:
@@ -101,19 +131,21 @@ class Protocol:
 
     def do_board(self, argument: str) -> str:
         """Begin a game on a board, ``board 5x5`` or ``board 5x5:swedish``."""
-        self.position = Position(parse_board(argument))
+        board = parse_board(argument)
+        if self._made is None or board != self._made.board:
+            self._made = self._ready(board, self._level)
+        self.position = Position(board)
         return ""
 
     def do_new(self, argument: str) -> str:
-        """Begin a game on the same board."""
-        self.position = Position(self.position.board)
-        return ""
+        """Begin a game on the same board, or on the board that is named."""
+        return self.do_board(argument or str(self.position.board))
 
     def do_level(self, argument: str) -> str:
         """Set how hard the engine tries."""
         if argument not in LEVELS:
             raise UserError(f"the levels are {', '.join(LEVELS)}")
-        self._level, self._engine = argument, None
+        self._made, self._level = self._ready(self.position.board, argument), argument
         return ""
 
     def do_play(self, argument: str) -> str:
@@ -122,32 +154,43 @@ class Protocol:
         return ""
 
     def do_genmove(self, argument: str) -> str:
-        """Choose a move for whoever is to move, and play it."""
-        self._refuse_the_end()
+        """Choose a move for whoever is to move, and play it; ``genmove A`` only if A is."""
+        if self.position.is_over:
+            raise IllegalMoveError("the game is over")
+        turn = PLAYER_LETTERS[self.position.to_play]
+        if argument.upper() not in ("", turn):
+            raise IllegalMoveError(f"{turn} is to move, not {argument[:40]}")
         edge = self.engine.choose(self.position)
         self.position = self.position.play(edge)
         return move_name(self.position.board, edge)
 
     def do_undo(self, argument: str) -> str:
-        """Take back one move."""
-        if not self.position.moves:
-            raise IllegalMoveError("there is no move to take back")
-        self.position = self.position.undo()
+        """Take back one move, or as many as are said."""
+        played = len(self.position.moves)
+        if not re.fullmatch(r"[1-9]\d{0,3}", argument or "1", re.ASCII):
+            raise UserError(f"undo takes a whole number of moves, not '{argument[:40]}'")
+        count = int(argument or 1)
+        if count > played:
+            raise IllegalMoveError(
+                f"there are {played} moves to take back" if played
+                else "there is no move to take back"
+            )  # fmt: skip
+        self.position = self.position.undo(count)
         return ""
 
-    def do_show(self, argument: str) -> str:
+    def do_show(self) -> str:
         """Draw the board in text."""
         return "\n" + self.position.text().plain.rstrip("\n")
 
-    def do_moves(self, argument: str) -> str:
+    def do_moves(self) -> str:
         """List the moves played, one a line."""
         return "\n".join(move_name(self.position.board, edge) for edge in self.position.moves)
 
-    def do_legal(self, argument: str) -> str:
+    def do_legal(self) -> str:
         """List the legal moves, one a line."""
         return "\n".join(move_name(self.position.board, edge) for edge in self.position.legal)
 
-    def do_state(self, argument: str) -> str:
+    def do_state(self) -> str:
         """Whose turn it is, the scores, and whether the game is over, as JSON."""
         here = self.position
         first, second = here.scores
@@ -160,7 +203,7 @@ class Protocol:
             }
         )
 
-    def do_analyze(self, argument: str) -> str:
+    def do_analyze(self) -> str:
         """What the engine thinks, as JSON: margins and probability are of the player to move."""
         found = self.engine.analyze(self.position)
         values = {
@@ -180,22 +223,23 @@ class Protocol:
         }
         return json.dumps(values)
 
-    def do_quit(self, argument: str) -> str:
+    def do_quit(self) -> str:
         """End the conversation."""
         self.open = False
         return ""
-
-    def _refuse_the_end(self) -> None:
-        if self.position.is_over:
-            raise IllegalMoveError("the game is over")
 
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else round(value, 4)
 
 
-def converse(protocol: Protocol, lines: Iterable[str], out: TextIO) -> None:
-    """Answer lines until ``quit`` or their end."""
+def converse(protocol: Protocol, lines: Iterable[str], out: Output | TextIO) -> None:
+    """Answer lines until ``quit`` or their end; the engine is made ready before the first.
+
+    Raises:
+      UserError: the engine cannot be made.
+    """
+    _ = protocol.engine
     for line in lines:
         answer = protocol.answer(line)
         if answer is not None:

@@ -50,7 +50,7 @@ def analyze_game(options: AnalyzeOptions, console: Console) -> None:
     Raises:
       UserError: the record or an option cannot be used, or a file cannot be written.
     """
-    games = exchange.load_games(options.file, options.board)
+    games = exchange.load_games(options.file, options.board, console.print)
     if options.game > len(games):
         raise UserError(f"{options.file} has games 1 to {len(games)}, not {options.game}")
     game = games[options.game - 1]
@@ -65,35 +65,40 @@ def analyze_game(options: AnalyzeOptions, console: Console) -> None:
     with progress.bar(console, "positions", transient=True) as shown:
         bar = shown.add_task("", total=len(game.position.moves) + 1)
         judged = review.review_game(game, engine, lambda: shown.advance(bar))
-    if options.html:
-        files.write_text(options.html, review_page.page(judged))
-    if options.json:
-        values = json.dumps(review.review_values(judged), ensure_ascii=False, indent=2)
-        files.write_text(options.json, values + "\n")
-    if options.text:
-        files.write_text(options.text, record.record_text(review.annotated(judged)))
-    console.print(
-        f"{game.first or 'A'} against {game.second or 'B'} on {game.board}, {game.result}. "
-        f"Judged by {engine.name}; ~ is an estimate, the rest exact.",
-        markup=False,
-        highlight=False,
+
+    def show() -> None:
+        console.print(
+            f"{game.first or 'A'} against {game.second or 'B'} on {game.board}, {game.result}. "
+            f"Judged by {engine.name}; ~ is an estimate, the rest exact.",
+            highlight=False,
+        )
+        console.print(review_table(judged))
+        lost = ", ".join(f"{PLAYER_LETTERS[p]} {judged.boxes_lost(p):.1f}" for p in (0, 1))
+        console.print(f"Boxes lost: {lost}.", highlight=False)
+
+    asked = (
+        (options.html, lambda: review_page.page(judged)),
+        (options.json, lambda: _as_json(judged)),
+        (options.text, lambda: record.record_text(review.annotated(judged))),
     )
-    console.print(review_table(judged))
-    lost = ", ".join(f"{PLAYER_LETTERS[p]} {judged.boxes_lost(p):.1f}" for p in (0, 1))
-    console.print(f"Boxes lost: {lost}.", highlight=False)
+    files.deliver(asked, show)
+
+
+def _as_json(judged: Review) -> str:
+    return json.dumps(review.review_values(judged), ensure_ascii=False, indent=2) + "\n"
 
 
 def review_table(judged: Review) -> Table:
     """The game move by move; margins are the first player's."""
     shown = Table(box=None, pad_edge=False)
-    columns = ["", "", "move", "mark", "lost", "best", "margin of A", "scores", "chains", "control"]
+    columns = ["", "", "move", "mark", "lost", "best", "margin of A", "scores", "chains"]
     for name in columns:
         shown.add_column(name, justify="right" if name in ("lost", "margin of A") else "left")
     margins = judged.margins()
     for ply, verdict in enumerate(judged.verdicts):
         after = judged.game.position.at(ply + 1)
         margin, exact = margins[ply + 1], judged.analyses[ply + 1].exact is not None
-        value = "" if margin is None else f"{margin:+.0f}" if exact else f"~{margin:+.1f}"
+        value = "" if margin is None else f"{margin:+z.0f}" if exact else f"~{margin:+z.1f}"
         loss = verdict.loss or 0.0
         costs = round(loss, 1) > 0
         shown.add_row(
@@ -106,6 +111,5 @@ def review_table(judged: Review) -> Table:
             value,
             "{}-{}".format(*after.scores),
             str(structure.long_chains(after)),
-            PLAYER_LETTERS[structure.controller(after)],
         )
     return shown

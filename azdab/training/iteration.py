@@ -21,7 +21,7 @@ from azdab.devices import mesh
 from azdab.devices.timeline import Timeline
 from azdab.exact.valuation import GameValues
 from azdab.game.board import Board
-from azdab.learning import arena, baselines, diverged
+from azdab.learning import arena, baselines, diverged, statistics
 from azdab.learning.programs import Programs
 from azdab.learning.selfplay import Example, SelfPlayStats
 from azdab.measure import judging
@@ -190,12 +190,12 @@ def taught_again(context: Context, state: TrainState, newest: int) -> Taught | N
 def measured(context: Context, started: Started) -> Metrics:
     """What is known of an iteration's games and of the time since the last call, as metrics."""
     config, took = context.config, context.timeline.read()
-    played = jax.tree.map(lambda *x: np.mean(x), *map(mesh.gather, started.stats))
+    played = statistics.summary([mesh.gather(one) for one in started.stats])
     games = config.selfplay.games_per_iteration
     searched = games * (context.board.num_plies - config.solver_horizon)
     samples = config.learner.steps_per_iteration * config.learner.batch_size
     playing, learning = (max(took.busy.get(name, 0), 1e-9) for name in ("self-play", "learning"))
-    values: Metrics = {f"selfplay/{name}": value for name, value in played._asdict().items()}
+    values: Metrics = {f"selfplay/{name}": value for name, value in played.items()}
     values |= {
         "speed/games_per_second": games / playing,
         "speed/moves_per_second": searched / playing,

@@ -64,8 +64,10 @@ def open_run(options: RunOptions, overrides: dict[str, Any]) -> tuple[Path, Conf
     name = options.run or Path(options.config or "").stem
     if not name:
         raise UserError("say what to train with --config NAME, or what to --resume with --run NAME")
-    if name != Path(name).name or "\\" in name or not name.isprintable():
+    if name != Path(name).name or "\\" in name or not name.isprintable() or name == "..":
         raise UserError(f"--run takes a name, not a path, got {name!r}; --runs DIR is the place")
+    if name in ("best", "latest"):
+        raise UserError(f"'{name}' means a checkpoint of the newest run: choose another --run NAME")
     if not str(options.runs).isprintable():
         raise UserError(f"--runs must be a directory, got {str(options.runs)!r}")
     run = options.runs / name

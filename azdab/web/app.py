@@ -1,38 +1,32 @@
 """The page in the browser: a small JSON interface and the files in ``static/``.
 
     POST /api/games                 {"board": "5x5", "seats": ["human", "hard"]}
-    POST /api/games/import          {"text": "azdab record 1 ...", "board": "5x5", "number": 1}
+    POST /api/games/import          {"text": "azdab record 1 ...", "board": "5x5", "number": 1};
+                                    perhaps with "seats", and "ply": how many moves are played
     GET  /api/games/ID
     POST /api/games/ID/move         {"edge": 12, "ply": 0}
     POST /api/games/ID/engine       {"ply": 1}    the engine thinks and moves
-    POST /api/games/ID/undo         {"ply": 2}    perhaps with "to"
-    POST /api/games/ID/redo         {"ply": 0}
+    POST /api/games/ID/undo         {"ply": 2}    perhaps with "to", or "seen": the ply looked at
+    POST /api/games/ID/redo         {"ply": 0}    perhaps with "to"
     POST /api/games/ID/seats        {"seats": ["human", "human"]}
     GET  /api/games/ID/analysis?ply=2
     GET  /api/games/ID/shape?ply=2
     GET  /api/games/ID/record?format=text
 
-Requests that change a game are answered with its state. A refused request is answered with
-a status of 400 or more and ``{"error": "one sentence"}``. ``ply`` is how many moves are on the
-board, so that nothing is played on a board that has changed.
+Requests that change a game are answered with its state. Where a game is begun or asked for, what
+its record says comes with it, so that a page can bring back a game that the host has lost. A
+refused request is answered with a status of 400 or more and ``{"error": "one sentence"}``.
+``ply`` is how many moves are on the board, so that nothing is played on a board that has changed.
 """
 
 import asyncio
 import contextlib
-import functools
 import hashlib
-import ipaddress
-import socket
-import threading
-import webbrowser
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import anyio
-import anyio.to_thread
-import uvicorn
-from rich.console import Console
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -50,10 +44,10 @@ from azdab.game.position import Position
 from azdab.game.record import Record
 from azdab.runs.networks import bundled_networks
 from azdab.web import json_views, requests, sessions
-from azdab.web.guard import LOOPBACK, Guard, answer_json, listen, read_body
-from azdab.web.sessions import Engines, HostedGame, RefusedError, Sessions
-
-_MAX_WAITING = 64
+from azdab.web.guard import LOOPBACK, Guard, answer_json, read_body
+from azdab.web.sessions import HostedGame, RefusedError, Sessions
+from azdab.web.thinking import ANALYST, Analyses, Engines
+from azdab.web.turns import WorkQueue
 
 _TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -61,6 +55,8 @@ _TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
+
+_LONG_TEXT = 10_000  # characters; one game without many remarks is shorter
 
 T = TypeVar("T")
 
@@ -70,7 +66,7 @@ class _Host:
 
     def __init__(self, engines: Engines, board: Board, level: str) -> None:
         self._engines = engines
-        self._sessions = Sessions()
+        self._sessions, self._analyses = Sessions(), Analyses()
         self._settings = {
             "version": __version__,
             "levels": list(LEVELS),
@@ -81,32 +77,42 @@ class _Host:
             "max_import": json_views.MAX_IMPORT,
             "networks": sorted({str(board), *bundled_networks()}),
         }  # fmt: skip
-        # Moves, analyses and warming up each have threads of their own, so that none waits
-        # for a queue of the others.
-        self._movers, self._analysts, self._warmers = (anyio.CapacityLimiter(n) for n in (8, 4, 1))
+        cores = os.cpu_count() or 1
+        self._moves, self._reading = WorkQueue(max(cores, 2)), WorkQueue(1)
+        self._judging, self._long_moves, self._long_reading, self._warming = (
+            WorkQueue(1, first=self._moves) for _ in range(4)
+        )
         self._background: set[asyncio.Task[None]] = set()
 
-    async def _think(self, limiter: anyio.CapacityLimiter, work: Callable[..., T], *args: Any) -> T:
-        if limiter.statistics().tasks_waiting >= _MAX_WAITING:
-            raise RefusedError(429, "too many games are thinking at once: try again soon")
-        try:
-            return await anyio.to_thread.run_sync(
-                functools.partial(work, *args), limiter=limiter, abandon_on_cancel=True
-            )
-        except asyncio.CancelledError:  # only when the server ends
-            raise RefusedError(409, "the host has been stopped") from None
+    async def _think(
+        self,
+        queue: WorkQueue,
+        request: Request,
+        work: Callable[..., T],
+        *arguments: Any,
+        cost: float = 1.0,
+    ) -> T:
+        """Do work for a request when its turn comes, unless its page is gone by then."""
+        user = request.client.host if request.client else ""
+        game = request.path_params.get("name", user)
+        return await queue.do(user, game, work, *arguments, cost=cost, gone=request.is_disconnected)
 
     def _warm_up(self, game: HostedGame) -> None:
         """Make the engines of a game ready while a person thinks about the first move."""
-        levels = [seat for seat in game.seats if seat != sessions.HUMAN]
+        levels = [
+            seat
+            for seat in game.seats
+            if seat != sessions.HUMAN and not self._engines.is_made(game.board, seat)
+        ]
 
         def warm() -> None:
             for level in levels:
-                self._engines.get(game.board, level).choose(Position(game.board))
+                with self._engines.lent(game.board, level) as engine:
+                    engine.choose(Position(game.board))
 
         async def quietly() -> None:
             with contextlib.suppress(UserError, RefusedError):  # the first move will say so
-                await self._think(self._warmers, warm)
+                await self._warming.do(None, game.name, warm)
 
         if levels:
             task = asyncio.create_task(quietly())
@@ -126,22 +132,25 @@ class _Host:
         seats = sessions.check_seats(body.get("seats", ["human", self._settings["level"]]))
         game = self._sessions.create(Record(Position(board)), seats)
         self._warm_up(game)
-        return answer_json(game.state(), 201)
+        return answer_json(game.opened(), 201)
 
     async def import_record(self, request: Request) -> Response:
         body = await read_body(request)
         board = None if body.get("board") is None else requests.board_asked(body["board"])
         number = 1 if body.get("number") is None else requests.whole_number(body, "number")
         seats = sessions.check_seats(body.get("seats", [sessions.HUMAN, sessions.HUMAN]))
+        ply, text = requests.number_if_any(body, "ply"), body.get("text")
+        size = len(text) if isinstance(text, str) else 1
+        queue = self._long_reading if size > _LONG_TEXT else self._reading
         found, count = await self._think(
-            self._movers, json_views.read_record, body.get("text"), board, number
+            queue, request, json_views.read_record, text, board, number, cost=size
         )
-        game = self._sessions.create(found, seats)
+        game = self._sessions.create(found, seats, ply)
         self._warm_up(game)
-        return answer_json({**game.state(), "games": count}, 201)
+        return answer_json({**game.opened(), "games": count}, 201)
 
     async def show(self, request: Request) -> Response:
-        return answer_json(self._game(request).state())
+        return answer_json(self._game(request).opened())
 
     async def move(self, request: Request) -> Response:
         game, body = self._game(request), await read_body(request)
@@ -153,22 +162,26 @@ class _Host:
         here, level = game.engine_turn(requests.whole_number(body, "ply"))
 
         def choose() -> int:
-            return self._engines.get(game.board, level).choose(here)
+            with self._engines.lent(game.board, level) as engine:
+                return engine.choose(here)
 
-        game.engine_move(here, await self._think(self._movers, choose))
+        patience = LEVELS[level].simulations
+        queue = self._long_moves if patience > LEVELS[DEFAULT_LEVEL].simulations else self._moves
+        game.engine_move(here, await self._think(queue, request, choose, cost=max(patience, 1)))
         return answer_json(game.state())
 
     async def undo(self, request: Request) -> Response:
         game, body = self._game(request), await read_body(request)
         game.undo(
             requests.whole_number(body, "ply"),
-            None if body.get("to") is None else requests.whole_number(body, "to"),
+            requests.number_if_any(body, "to"),
+            requests.number_if_any(body, "seen"),
         )
         return answer_json(game.state())
 
     async def redo(self, request: Request) -> Response:
         game, body = self._game(request), await read_body(request)
-        game.redo(requests.whole_number(body, "ply"))
+        game.redo(requests.whole_number(body, "ply"), requests.number_if_any(body, "to"))
         return answer_json(game.state())
 
     async def seats(self, request: Request) -> Response:
@@ -182,12 +195,18 @@ class _Host:
         here = game.at(requests.ply_asked(request, game))
 
         def analyze() -> Analysis:
-            return self._engines.get(game.board, sessions.ANALYST).analyze(here)
+            # Another game may have come here while this waited.
+            if known := self._analyses.get(here):
+                return known
+            with self._engines.lent(game.board, ANALYST) as engine:
+                return engine.analyze(here)
 
-        found = game.known(here)
+        found = self._analyses.get(here)
         if found is None:
-            found = await self._think(self._analysts, analyze)
-            game.remember(here, found)
+            # What is on the board comes before what was or would be.
+            cost = 1.0 if len(here.moves) == game.ply else 2.0
+            found = await self._think(self._judging, request, analyze, cost=cost)
+            self._analyses.keep(here, found)
         return answer_json(json_views.analysis_view(here, found))
 
     async def shape(self, request: Request) -> Response:
@@ -199,7 +218,7 @@ class _Host:
         if form not in exchange.FORMATS:
             raise RefusedError(400, f"formats are {', '.join(exchange.FORMATS)}")
         try:
-            text = exchange.dump_game(game.record(), form)
+            text = exchange.dump_game(game.record(self._analyses), form)
         except UserError as error:
             raise RefusedError(400, str(error)) from None
         size = str(game.board).replace(":", "-")  # not every system takes a colon
@@ -227,6 +246,8 @@ def make_app(
     board: Board,
     level: str = DEFAULT_LEVEL,
     hosts: Sequence[str] = LOOPBACK,
+    allowed: Sequence[str] = (),
+    prefix: str = "",
 ) -> Starlette:
     """The application.
 
@@ -236,6 +257,8 @@ def make_app(
       level: of the engine in new games.
       hosts: names and addresses under which the page may be opened, besides this machine's
         own; with ``0.0.0.0`` or ``::`` any address, but no other name.
+      allowed: names under which a proxy serves the page.
+      prefix: what a proxy leaves before every path, such as ``/dots``.
     """
     host = _Host(Engines(load), board, level)
     assets = _assets()
@@ -278,59 +301,5 @@ def make_app(
         },
     )
     app.router.redirect_slashes = False
-    app.add_middleware(Guard, hosts=hosts)
+    app.add_middleware(Guard, hosts=hosts, allowed=allowed, prefix=prefix)
     return app
-
-
-def _address(host: str, port: int) -> str:
-    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"http://[{shown}]:{port}/" if ":" in shown else f"http://{shown}:{port}/"
-
-
-def serve(
-    host: str,
-    port: int,
-    console: Console,
-    load: Callable[[Board, str], Engine],
-    board: Board,
-    level: str = DEFAULT_LEVEL,
-    *,
-    open_browser: bool = True,
-) -> None:
-    """Serve the page until Ctrl-C.
-
-    Args:
-      host: the address to listen on; 127.0.0.1 is reached from this machine only.
-      port: the port; 0 takes a free one.
-      console: where the page's address is told.
-      load: makes the engine for a board at a level.
-      board: to begin with.
-      level: of the engine in new games.
-      open_browser: whether to open the page.
-
-    Raises:
-      UserError: the port is in use, or the host unknown.
-    """
-    with listen(host, port) as listening:
-        bound = listening.getsockname()
-        is_open = not ipaddress.ip_address(bound[0].partition("%")[0]).is_loopback
-        names = [host, bound[0], *([socket.gethostname()] if is_open else [])]
-        app = make_app(load, board, level, names)
-        url = _address(host, bound[1])
-        console.print(f"Dots and Boxes at {url} (Ctrl-C ends it)", highlight=False)
-        if is_open:
-            console.print(
-                "Other machines can reach this page, and whoever can reach it can use it.",
-                style="yellow",
-            )
-        server = uvicorn.Server(
-            uvicorn.Config(
-                app, log_level="warning", access_log=False, server_header=False,
-                lifespan="off", ws="none", timeout_graceful_shutdown=20,
-            )
-        )  # fmt: skip
-        if open_browser:
-            threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
-        with contextlib.suppress(KeyboardInterrupt):
-            server.run(sockets=[listening])
-        console.print("Stopped.")

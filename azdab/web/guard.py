@@ -22,6 +22,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MAX_BODY = 1_000_000
 """How many bytes of a request are read."""
 
+_ALLOW = "start azdab with --allow-host and the name to allow it"
 _DISCARDED = 16 * MAX_BODY  # read and thrown away, so that the browser gets to see the refusal
 HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -44,6 +45,12 @@ def answer_json(value: Any, status: int = 200) -> Response:
     )
 
 
+def _name_of(host: str) -> str:
+    """The name in a Host such as ``localhost:8000``; empty if it is none."""
+    named = re.fullmatch(r"(\[[0-9a-f:.]+\]|[^\[\]:]+)(:\d{1,5})?", host.lower(), re.ASCII)
+    return named[1].strip("[]") if named else ""
+
+
 class Guard:
     """Lets only requests of our own page through, and adds headers to every answer.
 
@@ -53,11 +60,17 @@ class Guard:
     Args:
       app: what is guarded.
       hosts: names under which the page may be opened.
+      allowed: names under which a proxy serves the page, on any port. A proxy may say its own
+        name as Host, so they count as Origin too.
+      prefix: what a proxy leaves before every path; paths without it are fine as well.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Sequence[str]) -> None:
-        self._app = app
-        self._hosts = {host.lower() for host in hosts} | set(LOOPBACK)
+    def __init__(
+        self, app: ASGIApp, hosts: Sequence[str], allowed: Sequence[str] = (), prefix: str = ""
+    ) -> None:
+        self._app, self._prefix = app, prefix
+        self._allowed = {name.lower() for name in allowed}
+        self._hosts = {host.lower() for host in hosts} | set(LOOPBACK) | self._allowed
         # Bound to everything: any address, but no other name, which a page elsewhere could own.
         self._any_address = bool(self._hosts & {"0.0.0.0", "::"})
 
@@ -75,19 +88,31 @@ class Guard:
         headers = Request(scope).headers
         host, origin = headers.get("host", ""), headers.get("origin")
         if not self._is_ours(host):
-            refusal = answer_json({"error": "this page is not served under that name"}, 400)
-            await refusal(scope, receive, answer)
-        elif origin is not None and origin not in (f"http://{host}", f"https://{host}"):
-            refusal = answer_json({"error": "another page may not play here"}, 403)
-            await refusal(scope, receive, answer)
+            error = f"this page is not served under that name: {_ALLOW}"
+            await answer_json({"error": error}, 400)(scope, receive, answer)
+        elif not self._is_our_page(origin, host):
+            error = f"another page may not play here; if it is this one behind a proxy, {_ALLOW}"
+            await answer_json({"error": error}, 403)(scope, receive, answer)
+        elif self._prefix and scope["path"] == self._prefix:
+            # The page finds its parts beside itself, so its address ends with a slash.
+            moved = Response(status_code=308, headers={"location": f"{self._prefix}/"})
+            await moved(scope, receive, answer)
+        elif self._prefix and scope["path"].startswith(f"{self._prefix}/"):
+            inner = {**scope, "path": scope["path"].removeprefix(self._prefix)}
+            await self._app(inner, receive, answer)
         else:
             await self._app(scope, receive, answer)
 
+    def _is_our_page(self, origin: str | None, host: str) -> bool:
+        if origin is None or origin in (f"http://{host}", f"https://{host}"):
+            return True
+        scheme, _, rest = origin.partition("://")
+        return scheme in ("http", "https") and _name_of(rest) in self._allowed
+
     def _is_ours(self, host: str) -> bool:
-        named = re.fullmatch(r"(\[[0-9a-f:.]+\]|[^\[\]:]+)(:\d{1,5})?", host.lower(), re.ASCII)
-        if not named:
+        name = _name_of(host)
+        if not name:
             return False
-        name = named[1].strip("[]")
         if name in self._hosts:
             return True
         try:

@@ -1,6 +1,5 @@
 """Positions and analyses as plain values for JSON, and records read from text."""
 
-import math
 from typing import Any
 
 from azdab.common.errors import UserError
@@ -13,8 +12,6 @@ from azdab.web.sessions import RefusedError
 
 MAX_IMPORT = 200_000
 """How many characters of a record are read."""
-
-_LOSS_SCALE = 1.5  # boxes lost after which a move looks mediocre on the heat map
 
 
 def first_player_margin(margin: float, position: Position) -> float:
@@ -53,7 +50,7 @@ def read_record(text: object, board: Board | None, number: int) -> tuple[Record,
 
 
 def shape_view(position: Position) -> dict[str, Any]:
-    """Chains and control of a position, ready for JSON."""
+    """Chains of a position, ready for JSON."""
     return {
         "ply": len(position.moves),
         "chains": [
@@ -62,31 +59,22 @@ def shape_view(position: Position) -> dict[str, Any]:
         ],
         "long_chains": structure.long_chains(position),
         "double_crosses": structure.double_crosses(position),
-        "controller": structure.controller(position),
     }
 
 
 def analysis_view(position: Position, found: Analysis) -> dict[str, Any]:
     """What the engine thinks, from the first player's view, ready for JSON.
 
-    ``heat`` of an edge is 1 for the best move and falls towards 0 with the boxes it loses;
-    None where the engine did not look. ``loss`` is in boxes, of the mover.
+    ``loss`` of an edge is in boxes, of the mover; None where nothing is known.
     """
-    best = found.candidates[0] if found.candidates else None
-    most = max((candidate.visits for candidate in found.candidates), default=0)
-    edges = []
+    best = found.candidates[0].margin if found.candidates else None
+    edges: list[dict[str, Any]] = []
     for candidate in found.candidates:
-        heat: float | None = None
         loss = margin = None
-        if candidate.margin is not None and best is not None and best.margin is not None:
-            loss = max(best.margin - candidate.margin, 0.0)
+        if candidate.margin is not None and best is not None:
+            loss = max(best - candidate.margin, 0.0)
             margin = first_player_margin(candidate.margin, position)
-            heat = math.exp(-loss / _LOSS_SCALE)
-        elif candidate.visits:
-            heat = candidate.visits / most
-        if candidate is best:
-            heat = 1.0
-        edges.append({"edge": candidate.edge, "margin": margin, "loss": loss, "heat": heat})
+        edges.append({"edge": candidate.edge, "margin": margin, "loss": loss})
     win = found.win_probability
     if win is not None:
         win = float(win if position.to_play == 0 else 1 - win)

@@ -25,6 +25,15 @@ def whole_number(body: dict[str, Any], name: str) -> int:
     return value
 
 
+def number_if_any(body: dict[str, Any], name: str) -> int | None:
+    """A whole number of the request, or None if there is none.
+
+    Raises:
+      RefusedError: it is something else, or far too large.
+    """
+    return None if body.get(name) is None else whole_number(body, name)
+
+
 def board_asked(value: object) -> Board:
     """The board that a request names.
 
@@ -68,7 +77,8 @@ async def answer_missing(request: Request, error: Exception) -> Response:
     """The answer where nothing is, or not for this method."""
     assert isinstance(error, HTTPException)
     sentences = {
-        404: "there is nothing at this address",
+        404: "there is nothing at this address; if a proxy leaves something before it, "
+        "start azdab with --path-prefix",
         405: f"{request.method[:10]} is not possible here",
     }
     answer = answer_json(

@@ -1,36 +1,29 @@
-"""Games that the host keeps for its pages, and the engines they share.
+"""Games that the host keeps for its pages.
 
 A :class:`HostedGame` is changed from one thread only; engines think in others. Whoever changes a
 game says after how many moves: an answer to a position that is gone is refused, not played.
 """
 
-import collections
 import dataclasses
 import datetime
 import secrets
-import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+import time
+from collections.abc import Sequence
 from typing import Any, Literal
 
-from azdab.engine.engine import DEFAULT_LEVEL, LEVELS, Analysis, Engine
-from azdab.game.board import Board
+from azdab.engine.engine import LEVELS
 from azdab.game.position import IllegalMoveError, Position
 from azdab.game.record import Record
+from azdab.web.thinking import Analyses
 
 HUMAN = "human"
 """The seat of a person; other seats are named after the engine's level."""
 
-ANALYST = DEFAULT_LEVEL
-"""The level that judges positions."""
-
 MAX_GAMES = 200
-"""How many games are kept; the one unused for the longest time is dropped."""
+"""How many games are kept. Pages bring back what was dropped."""
 
-MAX_ENGINES = 12
-"""How many engines are kept, in the same way."""
-
-_MAX_ANALYSES = 600
+IDLE_SECONDS = 3600.0
+"""A game that nobody has asked for in this time counts as idle."""
 
 
 class RefusedError(Exception):
@@ -65,26 +58,37 @@ class HostedGame:
       name: cannot be guessed; whoever knows it may play.
       record: the board, the moves so far, and what is known of the game.
       seats: who plays first and second, see :func:`check_seats`.
+      ply: how many of the record's moves are on the board; None: all.
 
     Attributes:
       moves: all moves, those that were taken back and can be played again at the end.
       ply: how many of them are on the board.
+      used: when somebody last asked for it, in seconds.
+
+    Raises:
+      RefusedError: the record has fewer moves than ``ply``.
     """
 
-    def __init__(self, name: str, record: Record, seats: tuple[str, str]) -> None:
+    def __init__(
+        self, name: str, record: Record, seats: tuple[str, str], ply: int | None = None
+    ) -> None:
         self.name, self.seats = name, seats
         self.board = record.board
         self.moves = record.position.moves
-        self.ply = len(self.moves)
+        self.ply = len(self.at(len(self.moves) if ply is None else ply).moves)
+        self.used = 0.0
         self._record = record
-        self._analyses: collections.OrderedDict[tuple[int, ...], Analysis] = (
-            collections.OrderedDict()
-        )
+        self._is_played = False
 
     @property
     def position(self) -> Position:
         """The position on the board."""
         return Position(self.board, self.moves[: self.ply])
+
+    @property
+    def is_in_play(self) -> bool:
+        """Whether moves were played here, and the game is not over."""
+        return self._is_played and self.ply < self.board.num_plies
 
     def state(self) -> dict[str, Any]:
         """All that a page needs, ready for JSON."""
@@ -105,6 +109,18 @@ class HostedGame:
             "scores": list(here.scores),
             "is_over": here.is_over,
         }
+
+    def opened(self) -> dict[str, Any]:
+        """The state, and what the record says: a page that has both can bring the game back."""
+        known = self._record
+        about = {
+            "date": known.date,
+            "event": known.event,
+            "remark": known.remark,
+            "evaluations": known.evaluations,
+            "remarks": known.remarks,
+        }
+        return {**self.state(), "about": about}
 
     def expect(self, ply: int) -> None:
         """Refuse what was meant for another position.
@@ -143,6 +159,7 @@ class HostedGame:
             )
             self.moves = moves
         self.ply = len(moves)
+        self._is_played = True
 
     def engine_turn(self, ply: int) -> tuple[Position, str]:
         """The position that the engine is to think about, and its level.
@@ -170,38 +187,46 @@ class HostedGame:
             raise RefusedError(409, "the game has moved on while the engine was thinking")
         self._add(here, edge)
 
-    def undo(self, ply: int, to: int | None = None) -> None:
+    def undo(self, ply: int, to: int | None = None, seen: int | None = None) -> None:
         """Take back moves: to after move ``to``, else to the last decision of a person.
+
+        Args:
+          ply: how many moves are on the board.
+          to: how many are to be left.
+          seen: after how many moves the position is that is looked at; a person's last
+            decision is looked for before it. None: the one on the board.
 
         Raises:
           RefusedError: there is no such earlier position.
         """
         self.expect(ply)
         if to is None:
-            to = ply - 1
-            while to >= 0 and self._passes(to):
-                to -= 1
+            stops = self._decisions()
+            before = ply if seen is None else min(seen, ply)
+            to = next((stop for stop in reversed(stops) if stop < before), -1)
         if not 0 <= to < ply:
             raise RefusedError(409, "there is no move to take back")
         self.ply = to
 
-    def redo(self, ply: int) -> None:
-        """Play what was taken back again, up to the next decision of a person.
+    def redo(self, ply: int, to: int | None = None) -> None:
+        """Play what was taken back again: to after move ``to``, else to a person's next decision.
 
         Raises:
-          RefusedError: nothing was taken back.
+          RefusedError: there is no such later position.
         """
         self.expect(ply)
-        if self.ply == len(self.moves):
+        last = len(self.moves)
+        if to is None:
+            to = next((stop for stop in self._decisions() if stop > ply), last)
+        if not ply < to <= last:
             raise RefusedError(409, "there is no move to play again")
-        self.ply += 1
-        while self.ply < len(self.moves) and self._passes(self.ply):
-            self.ply += 1
+        self.ply = to
 
-    def _passes(self, ply: int) -> bool:
-        """Whether undo and redo pass over a position: a person plays, but the engine moved here."""
+    def _decisions(self) -> list[int]:
+        """Where undo and redo stop: where a person moves; everywhere if none plays."""
         movers = Position(self.board, self.moves).movers
-        return HUMAN in self.seats and self.seats[movers[ply]] != HUMAN
+        seats = [self.seats[mover] for mover in movers]
+        return [ply for ply, seat in enumerate(seats) if seat == HUMAN or HUMAN not in self.seats]
 
     def at(self, ply: int) -> Position:
         """The position after ``ply`` moves, perhaps among those that were taken back.
@@ -213,24 +238,14 @@ class HostedGame:
             raise RefusedError(400, f"there are {len(self.moves)} moves, none numbered {ply}")
         return Position(self.board, self.moves[:ply])
 
-    def remember(self, position: Position, found: Analysis) -> None:
-        """Remember the analysis of a position."""
-        self._analyses[position.moves] = found
-        while len(self._analyses) > _MAX_ANALYSES:
-            self._analyses.popitem(last=False)
-
-    def known(self, position: Position) -> Analysis | None:
-        """The analysis of a position, if there is one."""
-        return self._analyses.get(position.moves)
-
-    def record(self) -> Record:
+    def record(self, analyses: Analyses) -> Record:
         """The game up to the position on the board, with what is known about it."""
         here = self.position
         evaluations = {k: v for k, v in self._record.evaluations.items() if k < self.ply}
         for ply in range(self.ply):
-            after = here.at(ply + 1)
-            if (found := self.known(after)) and found.margin is not None:
-                evaluations[ply] = found.margin if after.to_play == 0 else -found.margin
+            if (found := analyses.get(here.at(ply + 1))) and found.margin is not None:
+                margin = -found.margin if here.movers[ply + 1] else found.margin
+                evaluations.setdefault(ply, margin)
         return dataclasses.replace(
             self._record,
             position=here,
@@ -239,6 +254,7 @@ class HostedGame:
             date=self._record.date or datetime.date.today().isoformat(),
             evaluations=evaluations,
             remarks={k: v for k, v in self._record.remarks.items() if k < self.ply},
+            claim=self._record.claim if here == self._record.position else "",
         )
 
     def _player(self, side: Literal[0, 1]) -> str:
@@ -246,18 +262,30 @@ class HostedGame:
 
 
 class Sessions:
-    """All games of a host, by name."""
+    """All games of a host, by name.
 
-    def __init__(self, limit: int = MAX_GAMES) -> None:
-        self._limit = limit
-        self._games: collections.OrderedDict[str, HostedGame] = collections.OrderedDict()
+    Args:
+      limit: how many are kept. Games that are not played or idle go first, and of them and
+        of the others those unused for the longest time.
+      idle: seconds after which a game is idle.
+    """
 
-    def create(self, record: Record, seats: Sequence[str]) -> HostedGame:
+    def __init__(self, limit: int = MAX_GAMES, idle: float = IDLE_SECONDS) -> None:
+        self._limit, self._idle = limit, idle
+        self._games: dict[str, HostedGame] = {}
+
+    def create(self, record: Record, seats: Sequence[str], ply: int | None = None) -> HostedGame:
         """A new game."""
-        game = HostedGame(secrets.token_urlsafe(16), record, check_seats(list(seats)))
+        game = HostedGame(secrets.token_urlsafe(16), record, check_seats(list(seats)), ply)
+        game.used = time.monotonic()
+        late = game.used - self._idle
+
+        def worth(other: HostedGame) -> tuple[bool, float]:
+            return other.is_in_play and other.used > late, other.used
+
+        while len(self._games) >= self._limit:
+            del self._games[min(self._games.values(), key=worth).name]
         self._games[game.name] = game
-        while len(self._games) > self._limit:
-            self._games.popitem(last=False)
         return game
 
     def get(self, name: str) -> HostedGame:
@@ -268,45 +296,6 @@ class Sessions:
         """
         if name not in self._games:
             raise RefusedError(404, "there is no such game here: start a new one")
-        self._games.move_to_end(name)
-        return self._games[name]
-
-
-class Engines:
-    """Engines by board and level, made when first needed. Any thread may ask.
-
-    Args:
-      load: makes one; takes seconds.
-      limit: how many are kept.
-    """
-
-    def __init__(self, load: Callable[[Board, str], Engine], limit: int = MAX_ENGINES) -> None:
-        self._load, self._limit = load, limit
-        self._lock = threading.Lock()
-        self._made: collections.OrderedDict[tuple[Board, str], Future[Engine]] = (
-            collections.OrderedDict()
-        )
-
-    def get(self, board: Board, level: str) -> Engine:
-        """The engine; waits for whoever is making it already.
-
-        Raises:
-          UserError: it cannot be made.
-        """
-        key = (board, level)
-        with self._lock:
-            future = self._made.get(key)
-            mine = future is None
-            if future is None:
-                future = self._made[key] = Future()
-            self._made.move_to_end(key)
-            while len(self._made) > self._limit:
-                self._made.popitem(last=False)
-        if mine:
-            try:
-                future.set_result(self._load(board, level))
-            except BaseException as error:
-                with self._lock:
-                    self._made.pop(key, None)
-                future.set_exception(error)
-        return future.result()
+        game = self._games[name]
+        game.used = time.monotonic()
+        return game

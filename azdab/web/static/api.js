@@ -1,7 +1,10 @@
 // @ts-check
 // Talks to the host. Every failure is an ApiError with one sentence.
 
-/** @import { Analysis, Imported, Seats, Settings, Shape, State } from "./types.js" */
+/** @import { Analysis, Imported, Opened, Seats, Settings, Shape, State } from "./types.js" */
+
+/** Where the page is: a proxy may put a path before it. */
+const BASE = new URL("..", import.meta.url);
 
 export class ApiError extends Error {
   /**
@@ -28,16 +31,20 @@ export const statusOf = (error) => (error instanceof ApiError ? error.status : n
 async function request(method, path, body) {
   /** @type {Response} */
   let response;
+  /** @type {string} */
+  let text;
   try {
-    response = await fetch(path, {
+    response = await fetch(new URL(path, BASE), {
       method,
       headers: body ? { "Content-Type": "application/json" } : {},
       body: body && JSON.stringify(body),
     });
+    text = await response.text();
   } catch {
     throw new ApiError(0, "");
   }
-  const text = await response.text();
+  // A proxy says so when the host does not answer.
+  if ([502, 503, 504].includes(response.status)) throw new ApiError(0, "");
   if (response.ok) return text;
   let message = response.statusText;
   try {
@@ -66,31 +73,36 @@ const get = async (path) => JSON.parse(await request("GET", path));
 const post = async (path, body) => JSON.parse(await request("POST", path, body));
 
 /** @param {string} id */
-const game = (id, rest = "") => `/api/games/${encodeURIComponent(id)}${rest}`;
+const game = (id, rest = "") => `api/games/${encodeURIComponent(id)}${rest}`;
 
 /** @type {() => Promise<Settings>} */
-export const settings = () => get("/api/settings");
-/** @type {(board: string, seats: Seats) => Promise<State>} */
-export const create = (board, seats) => post("/api/games", { board, seats });
-/** @type {(values: { text: string, number: number, board: string | null }) => Promise<Imported>} */
-export const importRecord = (values) => post("/api/games/import", values);
-/** @type {(id: string) => Promise<State>} */
+export const settings = () => get("api/settings");
+/** @type {(board: string, seats: Seats) => Promise<Opened>} */
+export const create = (board, seats) => post("api/games", { board, seats });
+/**
+ * `board`: of a record that does not say; `ply`: how many of its moves are on the board.
+ * @type {(values: { text: string, number?: number, board?: string | null, seats?: Seats,
+ *   ply?: number }) => Promise<Imported>}
+ */
+export const importRecord = (values) => post("api/games/import", values);
+/** @type {(id: string) => Promise<Opened>} */
 export const show = (id) => get(game(id));
 /** @type {(id: string, ply: number, edge: number) => Promise<State>} */
 export const move = (id, ply, edge) => post(game(id, "/move"), { ply, edge });
 /** @type {(id: string, ply: number) => Promise<State>} */
 export const engine = (id, ply) => post(game(id, "/engine"), { ply });
+/**
+ * `to`: after how many moves; else a person's last decision, before `seen` if that is given.
+ * @type {(id: string, ply: number, how?: { to?: number, seen?: number }) => Promise<State>}
+ */
+export const undo = (id, ply, how = {}) => post(game(id, "/undo"), { ply, ...how });
 /** @type {(id: string, ply: number, to?: number) => Promise<State>} */
-export const undo = (id, ply, to) => post(game(id, "/undo"), { ply, to });
-/** @type {(id: string, ply: number) => Promise<State>} */
-export const redo = (id, ply) => post(game(id, "/redo"), { ply });
+export const redo = (id, ply, to) => post(game(id, "/redo"), { ply, to });
 /** @type {(id: string, chosen: Seats) => Promise<State>} */
 export const seats = (id, chosen) => post(game(id, "/seats"), { seats: chosen });
 /** @type {(id: string, ply: number) => Promise<Analysis>} */
 export const analysis = (id, ply) => get(game(id, `/analysis?ply=${ply}`));
 /** @type {(id: string, ply: number) => Promise<Shape>} */
 export const shape = (id, ply) => get(game(id, `/shape?ply=${ply}`));
-/** @type {(id: string, format: string) => string} */
-export const recordAddress = (id, format) => game(id, `/record?format=${format}`);
 /** @type {(id: string, format: string) => Promise<string>} */
-export const record = (id, format) => request("GET", recordAddress(id, format));
+export const record = (id, format) => request("GET", game(id, `/record?format=${format}`));

@@ -9,8 +9,9 @@ import { LETTERS, neighbour } from "./rules.js";
 /** @import { Chain } from "./types.js" */
 
 /**
- * How good an edge is, from 0 to 1 if it is known, and that in words.
- * @typedef {{ heat: number | null, isBest: boolean, text: string }} Warmth
+ * How good an edge is, if that is known: in words, and in boxes lost where they are a mistake.
+ * @typedef {{ grade: "good" | "mistake" | "blunder" | null, isBest: boolean, label: string,
+ *   text: string }} Hint
  */
 
 const SIDE = 100; // of a box, in the picture's units
@@ -23,7 +24,7 @@ export class BoardView {
   #svg;
   /** @type {Board | null} */
   #board = null;
-  /** @type {{ group: SVGGElement, title: SVGTitleElement }[]} */
+  /** @type {{ group: SVGGElement, title: SVGTitleElement, loss: SVGTextElement }[]} */
   #edges = [];
   /** @type {{ group: SVGGElement, letter: SVGTextElement }[]} */
   #boxes = [];
@@ -112,45 +113,43 @@ export class BoardView {
       width: 1.6 * dx + 30, height: 1.6 * dy + 30, rx: 15, class: "ring",
     });
     const title = svgElement("title");
+    const loss = svgElement("text", { x, y, class: "loss", "aria-hidden": "true" });
     const group = svgElement("g",
       { class: "edge", role: "button", tabindex: "-1", "data-edge": edge.id },
       title, svgElement("polygon", { points: diamond.join(" "), class: "hit" }), ring, line,
-      svgElement("circle", { cx: x, cy: y, r: 9, class: "star" }));
-    return { group, title };
+      svgElement("circle", { cx: x, cy: y, r: 9, class: "star" }), loss);
+    return { group, title, loss };
   }
 
   /**
    * Show a position.
-   *   playable: whether an edge can be drawn now; heat: by edge; chains: of the host;
+   *   playable: whether an edge can be drawn now; hints: by edge; chains: of the host;
    *   pointed: an edge to emphasise.
    * @param {{ board: Board, position: Position, playable: boolean,
-   *   heat: Map<number, Warmth> | null, chains: Chain[] | null, pointed: number | null }} shown
+   *   hints: Map<number, Hint> | null, chains: Chain[] | null, pointed: number | null }} shown
    */
-  update({ board, position, playable, heat, chains, pointed }) {
+  update({ board, position, playable, hints, chains, pointed }) {
     if (board !== this.#board) this.#build(board);
     this.#svg.classList.toggle("playable", playable);
-    this.#svg.classList.toggle("heated", Boolean(heat));
     this.#svg.dataset.mover = LETTERS[position.toPlay];
     this.#svg.setAttribute("aria-label", t("board_label", { size: sizeText(board.size) }));
     board.edges.forEach((edge, id) => {
-      const { group, title } = this.#edges[id];
+      const { group, title, loss } = this.#edges[id];
       const drawn = position.drawn[id];
-      const warmth = drawn ? null : heat?.get(id);
+      const hint = drawn ? null : hints?.get(id);
       const classes = ["edge", drawn ? "drawn" : "open"];
       if (id === position.last) classes.push("last");
       if (id === pointed) classes.push("pointed");
-      const degree = warmth?.heat ?? null;
-      if (degree !== null) classes.push("warm");
-      if (warmth?.isBest) classes.push("best");
+      if (hint?.grade) classes.push(hint.grade);
+      if (hint?.isBest) classes.push("best");
       group.setAttribute("class", classes.join(" "));
-      if (degree !== null) group.style.setProperty("--heat", degree.toFixed(3));
-      else group.style.removeProperty("--heat");
+      loss.textContent = hint?.label ?? "";
       const words = [t(edge.flat ? "edge_h" : "edge_v", { row: edge.row, col: edge.col })];
       if (drawn) words.push(t("edge_drawn"));
-      if (warmth?.text) words.push(warmth.text);
+      if (hint?.text) words.push(hint.text);
       group.setAttribute("aria-label", words.join(", "));
       group.setAttribute("aria-disabled", String(drawn || !playable));
-      title.textContent = warmth?.text ? `${edge.name}: ${warmth.text}` : edge.name;
+      title.textContent = hint?.text ? `${edge.name}: ${hint.text}` : edge.name;
     });
     position.owners.forEach((owner, box) => {
       const { group, letter } = this.#boxes[box];

@@ -2,19 +2,22 @@
 // The dialogs: new game, import, export, help.
 
 import * as api from "./api.js";
-import { $, field, find, htmlElement } from "./dom.js";
+import { $, around, field, find, htmlElement } from "./dom.js";
 import { sizeText, t } from "./i18n.js";
+import { keptLines } from "./lines.js";
+import { makeBoard, positionAt } from "./rules.js";
 
 /** @import { Game } from "./game.js" */
+/** @import { Line } from "./lines.js" */
 /** @import { Level, Seats } from "./types.js" */
 
 /**
- * What the page says of a failure of the host.
+ * What the page says of a failure, of the host or its own.
  * @param {unknown} error
  */
 export function words(error) {
-  const isRefused = error instanceof api.ApiError && error.status;
-  return isRefused ? t("failed", { message: error.message }) : t("lost");
+  if (api.statusOf(error) === 0) return t("lost");
+  return t("failed", { message: error instanceof Error ? error.message : String(error) });
 }
 
 /** @param {string} id */
@@ -127,6 +130,24 @@ export function prepareNew(game) {
 }
 
 /**
+ * The text of a file, in the encodings that the command line reads too.
+ * @param {ArrayBuffer} bytes
+ */
+function decoded(bytes) {
+  const [first, second] = new Uint8Array(bytes);
+  const little = first === 0xff && second === 0xfe, big = first === 0xfe && second === 0xff;
+  const encodings = little ? ["utf-16le"] : big ? ["utf-16be"] : ["utf-8", "gb18030"];
+  for (const encoding of encodings) {
+    try {
+      return new TextDecoder(encoding, { fatal: true }).decode(bytes);
+    } catch {
+      // The next one may fit.
+    }
+  }
+  throw new TypeError("not a text");
+}
+
+/**
  * @param {Game} game
  * @param {(text: string) => void} tell
  */
@@ -142,7 +163,7 @@ export function prepareImport(game, tell) {
       return;
     }
     try {
-      pasted.value = await file.text();
+      pasted.value = decoded(await file.arrayBuffer());
     } catch {
       say(error, t("unreadable"));
     }
@@ -165,17 +186,25 @@ export function prepareImport(game, tell) {
 export function prepareExport(game) {
   const parts = dialogOf("export-dialog"), { form, error } = parts;
   const text = find(form, "textarea", HTMLTextAreaElement), format = field(form, "format");
+  const download = $("download", HTMLAnchorElement);
   const fill = async () => {
-    const { id } = game.state;
-    $("download", HTMLAnchorElement).href = api.recordAddress(id, format.value);
+    const chosen = format.value;
     $("copy").textContent = t("copy");
     say(error, "");
+    let found = "";
     try {
-      text.value = await api.record(id, format.value);
+      found = await game.record(chosen);
     } catch (refused) {
-      text.value = "";
       say(error, words(refused));
     }
+    if (format.value !== chosen) return; // Another one is on its way.
+    text.value = found;
+    URL.revokeObjectURL(download.href);
+    download.toggleAttribute("inert", !found);
+    download.href = URL.createObjectURL(new Blob([found], { type: "text/plain" }));
+    const { size, variant } = game.board;
+    const name = variant === "plain" ? size : `${size}-${variant}`;
+    download.download = `dots-and-boxes-${name}.${chosen === "ccgc" ? "json" : "txt"}`;
   };
   form.addEventListener("change", fill);
   $("copy").addEventListener("click", async () => {
@@ -191,11 +220,54 @@ export function prepareExport(game) {
   });
   prepare(parts, null);
   return () => {
-    const ccgc = find(form, "[value=ccgc]", HTMLInputElement);
-    ccgc.disabled = game.board.size !== "5x5" || game.board.start.length > 0;
-    if (ccgc.disabled && ccgc.checked) format.value = "text";
+    const { size, start } = game.board;
+    find(form, "[value=ccgc]", HTMLInputElement).disabled = size !== "5x5" || start.length > 0;
+    find(form, "[value=openspiel]", HTMLInputElement).disabled = start.length > 0;
+    if (find(form, "[name=format]:checked", HTMLInputElement).disabled) format.value = "text";
     open(parts);
     fill();
+  };
+}
+
+/**
+ * What a kept game is told apart by.
+ * @param {Line} line
+ */
+function lineText({ board: shape, moves, names: [first, second], at }) {
+  const board = makeBoard(shape);
+  const { scores } = positionAt(board, moves, moves.length);
+  const when = new Date(at).toLocaleString(document.documentElement.lang,
+    { dateStyle: "short", timeStyle: "short" });
+  const parts = [sizeText(board.size),
+    t("line_moves", { count: moves.length, plies: board.plies }), scores.join("–"), when];
+  if (first || second) parts.push(`${first || "A"} – ${second || "B"}`);
+  return parts.join(" · ");
+}
+
+/** @param {Game} game */
+export function prepareGames(game) {
+  const parts = dialogOf("games-dialog"), { dialog, error } = parts;
+  prepare(parts, null);
+  $("lines").addEventListener("click", async (event) => {
+    const key = around(event, "button")?.dataset.key;
+    if (key === undefined) return;
+    try {
+      await game.openLine(key);
+      dialog.close();
+    } catch (refused) {
+      say(error, words(refused));
+    }
+  });
+  return () => {
+    const others = keptLines().filter(([key, { moves }]) => key !== game.key && moves.length);
+    $("games-note").textContent = t(!game.isKept ? "games_forbidden" : others.length
+      ? "games_note" : "games_none");
+    $("lines").replaceChildren(...others.map(([key, line]) => {
+      const button = htmlElement("button", { type: "button", textContent: lineText(line) });
+      button.dataset.key = key;
+      return htmlElement("li", {}, button);
+    }));
+    open(parts);
   };
 }
 

@@ -104,26 +104,58 @@ export function onPointing(node, selector, point) {
 export const isShortcut = (event) => event.ctrlKey || event.metaKey || event.altKey;
 
 /**
- * What was kept under a name, if anything.
- * @param {string} name
+ * Use what the browser stores, which may be forbidden or full.
+ * @template T
+ * @param {() => T} use
+ * @param {T} otherwise
  */
-export function kept(name) {
+function stored(use, otherwise) {
   try {
-    return localStorage.getItem(name);
+    return use();
   } catch {
-    return null; // Storage may be forbidden.
+    return otherwise;
   }
 }
 
 /**
- * Keep a choice for the next visit.
+ * What was kept under a name, if anything.
+ * @param {string} name
+ */
+export const kept = (name) => stored(() => localStorage.getItem(name), null);
+
+/**
+ * Keep something for the next visit; where that is forbidden it lasts as long as the page.
  * @param {string} name
  * @param {string} value
+ * @returns {boolean} whether it was kept
  */
-export function keep(name, value) {
-  try {
-    localStorage.setItem(name, value);
-  } catch {
-    // Storage may be forbidden: then the choice lasts as long as the page.
-  }
-}
+export const keep = (name, value) => stored(() => {
+  localStorage.setItem(name, value);
+  return true;
+}, false);
+
+/** @param {string} name */
+export const forget = (name) => stored(() => localStorage.removeItem(name), undefined);
+
+/**
+ * All names under which something is kept that begin so.
+ * @param {string} prefix
+ */
+export const keptNames = (prefix) =>
+  stored(() => Object.keys(localStorage).filter((name) => name.startsWith(prefix)), []);
+
+/**
+ * What this tab keeps under a name until it is closed.
+ * @param {string} name
+ */
+export const keptHere = (name) => stored(() => sessionStorage.getItem(name), null);
+
+/**
+ * @param {string} name
+ * @param {string} value
+ * @returns {boolean} whether it was kept
+ */
+export const keepHere = (name, value) => stored(() => {
+  sessionStorage.setItem(name, value);
+  return true;
+}, false);

@@ -2,12 +2,18 @@
 // The game that this page shows: what the host knows, what is looked at, who thinks.
 
 import * as api from "./api.js";
-import { keyOf, makeBoard, positionAt } from "./rules.js";
+import { forgetLine, keepKeyHere, keepLine, keptLine, keyHere, newKey } from "./lines.js";
+import { aboutFirst, recordText } from "./record.js";
+import { keyOf, makeBoard, positionAt, SIDES } from "./rules.js";
 
+/** @import { Line } from "./lines.js" */
 /** @import { Board } from "./rules.js" */
-/** @import { Analysis, Seat, Seats, Settings, Shape, Side, State } from "./types.js" */
+/**
+ * @import { About, Analysis, Opened, Seat, Seats, Settings, Shape, Side, State } from "./types.js"
+ */
 
-const STORED = "azdab-game";
+/** So many moves are taken back and played otherwise without a word. */
+const FEW = 2;
 
 /** @param {number} milliseconds */
 const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
@@ -22,6 +28,13 @@ function begun(value) {
   return value;
 }
 
+/**
+ * A line as the host imports it.
+ * @param {Omit<Line, "at">} line
+ */
+const recordOf = ({ board, moves, names, about, seats, ply }) =>
+  ({ text: recordText(makeBoard(board), moves, names, about), seats, ply });
+
 export class Game {
   /** @type {Settings | null} */
   #settings = null;
@@ -29,6 +42,14 @@ export class Game {
   #state = null;
   /** @type {Board | null} */
   #board = null;
+  /** @type {About | null} */
+  #about = null;
+  /** names this line of moves, in the browser's storage too */
+  key = "";
+  /** whether a reload finds the game again */
+  isKept = true;
+  /** @type {Promise<void> | null} */
+  #returning = null;
   /** @type {number | null} the ply that is looked at; null follows the game */
   looking = null;
   paused = false;
@@ -47,8 +68,9 @@ export class Game {
   #tell;
 
   /**
-   * `change` is called whenever something to be shown has changed, `notice` for errors.
-   * @param {{ change: () => void, notice: (error: unknown) => void }} tell
+   * `change` is called whenever something to be shown has changed, `notice` for errors, and
+   * `branch` when moves were replaced, which are kept.
+   * @param {{ change: () => void, notice: (error: unknown) => void, branch: () => void }} tell
    */
   constructor(tell) {
     this.#tell = tell;
@@ -107,6 +129,14 @@ export class Game {
     return !live.isOver && this.isEngine(live.toPlay);
   }
 
+  get canUndo() {
+    return this.ply > 0 && this.ply <= this.state.ply;
+  }
+
+  get canRedo() {
+    return this.isLive && this.state.ply < this.state.moves.length;
+  }
+
   get canPlay() {
     return this.isLive && !this.live.isOver && !this.engineToMove;
   }
@@ -127,15 +157,30 @@ export class Game {
   async start() {
     const settings = await api.settings();
     this.#settings = settings;
-    const known = sessionStorage.getItem(STORED);
-    if (known) {
-      try {
-        return this.#open(await api.show(known));
-      } catch (error) {
-        if (api.statusOf(error) !== 404) throw error;
-      }
+    const key = keyHere();
+    if (!key || !(await this.openLine(key)))
+      await this.create(settings.board, ["human", settings.level]);
+  }
+
+  /**
+   * Go on with a line that the browser keeps, as the host knows it or from its moves.
+   * @param {string} key
+   * @returns {Promise<boolean>} whether there is one
+   */
+  async openLine(key) {
+    const line = keptLine(key);
+    if (!line) return false;
+    /** @type {Opened} */
+    let found;
+    try {
+      if (line.id === null) throw new api.ApiError(404, "");
+      found = await api.show(line.id);
+    } catch (error) {
+      if (api.statusOf(error) !== 404) throw error;
+      found = await api.importRecord(recordOf(line));
     }
-    await this.create(settings.board, ["human", settings.level]);
+    this.#open(found, key);
+    return true;
   }
 
   /** @param {string} board its size @param {Seats} seats */
@@ -152,31 +197,34 @@ export class Game {
 
   /** @param {number} edge */
   play(edge) {
+    const { ply } = this.state;
     if (!this.canPlay || this.live.drawn[edge]) return;
-    this.#change(() => api.move(this.state.id, this.state.ply, edge));
+    this.#change((id) => api.move(id, ply, edge));
   }
 
+  /** Take back, from the position that is looked at. */
   undo() {
-    if (this.state.ply) this.#change(() => api.undo(this.state.id, this.state.ply));
+    const { ply } = this.state, seen = this.looking ?? undefined;
+    if (this.canUndo) this.#change((id) => api.undo(id, ply, { seen }));
   }
 
   redo() {
-    if (this.state.ply < this.state.moves.length)
-      this.#change(() => api.redo(this.state.id, this.state.ply));
+    const { ply } = this.state;
+    if (this.canRedo) this.#change((id) => api.redo(id, ply));
   }
 
   /** Go on from the position that is looked at. */
   playFromHere() {
-    const to = this.looking;
-    if (to !== null && to < this.state.ply)
-      this.#change(() => api.undo(this.state.id, this.state.ply, to));
+    const to = this.looking, { ply } = this.state;
+    if (to === null) return;
+    this.#change((id) => (to < ply ? api.undo(id, ply, { to }) : api.redo(id, ply, to)));
   }
 
   /** @param {Side} side @param {Seat} who */
   seat(side, who) {
     /** @type {Seats} */
     const seats = side ? [this.seats[0], who] : [who, this.seats[1]];
-    this.#change(() => api.seats(this.state.id, seats));
+    this.#change((id) => api.seats(id, seats));
   }
 
   /** @param {number} ply */
@@ -201,40 +249,103 @@ export class Game {
   // ----- the host
 
   #liveKey() {
-    return `${this.state.id}:${keyOf(this.state.moves, this.state.ply)}`;
+    return `${this.key}:${keyOf(this.state.moves, this.state.ply)}`;
   }
 
-  /** @param {State} state */
-  #open(state) {
-    sessionStorage.setItem(STORED, state.id);
+  /**
+   * Show a game, under a name of its own if it has none yet.
+   * @param {Opened} opened
+   */
+  #open(opened, key = newKey()) {
+    if (this.#state && !this.#state.moves.length) forgetLine(this.key);
+    const { about, ...state } = opened;
+    this.key = key;
+    this.#about = about;
     this.#board = makeBoard(state.board);
     this.paused = false;
     this.#analyses.clear();
     this.#shapes.clear();
     this.#failed.clear();
+    this.#state = null;
     this.#adopt(state);
   }
 
   /** @param {State} state */
   #adopt(state) {
-    this.#state = state;
     this.looking = null;
+    this.#failed.clear();
+    this.#note(state);
     this.#changed();
   }
 
   /**
+   * Note what the game is now. Moves that others replace become a line of their own.
+   * @param {State} state
+   */
+  #note(state) {
+    const old = this.#state;
+    if (old) {
+      const same = old.moves.findIndex((edge, ply) => state.moves[ply] !== edge);
+      if (same >= 0) {
+        keepLine(newKey(), { ...this.#line, id: null });
+        this.#about = aboutFirst(begun(this.#about), same);
+        if (old.moves.length - same > FEW) this.#tell.branch();
+      }
+    }
+    this.#state = state;
+    keepLine(this.key, this.#line);
+    this.isKept = keepKeyHere(this.key);
+  }
+
+  /** What this game can be brought back from. */
+  get #line() {
+    const { id, board, seats, names, moves, ply } = this.state;
+    return { id, board, seats, names, moves, ply, about: begun(this.#about) };
+  }
+
+  /**
+   * Ask the host about this game. One that it does not know any more, as after a new start, is
+   * brought back from what the page has.
+   * @template T
+   * @param {(id: string) => Promise<T>} send
+   */
+  async #ask(send) {
+    const { key } = this, { id } = this.state;
+    try {
+      return await send(id);
+    } catch (error) {
+      if (api.statusOf(error) !== 404) throw error;
+      if (this.state.id === id) await this.#bringBack();
+      if (this.key !== key) throw error;
+      return send(this.state.id);
+    }
+  }
+
+  #bringBack() {
+    const bring = async () => {
+      const { key } = this;
+      const { id } = await api.importRecord(recordOf(this.#line));
+      if (this.key === key) this.#note({ ...this.state, id });
+    };
+    this.#returning ??= bring().finally(() => {
+      this.#returning = null;
+    });
+    return this.#returning;
+  }
+
+  /**
    * Send a change; clicks that come before the answer are dropped.
-   * @param {() => Promise<State>} send
+   * @param {(id: string) => Promise<State>} send
    */
   async #change(send) {
     if (this.#sending) return;
     this.#sending = true;
-    const { id } = this.state;
+    const { key } = this;
     try {
-      const state = await send();
-      if (this.state.id === id) this.#adopt(state);
+      const state = await this.#ask(send);
+      if (this.key === key) this.#adopt(state);
     } catch (error) {
-      await this.#recover(error, id);
+      await this.#recover(error, key);
     } finally {
       this.#sending = false;
     }
@@ -243,18 +354,43 @@ export class Game {
   /**
    * Another tab or a late answer can leave this page behind: ask what the game is now.
    * @param {unknown} error
-   * @param {string} id
+   * @param {string} key of the game that it happened in
    */
-  async #recover(error, id) {
+  async #recover(error, key) {
+    if (this.key !== key) return;
     const status = api.statusOf(error);
     if (status !== 409) this.#tell.notice(error);
     if (status === 404 || status === 0) return;
     try {
-      const state = await api.show(id);
-      if (this.state.id === id) this.#adopt(state);
+      const { about, ...state } = await this.#ask(api.show);
+      if (this.key !== key) return;
+      this.#adopt(state);
+      this.#about = about;
     } catch (again) {
       this.#tell.notice(again);
     }
+  }
+
+  /**
+   * The game up to the position on the board as text, by the host if it answers.
+   * @param {string} format
+   */
+  async record(format) {
+    try {
+      return await this.#ask((id) => api.record(id, format));
+    } catch (error) {
+      if (format !== "text" || api.statusOf(error)) throw error;
+    }
+    const { moves, ply, names, seats } = this.state;
+    const about = aboutFirst(begun(this.#about), ply);
+    for (let after = 1; after <= ply; after++) {
+      const margin = this.analysisAt(after)?.margin ?? null;
+      if (margin !== null) about.evaluations[after - 1] ??= margin;
+    }
+    const [first, second] = SIDES.map((side) =>
+      names[side] || (seats[side] === "human" ? "" : `azdab, ${seats[side]}`));
+    about.date ||= new Date().toLocaleDateString("sv"); // as 2026-11-23
+    return recordText(this.board, moves.slice(0, ply), [first, second], about);
   }
 
   #changed() {
@@ -269,24 +405,27 @@ export class Game {
     if (!this.engineToMove || this.paused || this.#thinkingAbout === key) return;
     this.#thinkingAbout = key;
     this.#tell.change();
-    const { id, ply } = this.state;
+    const { ply } = this.state, line = this.key;
     /** @type {State | null} */
     let state = null;
     /** @type {unknown} */
     let failure = null;
     try {
       // A short wait, so that eyes can follow.
-      [state] = await Promise.all([api.engine(id, ply), pause(this.engines === 2 ? 500 : 250)]);
+      [state] = await Promise.all([
+        this.#ask((id) => api.engine(id, ply)), pause(this.engines === 2 ? 500 : 250),
+      ]);
     } catch (error) {
       failure = error;
+      if (api.statusOf(error) === 429) await pause(1000);
     }
     // After undo, a new game or a change of seats nobody waits for this answer any more.
     if (this.#thinkingAbout !== key) return;
     this.#thinkingAbout = null;
     if (this.#liveKey() !== key) return this.#changed();
-    if (api.statusOf(failure) === 409) return this.#recover(failure, id);
-    if (state) this.#state = state;
-    else {
+    if (api.statusOf(failure) === 409) return this.#recover(failure, line);
+    if (state) this.#note(state);
+    else if (api.statusOf(failure) !== 429) {
       this.paused = true;
       this.#tell.notice(failure);
     }
@@ -294,13 +433,13 @@ export class Game {
   }
 
   async #lookAtShape() {
-    const { ply, state } = this;
+    const { ply, state, key: line } = this;
     const key = keyOf(state.moves, ply);
     if (this.#shapes.has(key)) return;
     this.#shapes.set(key, null);
     try {
-      const shape = await api.shape(state.id, ply);
-      if (this.state.id !== state.id) return;
+      const shape = await this.#ask((id) => api.shape(id, ply));
+      if (this.key !== line) return;
       this.#shapes.set(key, shape);
       this.#tell.change();
     } catch {
@@ -326,17 +465,17 @@ export class Game {
     if (this.#analysing) return;
     this.#analysing = true;
     for (let ply = this.#nextAnalysis(); ply !== null; ply = this.#nextAnalysis()) {
-      const { id, moves } = this.state;
-      const key = keyOf(moves, ply);
+      const { key: line } = this, { moves } = this.state;
+      const at = ply, key = keyOf(moves, ply);
       /** @type {Analysis | null} */
       let found = null;
       try {
-        found = await api.analysis(id, ply);
+        found = await this.#ask((id) => api.analysis(id, at));
       } catch (error) {
         if (api.statusOf(error) === 429) await pause(1000);
-        else if (this.state.id === id) this.#failed.add(key);
+        else if (this.key === line) this.#failed.add(key);
       }
-      if (this.state.id !== id || !found) continue;
+      if (this.key !== line || !found) continue;
       // The moves may have changed on the way: then the answer is about another position.
       if (keyOf(this.state.moves, ply) === key) this.#analyses.set(key, found);
       this.#tell.change();

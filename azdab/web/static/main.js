@@ -3,11 +3,13 @@
 
 import { BoardView } from "./board.js";
 import { Chart } from "./chart.js";
-import { prepareExport, prepareHelp, prepareImport, prepareNew, words } from "./dialogs.js";
+import {
+  prepareExport, prepareGames, prepareHelp, prepareImport, prepareNew, words,
+} from "./dialogs.js";
 import { $, around, find, isShortcut, keep, kept } from "./dom.js";
 import { Game } from "./game.js";
 import { switchLanguage, t, translate } from "./i18n.js";
-import { heatOf, MoveList, seatOf, showEvaluation, showPlayers, showStatus } from "./panels.js";
+import { hintsOf, MoveList, seatOf, showEvaluation, showPlayers, showStatus } from "./panels.js";
 import { positionAt, SIDES } from "./rules.js";
 
 /** @import { Seat } from "./types.js" */
@@ -15,12 +17,17 @@ import { positionAt, SIDES } from "./rules.js";
 const THEMES = /** @type {const} */ (["auto", "light", "dark"]);
 const SHOWN = "azdab-shown";
 
-const game = new Game({ change: show, notice: (error) => tell(words(error), true) });
+const game = new Game({
+  change: show,
+  notice: (error) => tell(words(error), true),
+  branch: () => tell(t("branched")),
+});
 /**
  * The edge pointed at in the list of moves, and the one on the board.
  * @type {Record<"list" | "board", number | null>}
  */
 const pointed = { list: null, board: null };
+let shownKey = "";
 
 /** @param {"list" | "board"} where */
 const point = (where) => (/** @type {number | null} */ edge) => {
@@ -41,19 +48,24 @@ const moves = new MoveList({ look: (ply) => game.look(ply), point: point("list")
 function show() {
   if (!game.hasBegun) return;
   const { position } = game;
-  const heat = game.shown.hint ? heatOf(game.analysisAt(game.ply)) : null;
+  if (game.key !== shownKey) {
+    // What was pointed at belonged to the game before.
+    shownKey = game.key;
+    pointed.list = pointed.board = null;
+  }
+  const hints = game.shown.hint ? hintsOf(game.analysisAt(game.ply)) : null;
   board.update({
     board: game.board,
     position,
     playable: game.canPlay,
-    heat,
+    hints,
     chains: (game.shown.chains && game.shapeAt(game.ply)?.chains) || null,
     pointed: pointed.list,
   });
   showPlayers(game, position);
   showStatus(game, position);
   const edge = pointed.board;
-  const text = edge !== null && heat?.get(edge)?.text;
+  const text = edge !== null && hints?.get(edge)?.text;
   if (edge !== null && text) $("legend").textContent = `${game.board.edges[edge].name}: ${text}`;
   showEvaluation(game, position, chart);
   moves.update(game, positionAt(game.board, game.state.moves, game.state.moves.length));
@@ -95,6 +107,7 @@ function nextTheme() {
 const openNew = prepareNew(game);
 const openImport = prepareImport(game, tell);
 const openExport = prepareExport(game);
+const openGames = prepareGames(game);
 const openHelp = prepareHelp();
 
 /** @param {keyof typeof game.shown} what */
@@ -108,6 +121,7 @@ const actions = {
   new: openNew,
   import: openImport,
   export: openExport,
+  games: openGames,
   help: openHelp,
   theme: nextTheme,
   language: () => {
@@ -151,6 +165,11 @@ document.addEventListener("keydown", (event) => {
   else if (event.key.startsWith("Arrow") && event.target === document.body) board.focus();
   else return;
   event.preventDefault();
+});
+
+// Where nothing can be kept, leaving the page loses the game.
+addEventListener("beforeunload", (event) => {
+  if (game.hasBegun && !game.isKept && game.state.moves.length) event.preventDefault();
 });
 
 translate();

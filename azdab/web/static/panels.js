@@ -5,11 +5,11 @@ import { $, $button, around, find, htmlElement, onPointing } from "./dom.js";
 import { t } from "./i18n.js";
 import { LETTERS, otherSide, SIDES } from "./rules.js";
 
-/** @import { Warmth } from "./board.js" */
+/** @import { Hint } from "./board.js" */
 /** @import { Chart } from "./chart.js" */
 /** @import { Game } from "./game.js" */
 /** @import { Edge, Position } from "./rules.js" */
-/** @import { Analysis, Seat, Side } from "./types.js" */
+/** @import { Analysis, Judgement, Seat, Side } from "./types.js" */
 
 /**
  * A number of boxes as people write it: 3, 2.5.
@@ -30,21 +30,38 @@ export function marginText(margin, isExact) {
 }
 
 /**
- * By edge: how good it is, and that in words; null where nothing is known yet.
- * @param {Analysis | null} found
- * @returns {Map<number, Warmth> | null}
+ * Boxes lost from which a move is a mistake, and a blunder, as in azdab/engine/review.py. Smaller
+ * losses are within the error of an estimate.
  */
-export function heatOf(found) {
-  if (!found) return null;
-  return new Map(found.edges.map(({ edge, heat, margin, loss }) => {
-    /** @type {string[]} */
-    const words = [];
-    if (edge === found.best) words.push(t("move_is_best"));
-    else if (loss !== null && loss >= 0.05) words.push(t("move_loses", { count: boxes(loss) }));
-    if (margin !== null) words.push(marginText(margin, found.is_exact));
-    return [edge, { heat, isBest: edge === found.best, text: words.join(", ") }];
-  }));
+const MISTAKE = 1, BLUNDER = 3;
+
+/**
+ * What is shown of an edge; nothing where nothing is known.
+ * @param {Judgement} edge
+ * @param {Analysis} found
+ * @returns {Hint}
+ */
+function hintOf({ edge, margin, loss }, found) {
+  const isBest = edge === found.best, lost = isBest ? 0 : loss;
+  /** @type {string[]} */
+  const words = [];
+  if (isBest) words.push(t("move_is_best"));
+  else if (lost !== null && lost >= 0.05)
+    words.push(t(found.is_exact ? "move_loses" : "move_loses_about", { count: boxes(lost) }));
+  if (margin !== null) words.push(marginText(margin, found.is_exact));
+  const text = words.join(", ");
+  if (lost === null) return { grade: null, isBest, label: "", text };
+  if (lost < MISTAKE) return { grade: "good", isBest, label: "", text };
+  const grade = lost < BLUNDER ? "mistake" : "blunder";
+  return { grade, isBest, label: `−${Math.round(lost)}`, text };
 }
+
+/**
+ * By edge: how good it is; null where nothing is known yet.
+ * @param {Analysis | null} found
+ */
+export const hintsOf = (found) =>
+  found && new Map(found.edges.map((judged) => [judged.edge, hintOf(judged, found)]));
 
 /** @param {Side} side */
 export const seatOf = (side) => find($(`player-${side}`), "select", HTMLSelectElement);
@@ -118,10 +135,9 @@ export function showStatus(game, position) {
   status.dataset.side = side === null ? LETTERS[position.toPlay] : side ? LETTERS[(side + 1) / 2] : "";
   status.classList.toggle("busy", game.isLive && game.engineToMove && !game.paused);
   $("looking").hidden = game.isLive;
-  $("from-here").hidden = game.ply > game.state.ply;
 
-  $button("undo").disabled = !game.state.ply;
-  $button("redo").disabled = game.state.ply >= game.state.moves.length;
+  $button("undo").disabled = !game.canUndo;
+  $button("redo").disabled = !game.canRedo;
   $("pause").hidden = !game.engines || (game.engines === 1 && !game.paused);
   find($("pause"), "span").textContent = t(game.paused ? "resume" : "pause");
   $("pause").setAttribute("aria-pressed", String(game.paused));
@@ -131,13 +147,11 @@ export function showStatus(game, position) {
   const found = game.analysisAt(game.ply);
   $("legend").hidden = !game.shown.hint || position.isOver;
   const known = found?.edges.some(({ margin }) => margin !== null);
-  $("legend").textContent = t(!found ? "hint_wait" : known ? "hint_legend" : "hint_only_best");
+  $("legend").textContent = t(!found ? "hint_wait" : !known ? "hint_only_best"
+    : found.is_exact ? "hint_exact" : "hint_estimated");
   const shape = game.shapeAt(game.ply);
   $("shape").hidden = !game.shown.chains || position.isOver;
-  if (shape) {
-    const side = LETTERS[shape.controller];
-    $("shape").textContent = t("shape", { count: shape.long_chains, side });
-  }
+  if (shape) $("shape").textContent = t("shape", { count: shape.long_chains });
 }
 
 /**
@@ -161,7 +175,9 @@ export function showEvaluation(game, position, chart) {
   }
   $("margin").textContent = text;
   // While a position is judged the bar stays where it was: it should glide, not jump to the middle.
-  if (found) {
+  // Of another game it says nothing.
+  if (found || $("bar").dataset.game !== game.key) {
+    $("bar").dataset.game = game.key;
     $("bar").classList.toggle("unknown", margin === null);
     $("bar").style.setProperty("--share", String(win ?? 0.5));
   }

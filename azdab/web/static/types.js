@@ -40,14 +40,23 @@
  * @property {boolean} is_over
  */
 
-/** @typedef {State & { games: number }} Imported  and how many games the text holds */
+/**
+ * @typedef {object} About what a game's record says
+ * @property {string} date
+ * @property {string} event
+ * @property {string} remark
+ * @property {Record<number, number>} evaluations by ply
+ * @property {Record<number, string>} remarks by ply
+ */
+
+/** @typedef {State & { about: About }} Opened  a game that is begun or asked for */
+/** @typedef {Opened & { games: number }} Imported  and how many games the text holds */
 
 /**
  * @typedef {object} Judgement of one edge, margins being the first player's
  * @property {number} edge
  * @property {number | null} margin
  * @property {number | null} loss boxes that the mover loses by it
- * @property {number | null} heat 1 for the best move, falling towards 0
  */
 
 /**
@@ -73,7 +82,6 @@
  * @property {Chain[]} chains
  * @property {number} long_chains
  * @property {number} double_crosses
- * @property {Side} controller
  */
 
 export {};
