@@ -77,8 +77,8 @@ class _Host:
             "max_import": json_views.MAX_IMPORT,
             "networks": sorted({str(board), *bundled_networks()}),
         }  # fmt: skip
-        cores = os.cpu_count() or 1
-        self._moves, self._reading = WorkQueue(max(cores, 2)), WorkQueue(1)
+        cores = min(max(os.cpu_count() or 1, 2), 8)
+        self._moves, self._reading = WorkQueue(cores), WorkQueue(1)
         self._judging, self._long_moves, self._long_reading, self._warming = (
             WorkQueue(1, first=self._moves) for _ in range(4)
         )
