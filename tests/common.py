@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+from azdab.engine.engine import Engine
 from azdab.exact import dense_table
 from azdab.exact.dense_table import SolvedBoard
 from azdab.game import rules
@@ -202,3 +203,8 @@ def refused(main: Callable[[list[str]], int], capsys: Any, *argv: str) -> str:
     assert error.count("\n") == 1
     assert "Traceback" not in error
     return error
+
+
+def no_engine(board: Board, level: str | None) -> Engine:
+    """For a protocol in which none is asked."""
+    raise AssertionError(f"an engine was made for {board} and {level}")

@@ -132,7 +132,7 @@ def test_a_move_is_read_however_it_is_written(text: str) -> None:
     line = f"{record.HEADER}\nboard: 2x2\n{text} eval +1.50 # why"
     game = record.parse_record(line)
     assert (game.position.moves, game.evaluations, game.remarks) == ((7,), {0: 1.5}, {0: "why"})
-    assert Protocol(lambda board, level: None, board).answer(f"play {text}") == "=\n\n"
+    assert Protocol(common.no_engine, board).answer(f"play {text}") == "=\n\n"
 
 
 def test_a_move_of_the_other_player_is_refused() -> None:
@@ -149,7 +149,8 @@ def test_moves_are_whole_numbers(move: Any) -> None:
 
 
 def test_numbers_of_numpy_are_moves() -> None:
-    position = Position(Board(2, 2), tuple(np.array([1, 2], np.int32))).play(np.int64(3))
+    numpy_s: Any = np.int64(3)
+    position = Position(Board(2, 2), tuple(np.array([1, 2], np.int32))).play(numpy_s)
     assert position == Position(Board(2, 2), (1, 2, 3))
     assert all(type(edge) is int for edge in position.moves)
     assert position.undo(9) == position.at(-1) == Position(Board(2, 2))

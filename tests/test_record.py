@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -192,7 +193,7 @@ def test_a_game_is_added_whole_or_not_at_all(
     def full(number: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(gamefile.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(UserError, match=r"cannot write .*games\.txt: No space left"):
         gamefile.append_games(path, [SHORT])
     assert path.read_bytes() == before
@@ -215,7 +216,7 @@ def test_files_are_written_whole_or_not_at_all(
     def full(number: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(files.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(UserError, match=r"cannot write .*out\.json: No space left"):
         files.write_text(path, "three")
     assert path.read_text(encoding="utf-8") == "two \\udcff"

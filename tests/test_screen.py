@@ -192,7 +192,7 @@ def test_what_cannot_be_written_is_still_shown(tmp_path: Path, capsys: Any) -> N
 def test_files_that_cannot_be_written_are_refused_before_the_work(
     tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(SystemExit):
         evaluate.main(["3x3", "--json", str(tmp_path / "out.json")])
     assert "cannot be written: see its permissions" in capsys.readouterr().err

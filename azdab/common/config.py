@@ -1,8 +1,7 @@
 """What a run is: typed, validated, immutable configuration.
 
-A config is a tree of frozen dataclasses. It is read from a YAML preset in
-``configs/`` or from a path, any field can be overridden on the command line, and
-anything unknown or out of range is refused before the run starts.
+A config is a tree of frozen dataclasses. It is read from a preset in ``configs/`` or from a path,
+any field can be overridden on the command line, and what is unknown or out of range is refused.
 
 Nothing in :mod:`azdab.common` imports JAX: the memory settings held here must reach the
 environment before JAX is loaded.
