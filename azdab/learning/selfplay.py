@@ -1,8 +1,8 @@
 """Self-play: hundreds of games in one ``lax.scan``, and the examples they yield.
 
-Every game lasts equally long, ``T = board.num_plies``, so nothing is reset and nothing padded. With
-a solver horizon ``k`` the search plays the first ``T - k`` plies (:func:`play_to_horizon`), the rest
-is played and labelled exactly (:mod:`azdab.exact.endings`); :func:`finish` makes examples of both.
+Every game lasts equally long, ``T = board.num_plies``, so nothing is reset and nothing padded.
+With a solver horizon ``k`` the search plays the first ``T - k`` plies (:func:`play_to_horizon`),
+the rest is played and labelled exactly (:mod:`azdab.exact.endings`). :func:`finish` makes examples.
 """
 
 from typing import NamedTuple
