@@ -10,7 +10,15 @@ from typing import Any
 import jax
 from rich.console import Console
 
-from azdab.bench import card_report, endgame_times, measuring, openspiel, page_load, speed_report
+from azdab.bench import (
+    card_report,
+    endgame_times,
+    iteration_report,
+    measuring,
+    openspiel,
+    page_load,
+    speed_report,
+)
 from azdab.bench.measuring import BenchmarkOptions
 from azdab.common import cli, presets, screen
 from azdab.common.config import config_from_dict, require_engine, require_numba
@@ -69,6 +77,11 @@ def _parser() -> cli.Parser:
         "own run, seed_workload, and their parts",
     )
     command.add_argument(
+        "--iteration",
+        action="store_true",
+        help="instead, train some iterations; say what the devices did and for whom they waited",
+    )
+    command.add_argument(
         "--endgames", action="store_true", help="time the exact engine (extra: exact) instead"
     )
     command.add_argument(
@@ -97,6 +110,11 @@ def _benchmark(options: BenchmarkOptions, overrides: dict[str, Any], console: Co
         endgame_times.measure_endgames(board, console)
         return
     device.divide_cpu(config)
+    if options.iteration:
+        variables = dict(os.environ)
+        device.start()
+        iteration_report.measure_iteration(config, options.rounds or 3, variables, console)
+        return
     if options.card:
         variables = dict(os.environ)
         device.start()  # without a cap: the runs that are watched have their own

@@ -50,6 +50,7 @@ class BenchmarkOptions(NamedTuple):
       compare: an earlier such file.
       profile: a directory for XLA's profile.
       card: measure what matters on a card instead.
+      iteration: account for the time of an iteration instead.
       endgames: time the exact engine instead.
       page: time the page under load instead.
     """
@@ -64,6 +65,7 @@ class BenchmarkOptions(NamedTuple):
     compare: Path | None
     profile: Path | None
     card: bool
+    iteration: bool
     endgames: bool
     page: bool
 
