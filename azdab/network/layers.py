@@ -88,71 +88,6 @@ class Conv(nn.Module):
         return y + bias.astype(self.dtype).reshape(1, 1, 1, self.filters)
 
 
-def _normalised(x: Array, scale: Array, bias: Array) -> tuple[Array, Array, Array]:
-    """The layer norm of ``x``, and each cell's mean and reciprocal deviation, all in float32."""
-    wide = x.astype(jnp.float32)
-    mean = wide.mean(axis=-1, keepdims=True)
-    square = jnp.square(wide).mean(axis=-1, keepdims=True)
-    factor = jax.lax.rsqrt(jnp.maximum(0.0, square - jnp.square(mean)) + _EPSILON)
-    shape = (1,) * (x.ndim - 1) + (-1,)
-    y = (wide - mean) * (factor * scale.reshape(shape)) + bias.reshape(shape)
-    return y.astype(x.dtype), mean, factor
-
-
-_EPSILON = 1e-6
-
-
-@jax.custom_vjp
-def layer_norm(
-    x: Float[Array, "*b C"], scale: Float[Array, "C"], bias: Float[Array, "C"]
-) -> Float[Array, "*b C"]:
-    """Layer normalisation over the last axis; its gradient goes over the arrays once on the CPU.
-
-    Differentiated step by step it takes half as long again there. Other backends keep that.
-    """
-    return _normalised(x, scale, bias)[0]
-
-
-def _norm_forward(x: Array, scale: Array, bias: Array) -> tuple[Array, tuple[Array, ...]]:
-    y, mean, factor = _normalised(x, scale, bias)
-    return y, (x, scale, bias, mean, factor)
-
-
-def _norm_backward(residuals: tuple[Array, ...], dy: Array) -> tuple[Array, ...]:
-    def at_once(
-        x: Array, scale: Array, bias: Array, mean: Array, factor: Array, dy: Array
-    ) -> tuple[Array, ...]:
-        del bias
-        dy = dy.astype(jnp.float32)
-        unit = (x.astype(jnp.float32) - mean) * factor
-        inner = dy * scale.reshape((1,) * (x.ndim - 1) + (-1,))
-        along = (inner * unit).mean(axis=-1, keepdims=True)
-        dx = factor * (inner - inner.mean(axis=-1, keepdims=True) - unit * along)
-        cells = tuple(range(x.ndim - 1))
-        return dx.astype(x.dtype), (dy * unit).sum(cells), dy.sum(cells)
-
-    def step_by_step(
-        x: Array, scale: Array, bias: Array, mean: Array, factor: Array, dy: Array
-    ) -> tuple[Array, ...]:
-        del mean, factor
-        return jax.vjp(lambda *given: _normalised(*given)[0], x, scale, bias)[1](dy)
-
-    return jax.lax.platform_dependent(*residuals, dy, cpu=at_once, default=step_by_step)
-
-
-layer_norm.defvjp(_norm_forward, _norm_backward)
-
-
-class LayerNorm(nn.Module):
-    """:func:`layer_norm` with its parameters, float32."""
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
-        bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],))
-        return layer_norm(x, scale, bias)
-
-
 class ResidualBlock(nn.Module):
     """Pre-norm residual block: edges to boxes, pool, boxes to edges.
 
@@ -167,10 +102,10 @@ class ResidualBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        y = nn.relu(LayerNorm()(x))
+        y = nn.relu(nn.LayerNorm(dtype=self.dtype)(x))
         y = Conv(self.filters, 2, ((0, 1), (0, 1)), self.dtype)(y)
         y += GlobalPool(self.filters, self.dtype)(y)[:, None, None]
-        y = nn.relu(LayerNorm()(y))
+        y = nn.relu(nn.LayerNorm(dtype=self.dtype)(y))
         # Small, so that a deep stack starts close to the identity.
         return x + Conv(self.filters, 2, ((1, 0), (1, 0)), self.dtype, kernel_scale=0.1)(y)
 
@@ -223,9 +158,9 @@ class AttentionBlock(nn.Module):
         batch, height, width, filters = x.shape
         position = self.param("position", nn.initializers.normal(0.02), (height * width, filters))
         cells = x.reshape(batch, height * width, filters)
-        y = LayerNorm()(cells + position.astype(self.dtype)[None])
+        y = nn.LayerNorm(dtype=self.dtype)(cells + position.astype(self.dtype)[None])
         cells += nn.MultiHeadDotProductAttention(self.num_heads, dtype=self.dtype)(y)
-        y = LayerNorm()(cells)
+        y = nn.LayerNorm(dtype=self.dtype)(cells)
         y = nn.Dense(2 * filters, dtype=self.dtype)(y)
         cells += nn.Dense(filters, dtype=self.dtype)(nn.relu(y))
         return cells.reshape(x.shape)

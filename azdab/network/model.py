@@ -25,7 +25,7 @@ from azdab.common.config import NetworkConfig
 from azdab.game import geometry
 from azdab.game.board import Board
 from azdab.network.features import network_features
-from azdab.network.layers import AttentionBlock, Conv, GlobalPool, LayerNorm, ResidualBlock
+from azdab.network.layers import AttentionBlock, Conv, GlobalPool, ResidualBlock
 
 Params = Any
 """A flax parameter tree."""
@@ -86,7 +86,7 @@ class Network(nn.Module):
             x = ResidualBlock(filters, dtype)(x)
         if self.config.family == "resnet_attention":
             x = AttentionBlock(self.config.num_heads, dtype)(x)
-        x = nn.relu(LayerNorm()(x))
+        x = nn.relu(nn.LayerNorm(dtype=dtype)(x))
 
         # The board as a whole: the margin head, and what every cell should know of it.
         whole = nn.relu(GlobalPool(2 * filters, dtype)(x))
