@@ -70,17 +70,23 @@ def account(start: float, end: float, busy: list[Span], waits: list[Span]) -> Ac
 
 
 class Timeline:
-    """Watches the devices of this process from a thread of its own."""
+    """Watches the devices of this process from a thread of its own; use it as a context manager."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._dispatched: SimpleQueue[tuple[str, float, Any]] = SimpleQueue()
+        self._dispatched: SimpleQueue[tuple[str, float, Any] | None] = SimpleQueue()
         self._busy: list[Span] = []
         self._running: tuple[str, float] | None = None
         self._waits: list[Span] = []
         self._free = 0.0  # when the last program was done: they run one after the other
         self._start = time.perf_counter()
         threading.Thread(target=self._watch, name="timeline", daemon=True).start()
+
+    def __enter__(self) -> "Timeline":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._dispatched.put(None)
 
     def dispatched(self, name: str, results: Any) -> None:
         """A program was dispatched just now.
@@ -125,13 +131,13 @@ class Timeline:
         return found
 
     def _watch(self) -> None:
-        while True:
-            name, start, results = self._dispatched.get()
+        while (program := self._dispatched.get()) is not None:
+            name, start, results = program
             with self._lock:
                 self._running = name, max(start, self._free)
             with suppress(Exception):  # whoever reads the results hears of it
                 jax.block_until_ready(results)
-            del results
+            del program, results
             with self._lock:
                 self._free = time.perf_counter()
                 self._busy.append(Span(*self._running, self._free))

@@ -83,11 +83,12 @@ def train(
         with (
             writing as writer,
             saving.Saver(checkpoints, config, devices) as saver,
+            Timeline() as timeline,
             card.UtilisationMeter(jax.local_devices()) as meter,
         ):
             beside = teaching.beside(board, config)
             gamebook = Gamebook(board, run / "games" if save_games else None)
-            context = Context(board, config, devices, plan.phases, beside, Timeline(), gamebook)
+            context = Context(board, config, devices, plan.phases, beside, timeline, gamebook)
             display.start(done, config.iterations)
             try:
                 return _iterations(context, state, checkpoints, display, stop, writer, saver, meter)
