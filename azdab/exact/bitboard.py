@@ -91,6 +91,7 @@ Geometry = np.dtype(
     ]
 )
 
+
 def geometry(board: Board) -> np.record:
     """Describe a board.
 
@@ -135,6 +136,14 @@ def words(bits: np.ndarray, edges: Bool[np.ndarray, "E"]) -> tuple[np.uint64, np
     for bit in bits[~np.asarray(edges, bool)].tolist():
         made[bit // 64] |= 1 << bit % 64
     return Word(made[0]), Word(made[1])
+
+
+@jit
+def draw(h: Any, v: Any, move: Any) -> Any:
+    """Draw the edge with bit ``move`` of ``h``, or ``move - 64`` of ``v``."""
+    if move < 64:
+        return h & ~(ONE << Word(move)), v
+    return h, v & ~(ONE << Word(move - 64))
 
 
 @jit

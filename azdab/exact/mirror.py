@@ -2,11 +2,10 @@
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
-
-import numpy as np
 
 from azdab.exact.bitboard import ONE, Word, jit
 

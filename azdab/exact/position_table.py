@@ -18,9 +18,6 @@ from numba.extending import intrinsic
 
 from azdab.exact.bitboard import ONE, Word, jit
 
-UNKNOWN = -128, 127, 255
-"""The bounds and the best move of a position that is not in the table."""
-
 _ENTRY_WORDS, _LINE_WORDS = 4, 8
 
 
@@ -83,7 +80,10 @@ def _row(i: Any, h: Any, v: Any, alone: Any, table: Any) -> Any:
 
 @jit
 def look_up(i: Any, h: Any, v: Any, alone: Any, table: Any) -> Any:
-    """The bounds and the best move stored for the position of slot ``i``, or ``UNKNOWN``."""
+    """The bounds and the best move stored for the position of slot ``i``.
+
+    -128, 127 and 255 if nothing is known of it.
+    """
     row, facts = _row(i, h, v, alone, table)
     if row < 0:
         return -128, 127, 255

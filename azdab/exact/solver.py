@@ -11,11 +11,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int
 
-from azdab.exact.bitboard import Word, edge_bits, geometry, jit, unfinished, words
-from azdab.exact.chain_search import Scratch, draw, position_value, reaches
+from azdab.exact.bitboard import Word, draw, edge_bits, geometry, jit, unfinished, words
+from azdab.exact.chain_search import position_value, reaches
+from azdab.exact.position_table import new_table
+from azdab.exact.quiet_moves import Scratch
 from azdab.game.board import Board
 
 _ILLEGAL = -128
+_NEAR = 4  # a position with at most one of so many edges drawn is near the empty board
+_MIRRORED = 12  # open edges from which on it pays to look for mirror images
 
 
 @jit
@@ -103,7 +107,7 @@ class Solver:
     def __init__(self, board: Board, table_bits: int = 20) -> None:
         self._edge_bits = edge_bits(board)
         self._scratch = np.rec.array(np.zeros(1, Scratch))[0]
-        self._memory = geometry(board), self._scratch, np.zeros((1 << table_bits, 4), np.uint64)
+        self._memory = geometry(board), self._scratch, new_table(table_bits)
 
     @property
     def nodes(self) -> int:
@@ -114,6 +118,9 @@ class Solver:
         """The words of a position, with the search allowed to begin."""
         self._scratch.visited = 0
         self._scratch.allowed = np.iinfo(np.int64).max if limit is None else limit
+        # From far into a game hardly two positions can be reached that are mirror images.
+        near = np.sum(edges) <= len(self._edge_bits) / _NEAR
+        self._scratch.mirrored = _MIRRORED if near else len(self._edge_bits) + 1
         return words(self._edge_bits, edges)
 
     def _finished(self) -> bool:

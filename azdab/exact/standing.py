@@ -25,9 +25,9 @@ If ``w`` is that of opening ``cn``, opening ``ca`` reaches it: then ``y >= w + a
 
 from typing import Any
 
-from azdab.exact.bitboard import ONE, Word, count, degrees, erase, grow, jit, neighbours
-
 import numpy as np
+
+from azdab.exact.bitboard import ONE, Word, count, degrees, erase, grow, jit, neighbours
 
 # The bits of the word: whether there is a chain of one box, and of two; from these bits on
 # how many chains of three boxes, loops of four and loops of six; and how long are the one
