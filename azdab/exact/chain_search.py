@@ -14,11 +14,11 @@ Korf, "Solving Dots-And-Boxes", AAAI 2012):
   (:mod:`azdab.exact.standing`). Of the short chains (one or two boxes, which cannot hand over the
   turn), of the long ones and of the loops only the shortest is ever opened.
 
-What remains is a search with null windows and a transposition table. A position is refuted
-at once if a reply to it is known to suffice. Otherwise, far from the end, the reply comes first that
-leaves the opponent the fewest moves of which it is not known that they fail: much of
-what it takes to prove is then proven already. The tests compare the values with
-the dense table's on every small board.
+What remains is a search with null windows and a transposition table. A position is refuted at
+once if a reply to it is known to suffice. Otherwise, far from the end, the reply comes first
+that leaves the opponent the fewest moves of which it is not known that they fail: most
+of what is left to prove is then proven already. The tests compare the values with the dense
+table's on every small board.
 """
 
 from typing import Any

@@ -72,9 +72,10 @@ def _row(i: Any, h: Any, v: Any, alone: Any, table: Any) -> Any:
     """The row of the two from ``i`` on that holds a position, and its facts; -1 if none."""
     for row in range(i, i + 2):
         facts = table[row, 2]
-        if table[row, 0] == h and table[row, 1] == v and facts >> Word(32) == alone:
-            if facts & Word(255) and table[row, 3] == _check(h, v, facts):
-                return row, facts
+        here = table[row, 0] == h and table[row, 1] == v and facts >> Word(32) == alone
+        # An unused entry looks like the finished game, but took no work.
+        if here and facts & Word(255) and table[row, 3] == _check(h, v, facts):
+            return row, facts
     return -1, Word(0)
 
 
@@ -97,13 +98,7 @@ def store(
 ) -> None:
     """Remember the bounds and the best move of the position of slot ``i``.
 
-    Args:
-      i: from :func:`slot`.
-      h, v, alone: the position.
-      low, high: bounds of its value.
-      move: the best move, below 256.
-      nodes: how many positions were looked at, at least one.
-      table: where to.
+    ``nodes`` is how many positions were looked at for that, at least one.
     """
     work = Word(0)
     while nodes:

@@ -57,7 +57,8 @@ def boxes_alone(alone: Any) -> Any:
 
 
 @jit
-def _with_chain(alone: Any, length: Any) -> Any:
+def with_chain(alone: Any, length: Any) -> Any:
+    """The word with one more chain of so many boxes."""
     if length < 3:
         return alone ^ Word(length)
     if length == 3:
@@ -67,7 +68,8 @@ def _with_chain(alone: Any, length: Any) -> Any:
 
 
 @jit
-def _with_loop(alone: Any, length: Any) -> Any:
+def with_loop(alone: Any, length: Any) -> Any:
+    """The word with one more loop of so many boxes."""
     if length < 8:
         return alone + (ONE << (_FOURS if length == 4 else _SIXES))
     more = length - 8 if _field(alone, _LOOP, 7) else length
@@ -112,11 +114,7 @@ def set_aside(h: Any, v: Any, alone: Any, start: Any, g: Any) -> Any:
 
     The two outer edges of a corner box are interchangeable: the horizontal one stays open.
 
-    Args:
-      h, v: the open edges.
-      alone: the word.
-      start: the boxes at which a chain or loop may have come to stand alone.
-      g: the board.
+    Where it has come to stand alone lately it must have a box in ``start``.
 
     Returns:
       The open edges of the rest, and the word.
@@ -136,8 +134,8 @@ def set_aside(h: Any, v: Any, alone: Any, start: Any, g: Any) -> Any:
         down = chain & (chain >> g.width) & (h >> g.width)
         right = chain & (chain >> ONE) & (v >> ONE)
         if count(down) + count(right) == length:
-            alone = _with_loop(alone, length)
+            alone = with_loop(alone, length)
         else:
-            alone = _with_chain(alone, length)
+            alone = with_chain(alone, length)
         h, v = erase(chain, h, v, g)
     return h, v, alone
