@@ -99,7 +99,7 @@ def _search(h: Any, v: Any, alone: Any, bound: Any, depth: Any, g: Any, m: Any, 
     if high < bound:
         return high
     before = m.visited
-    m.visited += 1
+    m.visited = min(before, m.allowed) + 1
     if m.visited > m.allowed:
         return 0
     _, two, _ = degrees(h, v, g)

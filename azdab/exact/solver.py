@@ -75,9 +75,10 @@ def _proven_action(h: Any, v: Any, bits: Any, order: Any, g: Any, m: Any, table:
     allowed, effort = m.allowed, 16
     while m.visited <= allowed:
         for edge in order:
-            m.allowed = min(allowed, m.visited + effort)
+            enough = min(allowed, m.visited + effort)
+            m.allowed = enough
             good = _keeps(h, v, bits[edge], value, g, m, table)
-            known, stopped = m.visited <= m.allowed, m.allowed < 0
+            known, stopped = m.visited <= enough, m.allowed != enough
             if stopped or (good and known):
                 return edge, value
             m.allowed = allowed
@@ -147,7 +148,7 @@ class Solver:
     @property
     def nodes(self) -> int:
         """How many positions the last call looked at."""
-        return sum(int(scratch.visited) for scratch in self._scratches)
+        return sum(int(min(scratch.visited, scratch.allowed)) for scratch in self._scratches)
 
     def _start(self, edges: Any, limit: int | None) -> tuple[np.uint64, np.uint64]:
         """The words of a position, with the searches allowed to begin."""
@@ -188,7 +189,8 @@ class Solver:
                 answer = future.result() if answer is None else answer
             if answer is not None:
                 for scratch in self._scratches:
-                    scratch.allowed = -1  # they stop at their next position
+                    # They stop at their next position.
+                    scratch.allowed = min(scratch.allowed, scratch.visited)
         return answer
 
     def value(self, edges: Bool[np.ndarray, "E"], limit: int | None = None) -> int | None:
