@@ -143,6 +143,9 @@ class Solver:
         self._geometry = geometry(board)
         self._table = new_table(table_bits)
         self._scratches = [np.rec.array(np.zeros(1, Scratch))[0] for _ in range(threads)]
+        # Several threads should not all try the same moves first.
+        self._histories = np.random.default_rng(0).integers(-_NOISE, _NOISE, (threads, 128))
+        self._histories[0] = 0
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
 
     @property
@@ -159,9 +162,7 @@ class Solver:
             scratch.visited = 0
             scratch.allowed = np.iinfo(np.int64).max if limit is None else (limit + i) // number
             scratch.mirrored = _MIRRORED if near else len(self._edge_bits) + 1
-            # Several threads should not all try the same moves first.
-            noise = np.random.default_rng(i).integers(-_NOISE, _NOISE, 128)
-            scratch.history[:] = noise if i else 0
+            scratch.history[:] = self._histories[i]
         return words(self._edge_bits, edges)
 
     def _search(self, edges: Any, limit: int | None, search: Search[Answer]) -> Answer | None:
