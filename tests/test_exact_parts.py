@@ -81,7 +81,7 @@ def test_all_images_of_a_position_have_the_same_first_one(size: tuple[int, int])
     def first(edges: np.ndarray) -> tuple[int, int]:
         h, v = words(bits, edges)
         h, v, _ = standing.set_aside(h, v, Word(0), Word(0), g)
-        image = mirror.first_image(h, v, g)
+        image = mirror.first_image(Word(h), Word(v), g)
         assert mirror.first_image(*map(Word, image), g) == image
         return int(image[0]), int(image[1])
 
