@@ -4,6 +4,7 @@ import functools
 from collections.abc import Iterable
 
 import hypothesis
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import strategies as st
@@ -80,9 +81,9 @@ def test_all_images_of_a_position_have_the_same_first_one(size: tuple[int, int])
 
     def first(edges: np.ndarray) -> tuple[int, int]:
         h, v = words(bits, edges)
-        h, v, _ = standing.set_aside(h, v, Word(0), Word(0), g)
+        h, v, _ = standing.set_apart(h, v, Word(0), Word(0), g)
         image = mirror.first_image(Word(h), Word(v), g)
-        assert mirror.first_image(*map(Word, image), g) == image
+        assert mirror.first_image(Word(image[0]), Word(image[1]), g) == image
         return int(image[0]), int(image[1])
 
     seen = set()
@@ -138,7 +139,7 @@ def test_threads_find_what_one_finds(board: Board, seed: int) -> None:
     rng = np.random.default_rng(seed)
     edges = rng.random(board.num_edges) < rng.random()
     edges[rng.integers(board.num_edges)] = False
-    values = np.asarray(dense_table.exact_values(common.solved(board), edges))
+    values = np.asarray(dense_table.exact_values(common.solved(board), jnp.asarray(edges)))
     found = several(board).action_values(edges)
     np.testing.assert_array_equal(found, values)
     assert several(board).value(edges) == values.max()
@@ -155,7 +156,7 @@ def test_a_proven_action_is_optimal(board: Board, seed: int) -> None:
     rng = np.random.default_rng(seed)
     edges = rng.random(board.num_edges) < rng.random()
     edges[rng.integers(board.num_edges)] = False
-    values = np.asarray(dense_table.exact_values(common.solved(board), edges))
+    values = np.asarray(dense_table.exact_values(common.solved(board), jnp.asarray(edges)))
     found = solver.Solver(board, table_bits=8).proven_action(edges)
     assert found is not None
     assert values[found[0]] == values.max() == found[1]

@@ -24,11 +24,15 @@ def _reversed_bits(typing_context: Any, x: Any) -> Any:
     return types.uint64(types.uint64), generate
 
 
+# Compiled code calls it without the context.
+reversed_bits: Any = _reversed_bits
+
+
 @jit
 def _turned(h: Any, v: Any, g: Any) -> Any:
     """By half a turn: the last edge becomes the first."""
     top = Word(63)
-    return _reversed_bits(h) >> (top - g.last[0]), _reversed_bits(v) >> (top - g.last[1])
+    return reversed_bits(h) >> (top - g.last[0]), reversed_bits(v) >> (top - g.last[1])
 
 
 @jit

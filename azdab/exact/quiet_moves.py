@@ -23,7 +23,7 @@ from azdab.exact.bitboard import (
 )
 from azdab.exact.mirror import first_image
 from azdab.exact.position_table import fetch, look_up, slot
-from azdab.exact.standing import open_alone, set_aside
+from azdab.exact.standing import open_alone, set_apart
 
 OPEN_CHAIN, OPEN_ALONE, NO_MOVE = 128, 252, 255
 
@@ -64,8 +64,8 @@ def _safe_edges(h: Any, v: Any, two: Any, g: Any) -> Any:
 
 @jit
 def settle(h: Any, v: Any, alone: Any, start: Any, g: Any, m: Any) -> Any:
-    """The one of all equal positions that is searched; ``start`` as in :func:`set_aside`."""
-    h, v, alone = set_aside(h, v, alone, start, g)
+    """The one of all equal positions that is searched; ``start`` as in :func:`set_apart`."""
+    h, v, alone = set_apart(h, v, alone, start, g)
     if count(h) + count(v) >= m.mirrored:
         h, v = first_image(h, v, g)
     return h, v, alone

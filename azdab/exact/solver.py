@@ -256,7 +256,8 @@ class Solver:
             order = np.arange(len(values))
             if thread:
                 np.random.default_rng(thread).shuffle(order)
-            _action_values(h, v, self._edge_bits, order, *memory, values)
+            g, scratch, table = memory
+            _action_values(h, v, self._edge_bits, order, g, scratch, table, values)
             return values.astype(np.int8)
 
         return self._search(edges, limit, search)

@@ -109,7 +109,7 @@ def open_alone(alone: Any, kind: Any) -> Any:
 
 
 @jit
-def set_aside(h: Any, v: Any, alone: Any, start: Any, g: Any) -> Any:
+def set_apart(h: Any, v: Any, alone: Any, start: Any, g: Any) -> Any:
     """Move chains and loops that stand alone out of a quiet position into the word.
 
     The two outer edges of a corner box are interchangeable: the horizontal one stays open.
