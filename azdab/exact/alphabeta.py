@@ -20,6 +20,7 @@ from azdab.exact.bitboard import (
     Word,
     count,
     degrees,
+    draw,
     edge_bits,
     forced,
     geometry,
@@ -30,7 +31,6 @@ from azdab.exact.bitboard import (
     unfinished,
     words,
 )
-from azdab.exact.chain_search import draw
 from azdab.game.board import Board
 
 # More boxes than any board has. Not a Python integer: for a literal bound, numba would

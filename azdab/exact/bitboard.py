@@ -1,4 +1,4 @@
-"""Boxes as bits: chains, forced captures, and the parts of a position that can be set aside.
+"""Boxes as bits: chains and forced captures.
 
 Compiled by numba for :mod:`azdab.exact.solver`. A position is two 64-bit words of *open*
 edges. With ``W = cols + 1``, box ``(r, c)`` is bit ``r * W + c``; its top edge has
@@ -118,15 +118,12 @@ Geometry = np.dtype(
         ("width", np.uint64),  # W
         ("boxes", np.uint64),  # the bits of all boxes
         ("corners", np.uint64, (4, 2)),  # the bits in h and in v of each corner's outer edges
-        # Chains (row 0) and loops (row 1) that stand alone are counted by length in bit
-        # fields of one word each: one chain of a length; 0 where its field has no room.
-        ("fields", np.uint64, (2, ENGINE_DOTS)),
-        ("lengths", np.int64, (2, 64)),  # the length whose field holds a bit
+        ("rows", np.int64),
+        ("square", np.bool_),
+        ("last", np.uint64, 2),  # the highest bit in h and in v
+        ("columns", np.uint64, 256),  # of a square board: a row's bits, made a column
     ]
 )
-
-LOOP_BITS = 40
-"""Bits for the counts of loops: their word is stored with 24 bits of search result."""
 
 
 def geometry(board: Board) -> np.record:
@@ -144,15 +141,13 @@ def geometry(board: Board) -> np.record:
     last_h, last_v = rows * width, (rows - 1) * width
     corners = [(0, 0), (cols - 1, cols), (last_h, last_v), (last_h + cols - 1, last_v + cols)]
     g.corners[:] = [[1 << h, 1 << v] for h, v in corners]
-    for kind, first, step, room in ((0, 1, 1, 64), (1, 4, 2, LOOP_BITS)):
-        position = 0
-        for length in range(first, board.num_boxes + 1, step):
-            size = (board.num_boxes // length).bit_length()
-            if position + size > room:
-                break
-            g.fields[kind, length] = 1 << position
-            g.lengths[kind, position : position + size] = length
-            position += size
+    g.rows, g.square, g.last[:] = rows, rows == cols, (last_h + cols - 1, last_v + cols)
+    if g.square:
+        places = range(width)
+        g.columns[: 1 << width] = [
+            sum(1 << place * width for place in places if row >> place & 1)
+            for row in range(1 << width)
+        ]
     return g
 
 
@@ -175,6 +170,14 @@ def words(bits: np.ndarray, edges: Bool[np.ndarray, "E"]) -> tuple[np.uint64, np
     for bit in bits[~np.asarray(edges, bool)].tolist():
         made[bit // 64] |= 1 << bit % 64
     return Word(made[0]), Word(made[1])
+
+
+@jit
+def draw(h: Any, v: Any, move: Any) -> Any:
+    """Draw the edge with bit ``move`` of ``h``, or ``move - 64`` of ``v``."""
+    if move < 64:
+        return h & ~(ONE << Word(move)), v
+    return h, v & ~(ONE << Word(move - 64))
 
 
 @jit
@@ -267,38 +270,3 @@ def in_all(rest: Any, taken: Any, leave: Any) -> Any:
     The mover takes all of it or, if it can, leaves some to hand over the turn.
     """
     return taken - leave + abs(rest + leave) if leave else taken + rest
-
-
-@jit
-def split_off(h: Any, v: Any, chains: Any, loops: Any, g: Any) -> Any:
-    """Move what is only a length out of a quiet position into the counts.
-
-    Chains with both ends at the border, and loops, can lie anywhere. The two outer
-    edges of a corner box are interchangeable too: the horizontal one stays open.
-
-    Returns:
-      The open edges of the rest, and the counts of chains and of loops.
-    """
-    for i in range(4):
-        outer_h, outer_v = g.corners[i, 0], g.corners[i, 1]
-        if v & outer_v and not h & outer_h:
-            h, v = h | outer_h, v ^ outer_v
-    _, two, more = degrees(h, v, g)
-    todo = two
-    while todo:
-        chain = grow(todo & (~todo + ONE), two, h, v, g)
-        todo &= ~chain
-        if neighbours(chain, h, v, g) & more:
-            continue
-        length = count(chain)
-        down = chain & (chain >> g.width) & (h >> g.width)
-        right = chain & (chain >> ONE) & (v >> ONE)
-        is_loop = count(down) + count(right) == length
-        field = g.fields[1, length] if is_loop else g.fields[0, length]
-        if field:
-            if is_loop:
-                loops += field
-            else:
-                chains += field
-            h, v = erase(chain, h, v, g)
-    return h, v, chains, loops

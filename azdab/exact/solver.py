@@ -6,24 +6,37 @@ position, and gives its value, the values of its moves, or an optimal move.
 Needs numba: ``pip install 'azdab[exact]'``.
 """
 
-from typing import Any
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Int
 
-from azdab.exact.bitboard import edge_bits, geometry, jit, unfinished, words
-from azdab.exact.chain_search import Scratch, draw, position_value, reaches
+from azdab.exact.bitboard import draw, edge_bits, geometry, jit, unfinished, words
+from azdab.exact.chain_search import position_value, reaches
+from azdab.exact.position_table import new_table
+from azdab.exact.quiet_moves import Scratch
 from azdab.game.board import Board
 
 _ILLEGAL = -128
+_NEAR = 4  # a position with at most one of so many edges drawn is near the empty board
+_MIRRORED = 12  # open edges from which on it pays to look for mirror images
+_NOISE = 1 << 12  # in the history that all threads but the first begin with
+_PATIENCE = 0.001  # seconds until a thread that was told to stop is told again
+
+Answer = TypeVar("Answer")
+Search = Callable[[Any, Any, int, Any], Answer]
 
 
 @jit
-def _action_values(h: Any, v: Any, bits: Any, g: Any, m: Any, table: Any, values: Any) -> Any:
+def _action_values(
+    h: Any, v: Any, bits: Any, order: Any, g: Any, m: Any, table: Any, values: Any
+) -> Any:
     """The mover's future margin after each edge, into ``int64[E]``; returns the best."""
     boxes = unfinished(h, v, g)
     guess, best = 0, _ILLEGAL
-    for edge in range(len(bits)):
+    for edge in order:
         next_h, next_v = draw(h, v, bits[edge])
         values[edge] = _ILLEGAL
         if next_h != h or next_v != v:
@@ -35,18 +48,41 @@ def _action_values(h: Any, v: Any, bits: Any, g: Any, m: Any, table: Any, values
 
 
 @jit
+def _keeps(h: Any, v: Any, bit: Any, value: Any, g: Any, m: Any, table: Any) -> Any:
+    """Whether drawing an edge keeps the position's value. Anything beyond the nodes allowed."""
+    next_h, next_v = draw(h, v, bit)
+    closed = unfinished(h, v, g) - unfinished(next_h, next_v, g)
+    if closed:
+        return reaches(next_h, next_v, value - closed, g, m, table)
+    return not reaches(next_h, next_v, 2 - value, g, m, table)
+
+
+@jit
 def _best_action(h: Any, v: Any, bits: Any, order: Any, g: Any, m: Any, table: Any) -> Any:
     """The first optimal edge in ``order``, and the position's value."""
-    boxes, value = unfinished(h, v, g), position_value(h, v, 0, g, m, table)
+    value = position_value(h, v, 0, g, m, table)
     for edge in order:
-        next_h, next_v = draw(h, v, bits[edge])
-        closed = boxes - unfinished(next_h, next_v, g)
-        if closed:
-            good = reaches(next_h, next_v, value - closed, g, m, table)
-        else:
-            good = not reaches(next_h, next_v, 2 - value, g, m, table)
-        if good:
+        if _keeps(h, v, bits[edge], value, g, m, table):
             return edge, value
+    return order[0], value
+
+
+@jit
+def _proven_action(h: Any, v: Any, bits: Any, order: Any, g: Any, m: Any, table: Any) -> Any:
+    """Some optimal edge, and the position's value."""
+    value = position_value(h, v, 0, g, m, table)
+    # What proved the value is in the table: to find its move again takes few nodes.
+    allowed, effort = m.allowed, 16
+    while m.visited <= allowed:
+        for edge in order:
+            enough = min(allowed, m.visited + effort)
+            m.allowed = enough
+            good = _keeps(h, v, bits[edge], value, g, m, table)
+            known, stopped = m.visited <= enough, m.allowed != enough
+            if stopped or (good and known):
+                return edge, value
+            m.allowed = allowed
+        effort = min(effort * 16, 1 << 40)
     return order[0], value
 
 
@@ -56,6 +92,8 @@ class Solver:
     Args:
       board: of at most 64 dots.
       table_bits: the transposition table has ``2^table_bits`` entries of 32 bytes.
+      threads: how many search a position together. With one, an answer and ``nodes`` depend on
+        the position and on what the table holds, and on nothing else.
 
     Raises:
       ValueError: the board is too large.
@@ -67,29 +105,65 @@ class Solver:
     (-1, [-1, -1, -1, -1])
     """
 
-    def __init__(self, board: Board, table_bits: int = 20) -> None:
+    def __init__(self, board: Board, table_bits: int = 20, threads: int = 1) -> None:
         self._edge_bits = edge_bits(board)
-        self._scratch = np.rec.array(np.zeros(1, Scratch))[0]
-        self._memory = geometry(board), self._scratch, np.zeros((1 << table_bits, 4), np.uint64)
+        self._geometry = geometry(board)
+        self._table = new_table(table_bits)
+        self._scratches = [np.rec.array(np.zeros(1, Scratch))[0] for _ in range(threads)]
+        # Several threads should not all try the same moves first.
+        self._histories = np.random.default_rng(0).integers(-_NOISE, _NOISE, (threads, 128))
+        self._histories[0] = 0
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
 
     @property
     def nodes(self) -> int:
         """How many positions the last call looked at."""
-        return int(self._scratch.visited)
+        return sum(int(min(scratch.visited, scratch.allowed)) for scratch in self._scratches)
 
     def forget(self) -> None:
         """Forget what was searched: the next search is as a new solver's."""
-        self._memory[2][:] = 0
-        self._scratch.history[:] = 0
+        self._table[:] = 0
 
     def _start(self, edges: Any, limit: int | None) -> tuple[np.uint64, np.uint64]:
-        """The words of a position, with the search allowed to begin."""
-        self._scratch.visited = 0
-        self._scratch.allowed = np.iinfo(np.int64).max if limit is None else limit
+        """The words of a position, with the searches allowed to begin."""
+        number = len(self._scratches)
+        # From far into a game hardly two positions can be reached that are mirror images.
+        near = np.sum(edges) <= len(self._edge_bits) / _NEAR
+        for i, scratch in enumerate(self._scratches):
+            scratch.visited = 0
+            scratch.allowed = np.iinfo(np.int64).max if limit is None else (limit + i) // number
+            scratch.mirrored = _MIRRORED if near else len(self._edge_bits) + 1
+            scratch.history[:] = self._histories[i]
         return words(self._edge_bits, edges)
 
-    def _finished(self) -> bool:
-        return bool(self._scratch.visited <= self._scratch.allowed)
+    def _search(self, edges: Any, limit: int | None, search: Search[Answer]) -> Answer | None:
+        """What one of the threads finds out first; None if the limit was too low for all.
+
+        Args:
+          edges: ``bool[E]``, the drawn edges.
+          limit: of positions, for all threads together.
+          search: from ``h``, ``v``, the number of a thread, and what the compiled code needs.
+        """
+        h, v = self._start(edges, limit)
+
+        def run(i: int) -> Answer | None:
+            scratch = self._scratches[i]
+            answer = search(h, v, i, (self._geometry, scratch, self._table))
+            return answer if scratch.visited <= scratch.allowed else None
+
+        if self._pool is None:
+            return run(0)
+        running = {self._pool.submit(run, i) for i in range(len(self._scratches))}
+        answer = None
+        while running:
+            done, running = wait(running, None if answer is None else _PATIENCE, FIRST_COMPLETED)
+            for future in done:
+                answer = future.result() if answer is None else answer
+            if answer is not None:
+                for scratch in self._scratches:
+                    # They stop at their next position.
+                    scratch.allowed = min(scratch.allowed, scratch.visited)
+        return answer
 
     def value(self, edges: Bool[np.ndarray, "E"], limit: int | None = None) -> int | None:
         """The optimal future margin of the player to move, in boxes.
@@ -101,9 +175,9 @@ class Solver:
         Returns:
           The value; None if the limit was too low.
         """
-        h, v = self._start(edges, limit)
-        value = position_value(h, v, 0, *self._memory)
-        return int(value) if self._finished() else None
+        return self._search(
+            edges, limit, lambda h, v, _, memory: int(position_value(h, v, 0, *memory))
+        )
 
     def best_action(
         self, edges: Bool[np.ndarray, "E"], order: Int[np.ndarray, "r"], limit: int | None = None
@@ -118,9 +192,27 @@ class Solver:
         Returns:
           The edge and the position's value; None if the limit was too low.
         """
-        h, v = self._start(edges, limit)
-        edge, value = _best_action(h, v, self._edge_bits, order, *self._memory)
-        return (int(edge), int(value)) if self._finished() else None
+
+        def search(h: Any, v: Any, _: int, memory: Any) -> tuple[int, int]:
+            edge, value = _best_action(h, v, self._edge_bits, order, *memory)
+            return int(edge), int(value)
+
+        return self._search(edges, limit, search)
+
+    def proven_action(
+        self, edges: Bool[np.ndarray, "E"], limit: int | None = None
+    ) -> tuple[int, int] | None:
+        """Whichever optimal move the proof of the value gives, at hardly more cost than the value.
+
+        Arguments and result as in :meth:`best_action`.
+        """
+        order = np.flatnonzero(~np.asarray(edges, bool))
+
+        def search(h: Any, v: Any, _: int, memory: Any) -> tuple[int, int]:
+            edge, value = _proven_action(h, v, self._edge_bits, order, *memory)
+            return int(edge), int(value)
+
+        return self._search(edges, limit, search)
 
     def action_values(
         self, edges: Bool[np.ndarray, "E"], limit: int | None = None
@@ -129,7 +221,14 @@ class Solver:
 
         Arguments as in :meth:`value`, and None too if the limit was too low.
         """
-        h, v = self._start(edges, limit)
-        values = np.empty(len(self._edge_bits), np.int64)
-        _action_values(h, v, self._edge_bits, *self._memory, values)
-        return values.astype(np.int8) if self._finished() else None
+
+        def search(h: Any, v: Any, thread: int, memory: Any) -> np.ndarray:
+            values = np.empty(len(self._edge_bits), np.int64)
+            order = np.arange(len(values))
+            if thread:
+                np.random.default_rng(thread).shuffle(order)
+            g, scratch, table = memory
+            _action_values(h, v, self._edge_bits, order, g, scratch, table, values)
+            return values.astype(np.int8)
+
+        return self._search(edges, limit, search)

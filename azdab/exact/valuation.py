@@ -17,8 +17,10 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from azdab.devices import device
-from azdab.exact.bitboard import edge_bits, geometry, jit, unfinished, words
-from azdab.exact.chain_search import Scratch, draw, reaches
+from azdab.exact.bitboard import draw, edge_bits, geometry, jit, unfinished, words
+from azdab.exact.chain_search import reaches
+from azdab.exact.position_table import new_table
+from azdab.exact.quiet_moves import Scratch
 from azdab.game.board import Board
 
 _LARGEST_TABLE = 20
@@ -135,7 +137,7 @@ class GameTeacher:
         # Most of what is known has to be values: they cost less.
         self._budget = np.array([positions, positions // 2])
         self._geometry, self._bits = geometry(board), edge_bits(board)
-        self._table_size = 1 << min(positions.bit_length(), _LARGEST_TABLE)
+        self._table_bits = min(positions.bit_length(), _LARGEST_TABLE)
         self._local = threading.local()
         self._threads = ThreadPoolExecutor(threads or device.cores())
 
@@ -143,7 +145,8 @@ class GameTeacher:
         """What this thread's searches write to."""
         if not hasattr(self._local, "memory"):
             scratch = np.rec.array(np.zeros(1, Scratch))[0]
-            self._local.memory = scratch, np.zeros((self._table_size, 4), np.uint64)
+            scratch.mirrored = len(self._bits) + 1  # mirror images are rare so far into a game
+            self._local.memory = scratch, new_table(self._table_bits)
         memory: tuple[Any, np.ndarray] = self._local.memory
         return memory
 
