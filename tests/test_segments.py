@@ -417,7 +417,7 @@ def test_what_the_system_does_not_let_be_read_is_not_damaged(
 @pytest.mark.parametrize("where", ["replay/2.npz", "checkpoints/3/training/_METADATA"])
 def test_a_file_without_permission_is_not_damaged(where: str, tmp_path: Path) -> None:
     run = saved(tmp_path / "run", 3)
-    for path in (tmp_path, *tmp_path.parents[:2]):
+    for path in (tmp_path, *tmp_path.parents[:3]):
         path.chmod(0o755)
     (run.path / where).chmod(0)
     root = os.getuid() == 0

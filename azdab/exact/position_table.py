@@ -46,8 +46,8 @@ fetch: Any = _fetch
 
 
 def new_table(bits: int) -> np.ndarray:
-    """A table without entries, ``uint64[2^bits, 4]``, at least two."""
-    size = _ENTRY_WORDS << bits
+    """A table without entries, ``uint64[2^bits, 4]``; of at least two, because they lie in pairs."""
+    size = _ENTRY_WORDS << max(bits, 1)
     memory = np.zeros(size + _LINE_WORDS, np.uint64)
     skip = -(memory.ctypes.data // memory.itemsize) % _LINE_WORDS
     return memory[skip : skip + size].reshape(-1, _ENTRY_WORDS)

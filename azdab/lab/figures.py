@@ -154,7 +154,7 @@ def plot_curves(runs: Sequence[Curves], panels: Sequence[Panel] = LEARNING) -> A
         elif len(panel.metrics) > 1:
             axis.legend()
     for axis in grid.flat[len(panels) :]:
-        axis.set_axis_off()
+        axis.remove()
     if len(runs) > 1:
         lines = [
             grid.flat[0].plot([], [], color=COLOURS[i % len(COLOURS)])[0] for i in range(len(runs))
