@@ -271,4 +271,6 @@ def test_greedy_openings_err_each_at_its_own_rate(share: float) -> None:
 def test_openings_can_last_to_the_horizon() -> None:
     setting = (Board(2, 2), 5, "margin", 11)
     valid = played(setting)[0].outcome_valid
-    assert ((~valid).sum(axis=0) == 7).mean() > 0.9
+    length = (~valid).sum(axis=0)  # drawn from 0 to 11, and cut off at the horizon
+    assert length.max() == 7
+    assert (length == 7).mean() > 0.3

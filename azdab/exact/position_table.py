@@ -46,7 +46,7 @@ fetch: Any = _fetch
 
 
 def new_table(bits: int) -> np.ndarray:
-    """A table without entries, ``uint64[2^bits, 4]``; of at least two, because they lie in pairs."""
+    """A table without entries, ``uint64[2^bits, 4]``. There are at least two: they lie in pairs."""
     size = _ENTRY_WORDS << max(bits, 1)
     memory = np.zeros(size + _LINE_WORDS, np.uint64)
     skip = -(memory.ctypes.data // memory.itemsize) % _LINE_WORDS
