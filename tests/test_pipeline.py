@@ -18,8 +18,9 @@ from azdab import train
 from azdab.common.config import BoardConfig, Config, ReplayConfig, SelfPlayConfig
 from azdab.devices import timeline
 from azdab.devices.timeline import Span, Timeline
+from azdab.exact.endings import GameValues
 from azdab.exact.solver import Solver
-from azdab.exact.valuation import GameTeacher, GameValues
+from azdab.exact.valuation import GameTeacher
 from azdab.game.board import Board
 from azdab.game.position import Position
 from azdab.learning import corrections, replay, selfplay

@@ -7,6 +7,7 @@ import json
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -469,3 +470,11 @@ def test_a_run_survives_being_killed_and_stops_when_asked(runs: Path) -> None:
     assert int(saved(run).iteration) == done[-1] + 1
     # Only as many checkpoints as asked for stay.
     assert len([path for path in (run / "checkpoints").iterdir() if path.name.isdigit()]) == 2
+
+
+@pytest.mark.parametrize("extra", ["numba", "starlette", "matplotlib"])
+def test_training_needs_no_extra(extra: str) -> None:
+    code = (
+        f"import sys; sys.modules[{extra!r}] = None; import azdab.train, azdab.play, azdab.export"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=PATIENCE)

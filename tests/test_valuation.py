@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from azdab.exact import valuation
+from azdab.exact.endings import GameValues
 from azdab.exact.solver import Solver
-from azdab.exact.valuation import GameTeacher, GameValues
+from azdab.exact.valuation import GameTeacher
 from azdab.game.board import Board
 from tests import common
 

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
 from azdab.exact import dense_table
@@ -40,6 +41,22 @@ class Endings(NamedTuple):
     action: Int[Array, "B L k"]
     value: Int[Array, "B L k"]
     optimal: Bool[Array, "B L k E"]
+
+
+class GameValues(NamedTuple):
+    """What :mod:`azdab.exact.valuation` knows of the first ``P`` plies of ``B`` games.
+
+    Attributes:
+      value: ``int8[B, P]``, the mover's optimal future margin in boxes; 0 before ``first``.
+      first: ``int32[B]``, values are known from this ply on; ``P`` if none is.
+      optimal: ``bool[B, P, E]``, the moves that keep it; none before ``first_optimal``.
+      first_optimal: ``int32[B]``, optimal moves are known from this ply on; at least ``first``.
+    """
+
+    value: Int[np.ndarray, "B P"]
+    first: Int[np.ndarray, "B"]
+    optimal: Bool[np.ndarray, "B P E"]
+    first_optimal: Int[np.ndarray, "B"]
 
 
 def table_num_bytes(horizon: int, games: int) -> int:

@@ -11,36 +11,21 @@ Needs numba: ``pip install 'azdab[exact]'``.
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 
 from azdab.devices import device
 from azdab.exact.bitboard import draw, edge_bits, geometry, jit, unfinished, words
 from azdab.exact.chain_search import reaches
+from azdab.exact.endings import GameValues
 from azdab.exact.position_table import new_table
 from azdab.exact.quiet_moves import Scratch
 from azdab.game.board import Board
 
 _LARGEST_TABLE = 20
 """Most bits of a transposition table's index: 2^20 entries of 32 bytes for each thread."""
-
-
-class GameValues(NamedTuple):
-    """What is known of the first ``P`` plies of ``B`` games.
-
-    Attributes:
-      value: ``int8[B, P]``, the mover's optimal future margin in boxes; 0 before ``first``.
-      first: ``int32[B]``, values are known from this ply on; ``P`` if none is.
-      optimal: ``bool[B, P, E]``, the moves that keep it; none before ``first_optimal``.
-      first_optimal: ``int32[B]``, optimal moves are known from this ply on; at least ``first``.
-    """
-
-    value: Int[np.ndarray, "B P"]
-    first: Int[np.ndarray, "B"]
-    optimal: Bool[np.ndarray, "B P E"]
-    first_optimal: Int[np.ndarray, "B"]
 
 
 @jit

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from azdab.common.config import Config
-from azdab.exact.valuation import GameValues
+from azdab.exact.endings import GameValues
 from azdab.game import geometry
 from azdab.game.board import Board
 from azdab.learning import replay, selfplay

@@ -29,7 +29,7 @@ from azdab.devices.mesh import (
     shardings,
 )
 from azdab.exact.dense_table import SolvedBoard
-from azdab.exact.valuation import GameValues
+from azdab.exact.endings import GameValues
 from azdab.game.board import Board
 from azdab.learning import agents, arena, corrections, learner, replay, selfplay
 from azdab.learning.agents import Agent

@@ -19,7 +19,7 @@ from jaxtyping import PRNGKeyArray
 from azdab.common.config import Config
 from azdab.devices import mesh
 from azdab.devices.timeline import Timeline
-from azdab.exact.valuation import GameValues
+from azdab.exact.endings import GameValues
 from azdab.game.board import Board
 from azdab.learning import arena, baselines, diverged, statistics
 from azdab.learning.programs import Programs

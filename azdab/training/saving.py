@@ -8,7 +8,7 @@ from jax.sharding import Mesh
 
 from azdab.common.config import Config
 from azdab.devices import mesh
-from azdab.exact.valuation import GameValues
+from azdab.exact.endings import GameValues
 from azdab.learning import corrections
 from azdab.runs import segments
 from azdab.runs.checkpoint import TrainState

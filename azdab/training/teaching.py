@@ -13,7 +13,7 @@ import numpy as np
 
 from azdab.common.config import Config
 from azdab.devices import device, mesh
-from azdab.exact.valuation import GameTeacher, GameValues
+from azdab.exact.endings import GameValues
 from azdab.game.board import Board
 from azdab.learning import corrections
 from azdab.learning.selfplay import Example
@@ -46,8 +46,11 @@ class Beside(NamedTuple):
 
 def beside(board: Board, config: Config) -> Beside:
     """Threads and engine for a run."""
-    positions = config.selfplay.engine_positions
-    teach = GameTeacher(board, positions, device.cores()) if positions else None
+    teach = None
+    if positions := config.selfplay.engine_positions:
+        from azdab.exact.valuation import GameTeacher  # only here is numba needed
+
+        teach = GameTeacher(board, positions, device.cores())
     return Beside(ThreadPoolExecutor(1), ThreadPoolExecutor(1), teach)
 
 
