@@ -51,8 +51,8 @@ class Killable:
         """Kill it; the phase in which it died, ``phase`` unless it told another meanwhile."""
         self.process.send_signal(signal.SIGKILL)
         *_, last = [phase, *self.phases()]
-        self.end()
-        assert self.process.returncode == -signal.SIGKILL
+        printed = self.end()
+        assert self.process.returncode == -signal.SIGKILL, printed
         return last
 
 

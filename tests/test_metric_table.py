@@ -53,7 +53,9 @@ def idle(board: Board, config: Config) -> Context:
         solved=against.solved,
     )
     beside = teaching.beside(board, config)
-    return Context(board, config, devices, programs, beside, Timeline(), Gamebook(board, None))
+    return Context(
+        board, config, devices, programs, beside, Timeline(), Gamebook(board, None), print
+    )
 
 
 @pytest.mark.parametrize(

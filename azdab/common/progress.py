@@ -43,6 +43,7 @@ class Display:
     """A progress bar with the current phase, and one line per iteration above it."""
 
     def __init__(self, console: Console) -> None:
+        self.now = ""
         self.console = console
         phase = TextColumn("{task.fields[phase]}")
         self._progress = bar(console, "iteration", MofNCompleteColumn(), phase, transient=False)
@@ -62,6 +63,7 @@ class Display:
 
     def phase(self, name: str) -> None:
         """Show what is going on now."""
+        self.now = name
         self._progress.update(self._task, phase=f"{name:<12}")
 
     def iteration(self, number: int, total: int, values: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ games: what it finds is put into the replay when the next iteration is completed
 never depends on time, so the same seed gives the same run.
 """
 
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
@@ -48,6 +49,7 @@ class Context(NamedTuple):
       beside: the threads that read and teach games.
       timeline: watches the devices.
       gamebook: given every game.
+      phase: told what goes on.
     """
 
     board: Board
@@ -57,6 +59,7 @@ class Context(NamedTuple):
     beside: Beside
     timeline: Timeline
     gamebook: Gamebook
+    phase: Callable[[str], None]
 
 
 class Keys(NamedTuple):
@@ -101,6 +104,7 @@ def begin_games(context: Context, state: TrainState, number: int) -> Started:
       state: after the iteration before.
       number: the iteration's.
     """
+    context.phase("self-play")
     config, keys = context.config, keys_of(context.config, number)
     player = state.best_params if config.arena.gating else state.learner.ema_params
     count = config.selfplay.games_per_iteration // config.selfplay.parallel_games
@@ -149,6 +153,8 @@ def complete(
 
     learned, losses = run.learn(state.learner, buffer, started.keys.learn)
     context.timeline.dispatched("learning", losses)
+    jax.block_until_ready(started.stats)
+    context.phase("learning")
     fitted = {f"loss/{name}": value for name, value in losses._asdict().items()}
     fitted = jax.device_get(fitted | diverged.ranges(learned))
     if not diverged.finite(fitted):
@@ -159,6 +165,7 @@ def complete(
     state = state._replace(learner=learned, replay=buffer, iteration=iteration)
     values = fitted
     if number % config.arena.every == 0 or number == config.iterations:
+        context.phase("arena")
         with context.timeline.running("arena"):
             state, gated = play_gate(context, state, started.keys.gate)
             values = values | gated | play_baselines(context, state, started.keys.baselines)

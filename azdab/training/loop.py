@@ -82,13 +82,15 @@ def train(
         # The loop. While an iteration is written down, the next one's games are played.
         with (
             writing as writer,
-            saving.Saver(checkpoints, config, devices) as saver,
+            saving.Saver(checkpoints, config, devices, display) as saver,
             Timeline() as timeline,
             card.UtilisationMeter(jax.local_devices()) as meter,
         ):
             beside = teaching.beside(board, config)
             gamebook = Gamebook(board, run / "games" if save_games else None)
-            context = Context(board, config, devices, plan.phases, beside, timeline, gamebook)
+            context = Context(
+                board, config, devices, plan.phases, beside, timeline, gamebook, display.phase
+            )
             display.start(done, config.iterations)
             try:
                 return _iterations(context, state, checkpoints, display, stop, writer, saver, meter)
@@ -115,7 +117,6 @@ def _iterations(
     # Where the replay holds less than is sampled, the first iteration plays that much more.
     now = context._replace(config=memory.refilling(context.config, checkpoints.missing))
     earlier = iteration.taught_again(context, state, checkpoints.newest)
-    display.phase("self-play")
     started = iteration.begin_games(now, state, done + 1)
     while True:
         number = started.number

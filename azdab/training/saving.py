@@ -6,6 +6,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from azdab.common import progress
 from azdab.common.config import Config
 from azdab.devices import mesh
 from azdab.exact.endings import GameValues
@@ -25,8 +26,11 @@ class Saver:
     all of them. So there it is done at once.
     """
 
-    def __init__(self, checkpoints: Checkpoints, config: Config, devices: Mesh) -> None:
+    def __init__(
+        self, checkpoints: Checkpoints, config: Config, devices: Mesh, display: progress.Display
+    ) -> None:
         self._checkpoints, self._config, self._devices = checkpoints, config, devices
+        self._display = display
         self._thread = ThreadPoolExecutor(1)
         self._last: Future[None] | None = None
 
@@ -68,10 +72,14 @@ class Saver:
         state = state._replace(replay=state.replay._replace(examples=None, total=totals))  # type: ignore[arg-type]
 
         def write() -> None:
+            before = self._display.now
+            self._display.phase("saving")
             segment = None
             if self._config.replay.saved:
                 segment = _segment(started.games.result(), found)
             self._checkpoints.save(state, segment, metrics)
+            if self._display.now == "saving":
+                self._display.phase(before)
 
         self._last = self._thread.submit(write)
 
