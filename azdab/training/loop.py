@@ -128,6 +128,8 @@ def _iterations(
         values = values | device.device_metrics() | meter.metrics()
         values = {name: float(value) for name, value in values.items()}
         iteration.write_games(now, started)
+        with context.timeline.waiting("saving"):
+            saver.wait()  # metrics are never more than a line ahead of the checkpoints
         if writer:
             writer.write(number, values)
         with context.timeline.waiting("saving"):
