@@ -10,6 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
+from azdab.common import durable
 from azdab.common.config import Config, LearnerConfig
 from azdab.devices.mesh import gather, is_first, placed
 from azdab.game.board import Board
@@ -127,7 +128,7 @@ def keep(run: Path, board: Board, config: Config, mesh: Mesh, error: DivergedErr
         arrays[f"params/{jax.tree_util.keystr(path, simple=True, separator='/')}"] = _plain(x)
     file = run / f"diverged-{error.iteration}.npz"
     if is_first():
-        with file.open("wb") as out:
+        with durable.new_file(file) as out:
             np.savez_compressed(out, allow_pickle=False, **arrays)
     return (
         f"iteration {error.iteration} diverged: {what}; nothing of it was saved, the batch and "

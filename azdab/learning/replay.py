@@ -5,6 +5,7 @@ is divided among the devices.
 """
 
 import bisect
+import functools
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -72,6 +73,19 @@ def add(replay: Replay, examples: Example) -> Replay:
     index = (replay.total + jnp.arange(count)) % capacity
     storage = jax.tree.map(lambda old, new: old.at[index].set(new), replay.examples, examples)
     return Replay(storage, replay.total + count)
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def newest_examples(shards: Replay, count: int) -> Example:
+    """The last examples added to each device's buffer, ``[devices, count, ...]``, in that order."""
+
+    def of_one(buffer: Replay) -> Example:
+        index = (buffer.total - count + jnp.arange(count)) % len(buffer.examples.margin)
+        found: Example = jax.tree.map(lambda x: x[index], buffer.examples)
+        return found
+
+    made: Example = jax.vmap(of_one)(shards)
+    return made
 
 
 def add_own(shard: Replay, examples: Example) -> Replay:

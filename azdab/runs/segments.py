@@ -18,9 +18,7 @@ import jax
 import numpy as np
 
 from azdab.common import durable
-from azdab.devices.mesh import gather
 from azdab.game.board import Board
-from azdab.learning.replay import Replay
 from azdab.learning.selfplay import Example, zero_examples
 from azdab.runs import atomic
 
@@ -29,10 +27,6 @@ _CORRECTIONS = "corrections/"
 
 Correct = Callable[[Example, Mapping[str, np.ndarray]], Example]
 """Corrects the examples of a segment, ``[devices, number, ...]``, with what the next one holds."""
-
-
-Add = Callable[[Replay, Example], Replay]
-"""Adds examples to the replay, on the devices."""
 
 
 class Segment(NamedTuple):
@@ -69,18 +63,8 @@ class Entry(NamedTuple):
         return int(self.file.removesuffix(".npz"))
 
 
-def keeping(added: list[Example], add: Add) -> Add:
-    """A function that adds examples to the replay and to a list, there in numpy."""
-
-    def adding(buffer: Replay, examples: Example) -> Replay:
-        added.append(gather(examples))
-        return add(buffer, examples)
-
-    return adding
-
-
-def segment_of(devices: int, waves: Sequence[Example]) -> Segment | None:
-    """The segment of an iteration that added examples in waves; None if it added none.
+def segment_of(devices: int, waves: Sequence[Example]) -> Segment:
+    """The segment of an iteration that added examples in waves, at least one.
 
     Args:
       devices: how many played.
@@ -90,7 +74,7 @@ def segment_of(devices: int, waves: Sequence[Example]) -> Segment | None:
     def joined(*parts: np.ndarray) -> np.ndarray:
         return np.concatenate([x.reshape(devices, -1, *x.shape[1:]) for x in parts], axis=1)
 
-    return Segment(jax.tree.map(joined, *waves)) if waves else None
+    return Segment(jax.tree.map(joined, *waves))
 
 
 def numbers(folder: Path) -> list[int]:

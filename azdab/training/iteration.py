@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import PRNGKeyArray
 
@@ -22,7 +21,7 @@ from azdab.devices import mesh
 from azdab.devices.timeline import Timeline
 from azdab.exact.endings import GameValues
 from azdab.game.board import Board
-from azdab.learning import arena, baselines, diverged, statistics
+from azdab.learning import arena, baselines, diverged, replay, statistics
 from azdab.learning.programs import Programs
 from azdab.learning.selfplay import Example, SelfPlayStats
 from azdab.measure import judging
@@ -185,13 +184,13 @@ def taught_again(context: Context, state: TrainState, newest: int) -> Taught | N
     count = config.selfplay.parallel_games * config.examples_per_game // context.devices.size
     if context.beside.teach is None or not newest or newest % count:
         return None
-    held = teaching.on_host(state.replay.examples)
-    first = int(mesh.local(state.replay.total)[0]) - newest
-    games = []
-    for start in range(first, first + newest, count):
-        index = (start + np.arange(count)) % held[0].margin.shape[1]
-        games.append([jax.tree.map(lambda x, index=index: x[0][index], part) for part in held])
-    return teaching.begin(context.beside, context.board, config, teaching.ready(games))
+    held = teaching.on_host(replay.newest_examples(state.replay, newest))
+    games = [
+        [jax.tree.map(lambda x, at=at: x[0, at : at + count], part) for part in held]
+        for at in range(0, newest, count)
+    ]
+    there = context.beside.reader.submit(lambda: games)
+    return teaching.begin(context.beside, context.board, config, there)
 
 
 def measured(context: Context, started: Started) -> Metrics:

@@ -130,9 +130,8 @@ def _iterations(
         iteration.write_games(now, started)
         with context.timeline.waiting("saving"):
             saver.wait()  # metrics are never more than a line ahead of the checkpoints
-        if writer:
-            writer.write(number, values)
-        with context.timeline.waiting("saving"):
+            if writer:
+                writer.write(number, values)
             saver.save(state, started, earlier, writer.digest if writer else None)
         display.iteration(number, last, values)
         if number == done + 2 and (advice := iteration.slow_teacher(context.config, values)):

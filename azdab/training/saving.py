@@ -11,6 +11,7 @@ from azdab.common.config import Config
 from azdab.devices import mesh
 from azdab.exact.endings import GameValues
 from azdab.learning import corrections
+from azdab.learning.selfplay import Example
 from azdab.runs import segments
 from azdab.runs.checkpoint import TrainState
 from azdab.runs.retention import Checkpoints
@@ -54,17 +55,15 @@ class Saver:
     def save(
         self, state: TrainState, started: Started, earlier: Taught | None, metrics: str | None
     ) -> None:
-        """Begin to save a finished iteration, after the one before is saved.
-
-        Raises:
-          OSError: the one before could not be written.
-        """
-        self.wait()
+        """Begin to save a finished iteration. Before, :meth:`wait` for the one before."""
         found = None if earlier is None else earlier.result()
+        saved, devices = self._config.replay.saved, self._devices
         if jax.process_count() > 1:
             segment = None
-            if self._config.replay.saved:
-                segment = _gathered(self._devices, started, found)
+            if saved:
+                waves = [mesh.gather(wave) for wave in started.waves]
+                values = [mesh.gather(mesh.from_local(devices, wave)) for wave in found or []]
+                segment = _segment(devices, waves, values)
             self._checkpoints.save(state, segment, metrics)
             return
         # The replay is updated in place while this is saved; its examples are not needed.
@@ -75,8 +74,8 @@ class Saver:
             before = self._display.now
             self._display.phase("saving")
             segment = None
-            if self._config.replay.saved:
-                segment = _segment(started.games.result(), found)
+            if saved:
+                segment = _segment(devices, list(map(_whole, started.games.result())), found)
             self._checkpoints.save(state, segment, metrics)
             if self._display.now == "saving":
                 self._display.phase(before)
@@ -84,18 +83,11 @@ class Saver:
         self._last = self._thread.submit(write)
 
 
-def _segment(waves: list[Parts], found: list[GameValues] | None) -> Segment:
-    """What an iteration added, by the only process there is."""
-    devices = zip(*waves, strict=True)
-    joined = [jax.tree.map(lambda *x: np.concatenate(x), *parts) for parts in devices]
-    examples = jax.tree.map(lambda *x: np.stack(x), *joined)
-    return Segment(examples, corrections.packed(found) if found else None)
+def _segment(devices: Mesh, waves: list[Example], found: list[GameValues] | None) -> Segment:
+    """What an iteration added, from whole waves in numpy, and what was found of the one before."""
+    whole = segments.segment_of(devices.size, waves)
+    return whole._replace(corrections=corrections.packed(found) if found else None)
 
 
-def _gathered(devices: Mesh, started: Started, found: list[GameValues] | None) -> Segment | None:
-    """The same by several processes."""
-    whole = segments.segment_of(devices.size, [mesh.gather(wave) for wave in started.waves])
-    if whole is None or not found:
-        return whole
-    values = [mesh.gather(mesh.from_local(devices, wave)) for wave in found]
-    return whole._replace(corrections=corrections.packed(values))
+def _whole(parts: Parts) -> Example:
+    return jax.tree.map(lambda *x: np.concatenate(x), *parts)

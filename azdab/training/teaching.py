@@ -86,13 +86,6 @@ def read(there: Beside, waves: list[Example]) -> Future[list[Parts]]:
     return there.reader.submit(lambda: [on_host(wave) for wave in waves])
 
 
-def ready(value: Any) -> Future[Any]:
-    """A future that is there already."""
-    done: Future[Any] = Future()
-    done.set_result(value)
-    return done
-
-
 def put_right(
     devices: jax.sharding.Mesh,
     program: Callable[..., Any],
