@@ -129,6 +129,18 @@ SHORT = Record(Position(TWO, (0, 1, 6)), first="\u4e2d", remarks={2: "caf\u00e9"
 LONG = Record(Position(TWO, (3, 2, 1, 0, 11)), second="Bob", claim="A wins")
 
 
+@pytest.mark.parametrize("before", ["\ufeff", "\ufeff\n", " \ufeff \n\n"])
+def test_the_mark_some_editors_write_first_is_nothing(before: str, tmp_path: Path) -> None:
+    text = before + record.record_text(SHORT)
+    assert record.parse_records(text * 2) == [SHORT] * 2
+    with pytest.raises(UserError, match="there is no game"):
+        record.parse_records(before)
+    path = tmp_path / "games.txt"
+    path.write_text(text, encoding="utf-8")
+    gamefile.append_games(path, [SHORT])
+    assert record.parse_records(gamefile.read_text(path)) == [SHORT] * 2
+
+
 @pytest.mark.parametrize("cut", range(1, 75))
 def test_a_file_cut_short_anywhere_keeps_its_other_games(tmp_path: Path, cut: int) -> None:
     path = tmp_path / "games.txt"

@@ -160,6 +160,7 @@ def test_it_is_compiled_once() -> None:
         teacher = GameTeacher(Board(1, 1), positions, 1)
         teacher(np.array([[0, 1, 2, 3]], np.int32), np.array([1], np.int8), 3)
         teacher(np.array([[0, 1, 2, 3]]), np.array([1]), 3)
+        teacher(np.array([[0, 1, 2, 3]] * 2, order="F"), np.array([1, 1]), 3)
     compiled: Any = valuation._value_game
     assert len(compiled.nopython_signatures) <= 1
 

@@ -153,8 +153,10 @@ class GameTeacher:
             first_optimal=np.zeros(games, np.int32),
         )
         start = words(self._bits, board.start_mask())
-        # Copies that the compiled code may take for its own, of one type whatever is given.
-        drawn, known = np.array(moves[:, :plies], np.int64), np.array(value, np.int64)
+        # Copies that the compiled code may take for its own, of one type whatever is given: also
+        # where a device hands out games column by column.
+        drawn = np.array(moves[:, :plies], np.int64, order="C")
+        known = np.array(value, np.int64)
 
         def solve(game: int) -> None:
             made.first[game], made.first_optimal[game] = _value_game(

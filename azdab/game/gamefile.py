@@ -103,7 +103,7 @@ def _pieces(path: Path) -> tuple[list[str], bool]:
     except UnicodeDecodeError:
         raise UserError(f"{path} is not UTF-8 text: games are not added to it") from None
     pieces = record.split_games(text)
-    if pieces and not pieces[0].lstrip().removeprefix("\ufeff").startswith("azdab record"):
+    if pieces and not record.begins_game(pieces[0]):
         raise UserError(f"{path} holds something else than azdab's records: choose another file")
     return pieces, has_half
 

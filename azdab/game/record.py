@@ -229,13 +229,23 @@ def split_games(text: str) -> list[str]:
     pieces: list[list[str]] = [[]]
     lines = text.splitlines(keepends=True)
     for number, line in enumerate(lines, 1):
-        start = line.strip().removeprefix("\ufeff")
+        start = _bare(line)
         cut_off = number == len(lines) and line == start and start and HEADER.startswith(start)
         begins = start.startswith("azdab record") or cut_off
-        if begins and any(map(str.strip, pieces[-1])):
+        if begins and any(map(_bare, pieces[-1])):
             pieces.append([])
         pieces[-1].append(line)
-    return ["".join(piece) for piece in pieces] if text.strip() else []
+    return ["".join(piece) for piece in pieces] if any(map(_bare, lines)) else []
+
+
+def begins_game(text: str) -> bool:
+    """Whether a text's first line with anything in it is that of a game."""
+    return next(filter(None, map(_bare, text.splitlines())), "").startswith("azdab record")
+
+
+def _bare(line: str) -> str:
+    """A line without white space around it and without the mark some editors begin a file with."""
+    return line.strip().removeprefix("\ufeff").strip()
 
 
 def parse_records(text: str, note: Callable[[str], None] | None = None) -> list[Record]:
@@ -271,7 +281,7 @@ def _parse_piece(piece: str, number: int) -> Record:
     for at, line in enumerate(piece.splitlines(), number):
         if reader is not None:
             reader.line(at, line)
-        elif start := line.strip().removeprefix("\ufeff"):
+        elif start := _bare(line):
             if not start.startswith("azdab record"):
                 raise UserError(f"a record begins with '{HEADER}'", f"line {at}")
             if start != HEADER:
