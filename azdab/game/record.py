@@ -151,7 +151,7 @@ class _Reader:
     def line(self, number: int, line: str) -> None:
         self._number = number
         line = line.strip()
-        if not line:
+        if not _bare(line):
             return
         if line.startswith("#"):
             if self._position is not None and self._position.moves:
