@@ -6,7 +6,7 @@ from rich.console import Console
 
 from azdab.common import cli, screen
 from azdab.devices import device
-from azdab.engine.engine import DEFAULT_LEVEL, LEVELS
+from azdab.engine.levels import DEFAULT_LEVEL, LEVELS
 from azdab.game.board import parse_board
 from azdab.terminal import verdicts
 

@@ -11,7 +11,7 @@ from azdab.common.errors import UserError
 from azdab.common.screen import Output
 from azdab.devices import device
 from azdab.engine import loading
-from azdab.engine.engine import DEFAULT_LEVEL, LEVELS, MAX_SIMULATIONS
+from azdab.engine.levels import DEFAULT_LEVEL, LEVELS, MAX_SIMULATIONS
 from azdab.engine.loading import EngineOptions
 from azdab.game import exchange, gamefile
 from azdab.game.board import parse_board
@@ -74,7 +74,10 @@ def _parser() -> cli.Parser:
         help="simulations of the search for each move",
     )
     add("--simulations2", metavar="N", type=simulations, help="of the second player of dual-ai")
-    add("--time-per-move", metavar="SECONDS", type=cli.seconds, help="about how long to think")
+    add("--time-per-move", metavar="SECONDS", type=cli.seconds,
+        help="how long azdab thinks, where its move is not proven earlier")  # fmt: skip
+    add("--time-per-game", metavar="SECONDS", type=cli.seconds,
+        help="how long azdab thinks in a whole game, longest about the hardest moves")  # fmt: skip
     add("--no-solver", action="store_true", help="play by network and search only, not exactly")
     add("--num-games", metavar="N", type=cli.whole(1, 1_000_000),
         help=f"games of ai (default 1), dual-ai (default {USUAL_GAMES})")  # fmt: skip

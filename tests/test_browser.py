@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from azdab.engine.engine import LEVELS, Engine
+from azdab.engine.engine import Engine
+from azdab.engine.levels import LEVELS
 from azdab.game import exchange
 from azdab.game.board import Board, boxes_beside
 from azdab.game.position import Position

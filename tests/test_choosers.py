@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from azdab.common.errors import UserError
-from azdab.engine.engine import LEVELS, Engine
+from azdab.engine.engine import Engine
+from azdab.engine.levels import LEVELS
 from azdab.game.board import Board
 from azdab.game.position import Position
 from azdab.measure import tournament

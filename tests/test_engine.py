@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from azdab.common.errors import UserError
 from azdab.engine import handwritten, outlook, review
-from azdab.engine.engine import LEVELS, Engine, Level, paced
+from azdab.engine.engine import Engine
+from azdab.engine.levels import LEVELS, Level
 from azdab.exact import oracle
 from azdab.exact.oracle import Oracle
 from azdab.game.board import Board

@@ -23,7 +23,8 @@ from azdab.common import presets
 from azdab.common.config import config_fields, config_from_dict, config_to_dict
 from azdab.common.errors import UserError
 from azdab.devices import device
-from azdab.engine.engine import Engine, Level
+from azdab.engine.engine import Engine
+from azdab.engine.levels import Level
 from azdab.game import exchange, gamefile, record
 from azdab.game.board import Board
 from azdab.learning import replay

@@ -15,7 +15,8 @@ from rich.console import Console
 from azdab import analyze, play
 from azdab.common import cli, files
 from azdab.engine import loading, review, review_page
-from azdab.engine.engine import LEVELS, Analysis, Candidate, Engine, Level
+from azdab.engine.engine import Analysis, Candidate, Engine
+from azdab.engine.levels import LEVELS, Level
 from azdab.game import drawing, exchange, record
 from azdab.game.board import Board, parse_board
 from azdab.game.position import Position, move_name

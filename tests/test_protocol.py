@@ -7,7 +7,8 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from azdab.engine.engine import Engine, Level
+from azdab.engine.engine import Engine
+from azdab.engine.levels import Level
 from azdab.game.board import Board
 from azdab.terminal.protocol import Protocol, converse, lines
 

@@ -20,7 +20,8 @@ from rich.table import Table
 from azdab import analyze, evaluate, play
 from azdab.common import cli, screen
 from azdab.common.screen import OutputLostError
-from azdab.engine.engine import Engine, Level
+from azdab.engine.engine import Engine
+from azdab.engine.levels import Level
 from azdab.game import exchange, gamefile
 from azdab.game.board import Board
 from azdab.game.position import Position

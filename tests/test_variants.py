@@ -14,7 +14,8 @@ from hypothesis import given
 from azdab.common.config import BoardConfig, config_from_dict, config_to_dict
 from azdab.common.errors import UserError
 from azdab.common.lattice import VARIANTS, Variant
-from azdab.engine.engine import Engine, Level
+from azdab.engine.engine import Engine
+from azdab.engine.levels import Level
 from azdab.exact import dense_table, oracle, solver
 from azdab.game import exchange, record, rules, structure, symmetry
 from azdab.game.board import Board, board_of, parse_board

@@ -25,7 +25,8 @@ from rich.console import Console
 
 from azdab.common.errors import UserError
 from azdab.common.lattice import VARIANTS
-from azdab.engine.engine import LEVELS, Analysis, Candidate, Engine
+from azdab.engine.engine import Analysis, Candidate, Engine
+from azdab.engine.levels import LEVELS
 from azdab.game import exchange
 from azdab.game.board import Board
 from azdab.game.position import Position

@@ -3,6 +3,7 @@
 May import runs and the rooms below. Knows of no terminal or page, and of no matches.
 """
 
-from azdab.engine.engine import LEVELS, Analysis, Candidate, Engine, Level
+from azdab.engine.engine import Analysis, Candidate, Engine
+from azdab.engine.levels import LEVELS, Level
 
 __all__ = ["LEVELS", "Analysis", "Candidate", "Engine", "Level"]

@@ -20,6 +20,7 @@ An engine at a level is one player: the terminal, the page, the protocol and mat
 import collections
 import functools
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,53 +29,26 @@ import jax
 import numpy as np
 
 from azdab.common.errors import UserError
-from azdab.common.limits import PATIENT_EDGES, SEARCH_EDGES, TIMED_EDGES
-from azdab.engine import handwritten, outlook, pacing
+from azdab.engine import game_clock, outlook
+from azdab.engine.game_clock import GameClock
+from azdab.engine.levels import (
+    DEFAULT_LEVEL,
+    LEVELS,
+    MAX_SIMULATIONS,
+    Level,
+    Pace,
+    level_named,
+)
 from azdab.engine.outlook import Outlook
+from azdab.engine.thinking import Thinker
 from azdab.exact import oracle
-from azdab.exact.oracle import ILLEGAL
 from azdab.game.board import Board
 from azdab.game.position import Position
-from azdab.learning import agents
 from azdab.runs import networks
 from azdab.runs.networks import TrainedNetwork
 
-
-class Level(NamedTuple):
-    """How hard the engine tries.
-
-    Attributes:
-      simulations: of the search per move; 0: the network alone, -1: simple rules.
-      edges: play exactly with at most this many edges left; 0: never.
-      nodes: most positions the exact solver may look at for one move.
-      visits: positions that the alpha-beta search visits for a move, on boards without a
-        network; None: 300 for each simulation.
-    """
-
-    simulations: int
-    edges: int
-    nodes: int = 300_000
-    visits: int | None = None
-
-
-LEVELS = {
-    "easy": Level(-1, 0),
-    "medium": Level(0, 0),
-    "hard": Level(256, SEARCH_EDGES),
-    "max": Level(2048, PATIENT_EDGES, 3_000_000),
-}
-"""``easy`` takes boxes and avoids giving them away; ``medium`` is the network alone; ``hard``
-thinks for a fraction of a second, ``max`` for some seconds. On boards without a network
-``medium`` gives away as little as possible, and the others search by alpha-beta."""
-
-DEFAULT_LEVEL = "hard"
-
-MAX_SIMULATIONS = 4096
-"""Most simulations per move that are accepted: the tree keeps that many positions in memory."""
-
-_NODES_PER_SECOND = 500_000
-
 _REMEMBERED = 512  # analyses
+_USUAL_SHARE = 1 / 20  # of the time for a game, which a hard move may take; only sizes a table
 
 
 class Candidate(NamedTuple):
@@ -100,8 +74,9 @@ class Analysis(NamedTuple):
 
     Attributes:
       margin: the mover's expected final margin in boxes; the exact one where it is known.
-        None where neither a network nor exact play knows it.
-      win_probability: of the mover, a draw counting half; None as above.
+        None where nothing searches.
+      win_probability: of the mover, a draw counting half; None where neither a network nor exact
+        play knows it.
       exact: the final margin under perfect play, None where unknown.
       candidates: all legal moves, the best first; none in a finished game.
     """
@@ -126,7 +101,7 @@ class Engine:
     """Chooses and explains moves on one board.
 
     Calls wait for one another; several threads may share an engine. What it said of a position
-    it says again.
+    it says again. Without a time, its moves depend on the position and the seed alone.
 
     Args:
       board: the board.
@@ -134,6 +109,8 @@ class Engine:
       level: how hard to try.
       seed: decides among moves that are equally good.
       name: shown to people.
+      pace: how long to think. A level without search does not think longer.
+      now: the clock, in seconds.
     """
 
     def __init__(
@@ -144,6 +121,8 @@ class Engine:
         *,
         seed: int = 0,
         name: str = "azdab",
+        pace: Pace = Pace(),  # noqa: B008, it never changes
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         if trained is not None:
             trained = trained.playing_on(board, name)
@@ -155,8 +134,24 @@ class Engine:
         self._seed = seed
         self._lock = threading.Lock()
         self._said: collections.OrderedDict[tuple[int, ...], Analysis] = collections.OrderedDict()
-        self._truth = oracle.quick_oracle(board, level.edges, level.nodes)
-        self._rules = None if trained else _rules(board, level)
+        self._known_at_once = oracle.quick_oracle(board, level.edges)
+        self.set_pace(pace, now)
+
+    def set_pace(self, pace: Pace, now: Callable[[], float] = time.monotonic) -> None:
+        """Set how long to think from now on; the time of every game begins again.
+
+        Args:
+          pace: how long.
+          now: the clock, in seconds.
+        """
+        with self._lock:
+            self.pace, self._now = pace, now
+            self.clock = None if pace.game is None else GameClock(pace.game)
+            usual = pace.move
+            if usual is None and pace.game is not None:
+                usual = pace.game * _USUAL_SHARE
+            self._thinker = Thinker(self.board, self.trained, self.level, usual, now)
+            self._said.clear()
 
     @classmethod
     def load(
@@ -167,6 +162,7 @@ class Engine:
         board: Board | None = None,
         runs: Path = Path("runs"),
         seconds: float | None = None,
+        game_seconds: float | None = None,
         solver: bool = True,
         seed: int = 0,
     ) -> "Engine":
@@ -178,8 +174,9 @@ class Engine:
           level: a name in :data:`LEVELS` or a level of your own.
           board: to play on with a checkpoint, of its size; None: the board of its training.
           runs: where runs live.
-          seconds: how long to think about each move; how much the level searches is then
-            set from the speed of this machine. Levels without search do not think longer.
+          seconds: how long to think about each move, where it is not proven earlier. Levels
+            without search do not think longer.
+          game_seconds: how long to think about all moves of a game.
           solver: whether to play exactly once few edges are left.
           seed: decides among moves that are equally good.
 
@@ -187,9 +184,7 @@ class Engine:
           UserError: there is no such checkpoint or level.
         """
         if isinstance(level, str):
-            if level not in LEVELS:
-                raise UserError(f"the levels are {', '.join(LEVELS)}; got '{level}'")
-            level = LEVELS[level]
+            level = level_named(level)
         if not solver:
             level = level._replace(edges=0)
         path = bundled_for(where) if isinstance(where, Board) else None
@@ -204,9 +199,8 @@ class Engine:
         name = f"azdab {path.name}" if path and isinstance(where, Board) else f"azdab {where}"
         if trained is not None:
             trained = trained.playing_on(board, str(where))
-        if seconds is not None:
-            level = paced(board, trained, level, seconds)
-        return cls(board, trained, level, seed=seed, name=name)
+        pace = Pace(seconds, game_seconds)
+        return cls(board, trained, level, seed=seed, name=name, pace=pace)
 
     def _random(self, position: Position) -> tuple[Any, np.random.Generator]:
         """A key and a generator that depend only on the position and the seed."""
@@ -224,18 +218,32 @@ class Engine:
             raise ValueError("the game is over")
         key, rng = self._random(position)
         with self._lock:
-            if self._truth and self._truth.known(position.edges):
-                exact = int(self._truth.optimal_actions(rng, position.edges[None])[0])
-                if exact >= 0:
-                    return exact
-            if self.level.simulations < 0:
-                return int(handwritten.greedy_actions(self.board, rng, position.edges[None])[0])
-            if self._rules:
-                return self._rules(key, rng, position)
-            assert self.trained is not None
-            return int(
-                outlook.ask_position(self.trained, position, self.level.simulations, key).action
-            )
+            known = self._known(position)
+            if known is not None:
+                return int(rng.choice(np.flatnonzero(known == known.max())))
+            start = self._now()
+            edge = self._thinker.think(position, rng, key, self._seconds(position)).move
+            if self.clock is not None:
+                self.clock.spend(position, edge, self._now() - start)
+            return edge
+
+    def _known(self, position: Position) -> np.ndarray | None:
+        """The mover's future margin after each move, where it is known without thinking.
+
+        This is the one place that is asked for it: ``int8[E]``, ``ILLEGAL`` where the edge is
+        drawn; None where it is not known.
+        """
+        if self._known_at_once is None or not self._known_at_once.known(position.edges):
+            return None
+        return self._known_at_once.action_values(position.edges[None])[0]
+
+    def _seconds(self, position: Position) -> float | None:
+        """How long to think; None: as long as the level takes."""
+        if self.clock is None:
+            return self.pace.move
+        left = self.clock.left(position)
+        share = game_clock.share_of_time(len(position.legal), left)
+        return share if self.pace.move is None else min(share, self.pace.move)
 
     def analyze(self, position: Position) -> Analysis:
         """What to think of a position and of each of its moves.
@@ -257,91 +265,70 @@ class Engine:
         if position.is_over:
             return Analysis(float(mover_lead), _result(mover_lead), mover_lead, [])
         key, rng = self._random(position)
-        exact = self._exact_values(position, mover_lead)
-        seen, chosen = None, -1
-        if self.trained:
-            simulations = max(self.level.simulations, 16)
-            seen = outlook.ask_position(self.trained, position, simulations, key)
-            chosen = int(seen.action)
-        elif not exact:
-            assert self._rules is not None
-            chosen = self._rules(key, rng, position)
+        known = self._known(position)
+        if known is None:
+            seconds = self._seconds(position)
+            half = None if seconds is None else seconds / 2
+            thought = self._thinker.think(position, rng, key, half)
+            bounds = self._thinker.values(position, thought, half)
+            value, chosen, seen = thought.value, thought.move, thought.seen
+        else:
+            bounds = np.repeat(known.astype(np.int64)[:, None], 2, axis=1)
+            thought, value, chosen, seen = None, int(known.max()), -1, None
+        if self.trained and (seen is None or self.level.simulations <= 0):
+            seen = self._thinker.look(position, key)
+            chosen = int(seen.action) if value is None or thought is None else chosen
+        best = None if value is None else value + mover_lead
         candidates = [
-            self._candidate(edge, seen, mover_lead, exact.get(edge)) for edge in position.legal
+            self._candidate(edge, seen, mover_lead, bounds, best) for edge in position.legal
         ]
-        candidates.sort(
-            key=lambda c: (
-                c.exact if c.exact is not None else 0,
-                c.edge == chosen,
-                c.visits,
-                c.prior or 0,
-            ),
-            reverse=True,
-        )
-        if exact:
-            best = max(exact.values())
+        candidates.sort(key=functools.partial(_rank, best, chosen), reverse=True)
+        if best is not None:
             return Analysis(float(best), _result(best), best, candidates)
-        if seen is None or self.trained is None:
-            return Analysis(None, None, None, candidates)
-        margin, probability = outlook.expected_result(self.trained, seen, mover_lead)
-        return Analysis(margin, probability, None, candidates)
+        if seen is not None and self.trained is not None:
+            margin, probability = outlook.expected_result(self.trained, seen, mover_lead)
+            return Analysis(margin, probability, None, candidates)
+        guess = None if thought is None or thought.estimate is None else thought.estimate
+        return Analysis(
+            None if guess is None else float(guess + mover_lead), None, None, candidates
+        )
 
     def _check(self, position: Position) -> None:
         if position.board != self.board:
             raise ValueError(f"this engine plays on {self.board}, not on {position.board}")
 
-    def _exact_values(self, position: Position, mover_lead: int) -> dict[int, int]:
-        """Final margins of the mover after each move; empty where unknown."""
-        if not self._truth or not self._truth.known(position.edges):
-            return {}
-        values = self._truth.action_values(position.edges[None])[0].astype(int)
-        legal = position.legal
-        if (values[legal] == ILLEGAL).any():
-            return {}
-        return {edge: int(values[edge]) + mover_lead for edge in legal}
-
     def _candidate(
-        self, edge: int, seen: Outlook | None, mover_lead: int, exact: int | None
+        self,
+        edge: int,
+        seen: Outlook | None,
+        mover_lead: int,
+        bounds: np.ndarray | None,
+        best: int | None,
     ) -> Candidate:
-        margin = None if exact is None else float(exact)
-        if seen is None or self.trained is None:
-            return Candidate(edge, None, 0, margin, exact)
-        visits = int(seen.visits[edge])
-        if margin is None and np.isfinite(seen.q[edge]):
+        """A move, from what the search saw and what is proven."""
+        margin = None
+        if seen is not None and np.isfinite(seen.q[edge]):
             margin = float(seen.q[edge]) + mover_lead
-        return Candidate(edge, float(seen.prior[edge]), visits, margin, exact)
+        exact = None
+        if bounds is not None:
+            low, high = (int(bound) + mover_lead for bound in bounds[edge])
+            exact = low if low == high else None
+            if exact is not None:
+                margin = float(exact)
+            elif margin is not None:
+                margin = min(max(margin, low), high if best is None else min(high, best))
+        if seen is None:
+            return Candidate(edge, None, 0, margin, exact)
+        return Candidate(edge, float(seen.prior[edge]), int(seen.visits[edge]), margin, exact)
+
+
+def _rank(best: int | None, chosen: int, move: Candidate) -> tuple[Any, ...]:
+    """What moves are sorted by: those known to be best come first, those known not to, last."""
+    known = move.exact is not None and best is not None
+    worse = move.exact - best if known and move.exact is not None and best is not None else 0
+    return worse, known, move.edge == chosen, move.visits, move.prior or 0.0
 
 
 def _result(margin: int) -> float:
     """A final margin as a game's points: 1 for a win, 1/2 for a draw."""
     return 0.5 + 0.5 * float(np.sign(margin))
-
-
-def _rules(board: Board, level: Level) -> Callable[[Any, np.random.Generator, Position], int]:
-    """How to move on boards without a network: alpha-beta, else giving away as little as can be."""
-    if level.simulations > 0 and oracle.can_search(board):
-        try:
-            from azdab.exact import alphabeta
-        except ImportError:
-            raise oracle.missing_numba() from None
-        visits = 300 * level.simulations if level.visits is None else level.visits
-        searcher = alphabeta.Searcher(board, visits)
-        return lambda key, rng, position: searcher.choose(rng, position.edges)
-    frugal = jax.jit(functools.partial(agents.greedy_agent(board), None))
-    return lambda key, rng, position: int(frugal(key, position.state())[0])
-
-
-def paced(board: Board, trained: TrainedNetwork | None, level: Level, seconds: float) -> Level:
-    """A level that takes about ``seconds`` for a move on this machine.
-
-    Half the time goes to the exact solver, half to the search. A level without search stays so.
-    """
-    nodes = max(int(seconds / 2 * _NODES_PER_SECOND), 1000)
-    edges = min(TIMED_EDGES, board.num_plies) if level.edges else 0
-    timed = level._replace(edges=edges, nodes=nodes)
-    if level.simulations <= 0:
-        return timed
-    if trained is None:
-        return timed._replace(visits=pacing.visits_within(board, seconds / 2))
-    wanted = pacing.simulations_within(trained, seconds / 2, MAX_SIMULATIONS)
-    return timed._replace(simulations=wanted)

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from azdab.engine.engine import DEFAULT_LEVEL, LEVELS, Engine
+from azdab.engine.engine import Engine
+from azdab.engine.levels import DEFAULT_LEVEL, LEVELS
 from azdab.game.board import Board
 from azdab.runs import networks
 
@@ -22,6 +23,7 @@ class EngineOptions(NamedTuple):
       runs: where runs live.
       simulations: of the search for each move; None: the level's.
       time_per_move: seconds to think for each move; None: no limit.
+      time_per_game: seconds to think for all moves of a game; None: no limit.
       no_solver: play with network and search to the end, nothing exact.
       seed: of everything random.
     """
@@ -32,6 +34,7 @@ class EngineOptions(NamedTuple):
     runs: Path = Path("runs")
     simulations: int | None = None
     time_per_move: float | None = None
+    time_per_game: float | None = None
     no_solver: bool = False
     seed: int = 0
 
@@ -55,6 +58,7 @@ def engine_loader(options: EngineOptions) -> Callable[[Board, str | None], Engin
             board=board,
             runs=options.runs,
             seconds=options.time_per_move,
+            game_seconds=options.time_per_game,
             solver=not options.no_solver,
             seed=options.seed,
         )

@@ -22,6 +22,7 @@ from azdab.search.evaluator import (
     network_evaluator,
     network_inputs,
 )
+from azdab.search.tree_search import SearchOutput
 
 
 class Outlook(NamedTuple):
@@ -51,44 +52,66 @@ class Outlook(NamedTuple):
     visits: Any
 
 
+def network_outlook(
+    board: Board, run: Config, params: Any, states: State
+) -> tuple[Outlook, Evaluation]:
+    """What the network alone says, its value in utility; and that as the search needs it."""
+    utility = run.search.utility
+    output = model.apply(board, run.network, params, *network_inputs(states, utility))
+    prior = jax.nn.softmax(jnp.where(states.edges, -jnp.inf, output.prior_logits))
+    evaluation = evaluation_of(board, utility, output, states)
+    alone = Outlook(
+        prior=prior,
+        margins=jax.nn.softmax(output.margin_logits),
+        ownership=jax.nn.sigmoid(output.ownership_logits),
+        action=jnp.argmax(prior, axis=-1),
+        value=evaluation.value,
+        margin=model.expected_margin(board, output.margin_logits),
+        q=jnp.zeros(prior.shape),
+        visits=jnp.zeros(prior.shape, jnp.int32),
+    )
+    return alone, evaluation
+
+
+def searched(alone: Outlook, found: SearchOutput) -> Outlook:
+    """What the network says, with what a search found; ``q`` is in utility."""
+    return alone._replace(
+        action=found.action, value=found.value, q=found.q_values, visits=found.visit_counts
+    )
+
+
+def in_boxes(trained: TrainedNetwork, found: Outlook) -> Outlook:
+    """An outlook in numpy whose ``margin`` and ``q`` are in boxes, as :class:`Outlook` says."""
+    unknown = np.full(found.q.shape, np.nan)
+    if trained.config.search.utility == "win":
+        return found._replace(q=unknown)
+    boxes = float(trained.board.num_boxes)
+    return found._replace(
+        margin=found.value.astype(float) * boxes,
+        q=np.where(found.visits > 0, found.q.astype(float) * boxes, unknown),
+    )
+
+
 @functools.lru_cache(maxsize=16)
 def _looker(board: Board, run: Config, simulations: int) -> Callable[[Any, Any, State], Outlook]:
     """The compiled network with search; its margins are the network's, its ``q`` in utility."""
-    utility = run.search.utility
-    evaluate = network_evaluator(board, run.network, utility)
+    evaluate = network_evaluator(board, run.network, run.search.utility)
 
     def look(params: Any, key: Any, states: State) -> Outlook:
-        inputs = network_inputs(states, utility)
-        output = model.apply(board, run.network, params, *inputs)
-        prior = jax.nn.softmax(jnp.where(states.edges, -jnp.inf, output.prior_logits))
-        root = evaluation_of(board, utility, output, states)
-
+        alone, root = network_outlook(board, run, params, states)
+        if not simulations:
+            return alone
         roots = states
 
         def asked(params: Any, states: State) -> Evaluation:
             # The network is not traced again for the roots.
             return root if states is roots else evaluate(params, states)
 
-        if simulations:
-            found = tree_search.search(
-                board, run.search, asked, params, key, states,
-                num_simulations=simulations, explore=False,
-            )  # fmt: skip
-            action, value = found.action, found.value
-            q, visits = found.q_values, found.visit_counts
-        else:
-            action, value = jnp.argmax(prior, axis=-1), root.value
-            q, visits = jnp.zeros(prior.shape), jnp.zeros(prior.shape, jnp.int32)
-        return Outlook(
-            prior=prior,
-            margins=jax.nn.softmax(output.margin_logits),
-            ownership=jax.nn.sigmoid(output.ownership_logits),
-            action=action,
-            value=value,
-            margin=model.expected_margin(board, output.margin_logits),
-            q=q,
-            visits=visits,
-        )
+        found = tree_search.search(
+            board, run.search, asked, params, key, states,
+            num_simulations=simulations, explore=False,
+        )  # fmt: skip
+        return searched(alone, found)
 
     return jax.jit(look)
 
@@ -112,14 +135,7 @@ def ask(
     key = jax.random.key(0) if key is None else key
     call = batching.in_chunks(lambda rows: compiled(trained.params, key, rows), chunk)
     found: Outlook = call(states)
-    unknown = np.full(found.q.shape, np.nan)
-    if trained.config.search.utility == "win":
-        return found._replace(q=unknown)
-    boxes = float(trained.board.num_boxes)
-    return found._replace(
-        margin=found.value.astype(float) * boxes,
-        q=np.where(found.visits > 0, found.q.astype(float) * boxes, unknown),
-    )
+    return in_boxes(trained, found)
 
 
 def ask_position(

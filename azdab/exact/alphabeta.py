@@ -10,6 +10,8 @@ with a transposition table goes deeper until the budget is spent.
 Moves are 0 to 63 for the bits of ``h`` and 64 to 127 for those of ``v``.
 """
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,6 +40,7 @@ from azdab.game.board import Board
 _INFINITY: Any = np.int64(127)
 _CERTAIN = 255  # the depth of a value that rests on no estimate
 _NO_MOVE = 255
+_PATIENCE = 0.002  # seconds until it is asked again whether to stop
 
 # Places in ``Memory.control``.
 _NODES, _LIMIT, _ESTIMATED = range(3)
@@ -206,7 +209,8 @@ def _search(h: Any, v: Any, depth: Any, alpha: Any, beta: Any, g: Any, m: Search
 
 @jit
 def _choose(h: Any, v: Any, moves: Any, g: Any, m: SearchMemory) -> Any:
-    """The best of ``moves``, which are reordered; the earliest among equals."""
+    """The best of ``moves``, which are reordered, and its estimate; the earliest among equals."""
+    estimate: Any = np.int64(0)
     for depth in range(len(moves)):
         m.control[_ESTIMATED] = 0
         best, place = -_INFINITY, 0
@@ -218,16 +222,17 @@ def _choose(h: Any, v: Any, moves: Any, g: Any, m: SearchMemory) -> Any:
             else:
                 value = -_search(next_h, next_v, depth, -_INFINITY, -best, g, m)
             if m.control[_NODES] > m.control[_LIMIT]:
-                return moves[0]
+                return moves[0], estimate
             if value > best:
                 best, place = value, i
+        estimate = best
         # The best move of this depth is searched first at the next.
         choice = moves[place]
         moves[1 : place + 1] = moves[:place].copy()
         moves[0] = choice
         if not m.control[_ESTIMATED]:
             break
-    return moves[0]
+    return moves[0], estimate
 
 
 class Searcher:
@@ -245,6 +250,7 @@ class Searcher:
         self._geometry = geometry(board)
         self._edge_bits = edge_bits(board)
         self._limit = nodes
+        self._pool = ThreadPoolExecutor(1)
         self._memory = SearchMemory(
             table=np.zeros((1 << min(max(nodes.bit_length(), 10), 20), 3), np.uint64),
             moves=np.zeros((board.num_edges + 1, board.num_edges), np.int64),
@@ -261,10 +267,32 @@ class Searcher:
           rng: breaks ties.
           edges: ``bool[E]``, the drawn edges.
         """
+        return self.look(rng, edges)[0]
+
+    def look(
+        self,
+        rng: np.random.Generator,
+        edges: np.ndarray,
+        enough: Callable[[], bool] | None = None,
+    ) -> tuple[int, int]:
+        """The move in a position, and the mover's future margin in boxes as the search sees it.
+
+        Args:
+          rng: breaks ties.
+          edges: ``bool[E]``, the drawn edges.
+          enough: asked again and again whether to stop.
+        """
         self._memory.table[:] = 0
         self._memory.history[:] = 0
         self._memory.control[:] = 0, self._limit, 0
         moves = self._edge_bits[rng.permutation(np.flatnonzero(~edges))]
         h, v = words(self._edge_bits, edges)
-        move = _choose(h, v, moves, self._geometry, self._memory)
-        return int(np.flatnonzero(self._edge_bits == move)[0])
+        if enough is None:
+            move, value = _choose(h, v, moves, self._geometry, self._memory)
+        else:
+            going = self._pool.submit(_choose, h, v, moves, self._geometry, self._memory)
+            while not wait([going], _PATIENCE).done:
+                if enough():
+                    self._memory.control[_LIMIT] = 0
+            move, value = going.result()
+        return int(np.flatnonzero(self._edge_bits == move)[0]), int(value)

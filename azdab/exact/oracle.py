@@ -193,20 +193,19 @@ def best_oracle(board: Board, max_edges: int) -> Oracle:
     )
 
 
-def quick_oracle(board: Board, max_edges: int, limit: int) -> Oracle | None:
-    """For the engine: what can be known while a person waits.
+def quick_oracle(board: Board, max_edges: int) -> Oracle | None:
+    """For the engine: what is known at once, before it thinks; None: nothing.
 
     Args:
       board: the board.
       max_edges: most edges left; 0: nothing is known.
-      limit: of :func:`search_oracle`.
     """
     if not max_edges:
         return None
     if can_solve(board):
         return table_oracle(board)
     if can_search(board):
-        return search_oracle(board, max_edges, limit)
+        return None  # it proves what it needs
     return endgame_oracle(board, min(max_edges, QUICK_TABLE_EDGES))
 
 

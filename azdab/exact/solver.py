@@ -23,7 +23,7 @@ _ILLEGAL = -128
 _NEAR = 4  # a position with at most one of so many edges drawn is near the empty board
 _MIRRORED = 12  # open edges from which on it pays to look for mirror images
 _NOISE = 1 << 12  # in the history that all threads but the first begin with
-_PATIENCE = 0.001  # seconds until a thread that was told to stop is told again
+_PATIENCE = 0.002  # seconds until it is asked again whether to stop, and threads are told so
 
 Answer = TypeVar("Answer")
 Search = Callable[[Any, Any, int, Any], Answer]
@@ -68,22 +68,36 @@ def _best_action(h: Any, v: Any, bits: Any, order: Any, g: Any, m: Any, table: A
 
 
 @jit
-def _proven_action(h: Any, v: Any, bits: Any, order: Any, g: Any, m: Any, table: Any) -> Any:
-    """Some optimal edge, and the position's value."""
-    value = position_value(h, v, 0, g, m, table)
-    # What proved the value is in the table: to find its move again takes few nodes.
-    allowed, effort = m.allowed, 16
-    while m.visited <= allowed:
+def _prove(
+    h: Any, v: Any, bits: Any, order: Any, guess: Any, bounds: Any, g: Any, m: Any, table: Any
+) -> Any:
+    """Narrow the bounds of moves, ``int64[E, 2]``, until one is the best; returns its edge.
+
+    One move is compared with one number at a time, so what is found out is never lost, and
+    threads that share the bounds share the work.
+    """
+    while True:
+        best, low, high = order[0], _ILLEGAL, _ILLEGAL
         for edge in order:
-            enough = min(allowed, m.visited + effort)
-            m.allowed = enough
-            good = _keeps(h, v, bits[edge], value, g, m, table)
-            known, stopped = m.visited <= enough, m.allowed != enough
-            if stopped or (good and known):
-                return edge, value
-            m.allowed = allowed
-        effort = min(effort * 16, 1 << 40)
-    return order[0], value
+            if bounds[edge, 0] > low:
+                best, low = edge, bounds[edge, 0]
+            high = max(high, bounds[edge, 1])
+        if low >= high or m.visited > m.allowed:
+            return best
+        bound = min(max(guess, low + 2), high)
+        move = best
+        if bounds[best, 1] < bound:
+            for edge in order:
+                if bounds[edge, 1] >= bound:
+                    move = edge
+                    break
+        reached = _keeps(h, v, bits[move], bound, g, m, table)
+        if m.visited > m.allowed:
+            return best
+        if reached:
+            bounds[move, 0] = max(bounds[move, 0], bound)
+        else:
+            bounds[move, 1] = min(bounds[move, 1], bound - 2)
 
 
 class Solver:
@@ -113,7 +127,7 @@ class Solver:
         # Several threads should not all try the same moves first.
         self._histories = np.random.default_rng(0).integers(-_NOISE, _NOISE, (threads, 128))
         self._histories[0] = 0
-        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        self._pool = ThreadPoolExecutor(threads)
 
     @property
     def nodes(self) -> int:
@@ -136,13 +150,20 @@ class Solver:
             scratch.history[:] = self._histories[i]
         return words(self._edge_bits, edges)
 
-    def _search(self, edges: Any, limit: int | None, search: Search[Answer]) -> Answer | None:
-        """What one of the threads finds out first; None if the limit was too low for all.
+    def _search(
+        self,
+        edges: Any,
+        limit: int | None,
+        search: Search[Answer],
+        enough: Callable[[], bool] | None = None,
+    ) -> Answer | None:
+        """What one of the threads finds out first; None if all were stopped before.
 
         Args:
           edges: ``bool[E]``, the drawn edges.
           limit: of positions, for all threads together.
           search: from ``h``, ``v``, the number of a thread, and what the compiled code needs.
+          enough: asked again and again whether to stop.
         """
         h, v = self._start(edges, limit)
 
@@ -151,15 +172,16 @@ class Solver:
             answer = search(h, v, i, (self._geometry, scratch, self._table))
             return answer if scratch.visited <= scratch.allowed else None
 
-        if self._pool is None:
+        if len(self._scratches) == 1 and enough is None:
             return run(0)
         running = {self._pool.submit(run, i) for i in range(len(self._scratches))}
-        answer = None
+        answer, patience = None, None if enough is None else _PATIENCE
         while running:
-            done, running = wait(running, None if answer is None else _PATIENCE, FIRST_COMPLETED)
+            done, running = wait(running, patience, FIRST_COMPLETED)
             for future in done:
                 answer = future.result() if answer is None else answer
-            if answer is not None:
+            if answer is not None or (enough is not None and enough()):
+                patience = _PATIENCE
                 for scratch in self._scratches:
                     # They stop at their next position.
                     scratch.allowed = min(scratch.allowed, scratch.visited)
@@ -200,19 +222,45 @@ class Solver:
         return self._search(edges, limit, search)
 
     def proven_action(
-        self, edges: Bool[np.ndarray, "E"], limit: int | None = None
+        self,
+        edges: Bool[np.ndarray, "E"],
+        limit: int | None = None,
+        *,
+        order: Int[np.ndarray, "r"] | None = None,
+        guess: int = 0,
+        bounds: Int[np.ndarray, "E 2"] | None = None,
+        enough: Callable[[], bool] | None = None,
     ) -> tuple[int, int] | None:
         """Whichever optimal move the proof of the value gives, at hardly more cost than the value.
 
-        Arguments and result as in :meth:`best_action`.
+        Args:
+          edges: as in :meth:`best_action`.
+          limit: as in :meth:`value`.
+          order: ``int64[r]``, all open edges, the most promising first; None: in any order.
+          guess: what the value may be.
+          bounds: ``int64[E, 2]``, becomes what is known of the mover's future margin after each
+            move, at least and at most, however far the proof comes; -128 where illegal.
+          enough: asked again and again whether to stop.
+
+        Returns:
+          The edge and the position's value; None if the proof did not come to its end.
         """
-        order = np.flatnonzero(~np.asarray(edges, bool))
+        known = np.empty((len(self._edge_bits), 2), np.int64) if bounds is None else bounds
+        start = np.flatnonzero(~np.asarray(edges, bool)) if order is None else np.asarray(order)
+        h, v = words(self._edge_bits, edges)
+        boxes = int(unfinished(h, v, self._geometry))
+        known[:] = _ILLEGAL
+        known[start] = -boxes, boxes
+        guess = min(max(guess, -boxes), boxes)
+        guess += (guess ^ boxes) & 1
 
-        def search(h: Any, v: Any, _: int, memory: Any) -> tuple[int, int]:
-            edge, value = _proven_action(h, v, self._edge_bits, order, *memory)
-            return int(edge), int(value)
+        def search(h: Any, v: Any, thread: int, memory: Any) -> tuple[int, int]:
+            # The threads begin at both ends.
+            mine = np.roll(start[::-1], 1) if thread % 2 else start
+            edge = int(_prove(h, v, self._edge_bits, mine, guess, known, *memory))
+            return edge, int(known[edge, 0])
 
-        return self._search(edges, limit, search)
+        return self._search(edges, limit, search, enough)
 
     def action_values(
         self, edges: Bool[np.ndarray, "E"], limit: int | None = None

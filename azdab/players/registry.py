@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from azdab.common.errors import UserError, suggest
-from azdab.engine.engine import LEVELS, Engine
+from azdab.engine.engine import Engine
+from azdab.engine.levels import LEVELS
 from azdab.game.board import Board
 from azdab.players import choosers, host_players
 from azdab.players.host_players import Act

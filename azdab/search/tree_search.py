@@ -86,17 +86,23 @@ def search_policy(
       AssertionError: the positions or their evaluations have another shape or type.
     """
     check_states(board, states)
-    policy = _gumbel if config.policy == "gumbel" else _puct
+    root, recurrent_fn = (
+        root_of(board, evaluate, params, states),
+        recurrent(board, config, evaluate),
+    )
+    select = selections(config, num_simulations or config.num_simulations)
+    loop = simulation.simulation_loop(params, recurrent_fn, *select, board.num_plies)
     return policy(
         config,
         num_simulations or config.num_simulations,
         explore,
         params=params,
         rng_key=key,
-        root=_root(board, evaluate, params, states),
-        recurrent_fn=_recurrent(board, config.utility, evaluate),
+        root=root,
+        recurrent_fn=recurrent_fn,
         invalid_actions=~rules.legal_actions(states),
         max_depth=board.num_plies,
+        loop_fn=loop,
     )
 
 
@@ -146,6 +152,11 @@ def search(
         board, config, evaluate, params, key, states,
         num_simulations=num_simulations, explore=explore,
     )  # fmt: skip
+    return output_of(output)
+
+
+def output_of(output: mctx.PolicyOutput) -> SearchOutput:
+    """What a search says, from what mctx's policy returned."""
     summary = output.search_tree.summary()
     weights = jnp.where(summary.visit_counts > 0, output.action_weights, 0)
     return SearchOutput(
@@ -161,7 +172,7 @@ def _mask(prior_logits: Array, legal: Bool[Array, "B E"]) -> Array:
     return jnp.where(legal, prior_logits, jnp.finfo(prior_logits.dtype).min)
 
 
-def _root(board: Board, evaluate: Evaluator, params: Params, states: State) -> mctx.RootFnOutput:
+def root_of(board: Board, evaluate: Evaluator, params: Params, states: State) -> mctx.RootFnOutput:
     """The positions themselves, evaluated."""
     evaluation = evaluate(params, states)
     check_evaluation(board, states, evaluation)
@@ -172,14 +183,14 @@ def _root(board: Board, evaluate: Evaluator, params: Params, states: State) -> m
     )
 
 
-def _recurrent(board: Board, utility: str, evaluate: Evaluator) -> mctx.RecurrentFn:
+def recurrent(board: Board, config: SearchConfig, evaluate: Evaluator) -> mctx.RecurrentFn:
     """What mctx asks at every node: take a move, and evaluate what it leads to."""
 
     def recurrent_fn(
         params: Params, key: PRNGKeyArray, actions: Int[Array, "B"], states: State
     ) -> tuple[mctx.RecurrentFnOutput, State]:
         del key
-        next_states, reward, discount = transition(board, utility, states, actions)
+        next_states, reward, discount = transition(board, config.utility, states, actions)
         evaluation = evaluate(params, next_states)
         output = mctx.RecurrentFnOutput(
             reward=reward,
@@ -192,57 +203,58 @@ def _recurrent(board: Board, utility: str, evaluate: Evaluator) -> mctx.Recurren
     return recurrent_fn
 
 
-def _gumbel(
-    config: SearchConfig, num_simulations: int, explore: bool, **arguments: Any
-) -> mctx.PolicyOutput:
-    """Gumbel MuZero: sequential halving at the root, completed Q-values everywhere.
+def selections(config: SearchConfig, num_simulations: int) -> tuple[Any, Any]:
+    """How a search chooses at the root and below, as :func:`simulation_loop` takes it.
 
-    Args:
-      config: the search settings.
-      num_simulations: nodes to visit.
-      explore: whether to sample with Gumbel noise.
-      **arguments: those of every mctx policy.
+    Gumbel MuZero: sequential halving at the root, completed Q-values everywhere. Else
+    AlphaZero's: PUCT at every node.
     """
-    qtransform = functools.partial(
-        mctx.qtransform_completed_by_mix_value,
-        value_scale=config.value_scale,
-        maxvisit_init=config.maxvisit_init,
-        rescale_values=config.rescale_values,
-    )
-    select_root = functools.partial(
+    if config.policy != "gumbel":
+        select: Any = mctx.muzero_action_selection
+        return functools.partial(select, depth=0), select
+    qtransform = completed(config)
+    root = functools.partial(
         mctx.gumbel_muzero_root_action_selection,
         num_simulations=num_simulations,
         max_num_considered_actions=config.max_num_considered_actions,
         qtransform=qtransform,
     )
-    select = functools.partial(mctx.gumbel_muzero_interior_action_selection, qtransform=qtransform)
-    return mctx.gumbel_muzero_policy(
-        **arguments,
-        num_simulations=num_simulations,
-        loop_fn=_loop(select_root, select, arguments),
-        qtransform=qtransform,
-        max_num_considered_actions=config.max_num_considered_actions,
-        gumbel_scale=config.gumbel_scale if explore else 0.0,
+    select = mctx.gumbel_muzero_interior_action_selection
+    return root, functools.partial(select, qtransform=qtransform)
+
+
+def completed(config: SearchConfig) -> Any:
+    """Q-values for all actions of a node, as the search with Gumbel compares them."""
+    return functools.partial(
+        mctx.qtransform_completed_by_mix_value,
+        value_scale=config.value_scale,
+        maxvisit_init=config.maxvisit_init,
+        rescale_values=config.rescale_values,
     )
 
 
-def _puct(
+def policy(
     config: SearchConfig, num_simulations: int, explore: bool, **arguments: Any
 ) -> mctx.PolicyOutput:
-    """AlphaZero's search: PUCT at every node, Dirichlet noise at the root; as :func:`_gumbel`."""
-    del config
-    select = mctx.muzero_action_selection
+    """The search of mctx with the settings of a config.
+
+    Args:
+      config: the search settings.
+      num_simulations: nodes to visit.
+      explore: whether to search with noise: Gumbel's, or Dirichlet's at the root.
+      **arguments: those of every mctx policy.
+    """
+    if config.policy == "gumbel":
+        return mctx.gumbel_muzero_policy(
+            **arguments,
+            num_simulations=num_simulations,
+            qtransform=completed(config),
+            max_num_considered_actions=config.max_num_considered_actions,
+            gumbel_scale=config.gumbel_scale if explore else 0.0,
+        )
     return mctx.muzero_policy(
         **arguments,
         num_simulations=num_simulations,
-        loop_fn=_loop(functools.partial(select, depth=0), select, arguments),
         dirichlet_fraction=0.25 if explore else 0.0,
         temperature=1.0 if explore else 0.0,
     )
-
-
-def _loop(select_root: Any, select: Any, arguments: dict[str, Any]) -> mctx.LoopFn:
-    """The simulations of a policy with these arguments."""
-    names = ("params", "recurrent_fn", "max_depth")
-    given = {name: arguments[name] for name in names}
-    return simulation.simulation_loop(select_root=select_root, select=select, **given)

@@ -13,7 +13,8 @@ from rich.text import Text
 
 from azdab.common import files
 from azdab.common.errors import UserError
-from azdab.engine.engine import DEFAULT_LEVEL, LEVELS, Analysis, Engine
+from azdab.engine.engine import Analysis, Engine
+from azdab.engine.levels import DEFAULT_LEVEL, LEVELS
 from azdab.game import exchange, record
 from azdab.game.board import Board, parse_board
 from azdab.game.drawing import PLAYER_LETTERS, PLAYER_STYLES
@@ -31,19 +32,20 @@ def player_tag(player: int) -> str:
 
 def forecast_line(here: Position, found: Analysis) -> str:
     """What an analysis expects, in one line for both players."""
-    if found.margin is None or found.win_probability is None:
+    if found.margin is None:
         return "No network for this board: nothing is known before the exact end."
-    sign = 1 if here.to_play == 0 else -1
-    lead, chance = sign * found.margin, found.win_probability
-    chance = chance if here.to_play == 0 else 1 - chance
+    lead = found.margin if here.to_play == 0 else -found.margin
     ahead = 0 if lead >= 0 else 1
     if found.exact is not None:
         if not found.exact:
             return "Exact: a draw under perfect play."
         return f"Exact: {player_tag(ahead)} wins by {abs(found.exact)} under perfect play."
+    expected = f"expected margin {abs(lead):.1f} boxes for {player_tag(ahead)}."
+    if found.win_probability is None:
+        return f"No network for this board: the search has an {expected}"
+    chance = found.win_probability if here.to_play == 0 else 1 - found.win_probability
     return (
-        f"{player_tag(0)} wins with {chance:.0%}, {player_tag(1)} with {1 - chance:.0%}; "
-        f"expected margin {abs(lead):.1f} boxes for {player_tag(ahead)}."
+        f"{player_tag(0)} wins with {chance:.0%}, {player_tag(1)} with {1 - chance:.0%}; {expected}"
     )
 
 

@@ -33,7 +33,8 @@ from azdab import __version__
 from azdab.common import cli
 from azdab.common.errors import UserError, one_line
 from azdab.common.screen import Output
-from azdab.engine.engine import LEVELS, Engine
+from azdab.engine.engine import Engine
+from azdab.engine.levels import LEVELS
 from azdab.game.board import Board, parse_board
 from azdab.game.drawing import PLAYER_LETTERS
 from azdab.game.position import IllegalMoveError, Position, move_name

@@ -37,7 +37,8 @@ from azdab import __version__
 from azdab.common.errors import UserError
 from azdab.common.lattice import VARIANTS
 from azdab.common.limits import MAX_SIDE
-from azdab.engine.engine import DEFAULT_LEVEL, LEVELS, Analysis, Engine
+from azdab.engine.engine import Analysis, Engine
+from azdab.engine.levels import DEFAULT_LEVEL, LEVELS
 from azdab.game import exchange
 from azdab.game.board import Board
 from azdab.game.position import Position

@@ -14,7 +14,8 @@ from rich.console import Console
 from starlette.types import ASGIApp
 
 from azdab.common.errors import UserError
-from azdab.engine.engine import DEFAULT_LEVEL, Engine
+from azdab.engine.engine import Engine
+from azdab.engine.levels import DEFAULT_LEVEL
 from azdab.game.board import Board
 from azdab.web.app import make_app
 from azdab.web.connections import LIMITS, ConnectionLimits, limited

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from azdab.engine.engine import LEVELS
+from azdab.engine.levels import LEVELS
 from azdab.game.position import IllegalMoveError, Position
 from azdab.game.record import Record
 from azdab.web.thinking import Analyses

@@ -7,7 +7,8 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 
-from azdab.engine.engine import DEFAULT_LEVEL, Analysis, Engine
+from azdab.engine.engine import Analysis, Engine
+from azdab.engine.levels import DEFAULT_LEVEL
 from azdab.game.board import Board
 from azdab.game.position import Position
 

@@ -1,0 +1,67 @@
+"""How hard the engine tries, and how long."""
+
+from typing import NamedTuple
+
+from azdab.common.errors import UserError
+from azdab.common.limits import PATIENT_EDGES, SEARCH_EDGES
+
+
+class Level(NamedTuple):
+    """How hard the engine tries, in counts: its moves are the same on every machine.
+
+    Attributes:
+      simulations: of the search per move; 0: the network alone, -1: simple rules.
+      edges: play exactly with at most this many edges left; 0: never.
+      nodes: most positions the exact solver may look at for one move.
+      visits: positions that the alpha-beta search visits for a move, on boards without a
+        network; None: 300 for each simulation.
+    """
+
+    simulations: int
+    edges: int
+    nodes: int = 300_000
+    visits: int | None = None
+
+
+class Pace(NamedTuple):
+    """How long the engine thinks; then a level that searches does so until the time is up.
+
+    Attributes:
+      move: seconds for each move; None: no limit.
+      game: seconds for all moves of a game, of each side; None: no limit.
+    """
+
+    move: float | None = None
+    game: float | None = None
+
+    @property
+    def timed(self) -> bool:
+        """Whether there is a limit."""
+        return self.move is not None or self.game is not None
+
+
+LEVELS = {
+    "easy": Level(-1, 0),
+    "medium": Level(0, 0),
+    "hard": Level(256, SEARCH_EDGES),
+    "max": Level(2048, PATIENT_EDGES, 3_000_000),
+}
+"""``easy`` takes boxes and avoids giving them away; ``medium`` is the network alone; ``hard``
+thinks for a fraction of a second, ``max`` for some seconds. On boards without a network
+``medium`` gives away as little as possible, and the others search by alpha-beta."""
+
+DEFAULT_LEVEL = "hard"
+
+MAX_SIMULATIONS = 4096
+"""Most simulations per move that are accepted: the tree keeps that many positions in memory."""
+
+
+def level_named(name: str) -> Level:
+    """The level of a name.
+
+    Raises:
+      UserError: there is none.
+    """
+    if name not in LEVELS:
+        raise UserError(f"the levels are {', '.join(LEVELS)}; got '{name}'")
+    return LEVELS[name]

@@ -1,0 +1,252 @@
+"""What happens while the engine thinks about one move.
+
+The exact solver tries to prove a move, in threads of its own, while the network's search (on
+boards without a network, the alpha-beta search) looks for one to fall back on. A proof ends the
+thinking. Else it ends when the counts of the level are reached, or when the time is up. Then the
+move is chosen from both: what the search expects, within the bounds that are proven.
+
+What is counted depends on the position alone. What is timed also depends on the machine, and on
+what the solver remembers of earlier positions.
+"""
+
+import functools
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from azdab.common.limits import TIMED_EDGES
+from azdab.engine import handwritten
+from azdab.engine.deliberation import Deliberation
+from azdab.engine.levels import Level
+from azdab.engine.outlook import Outlook
+from azdab.engine.proving import Proof, Prover, table_bits
+from azdab.exact import oracle
+from azdab.game.board import Board
+from azdab.game.position import Position
+from azdab.learning import agents
+from azdab.runs.networks import TrainedNetwork
+
+_ROOM = 1 << 14  # simulations of a search with a time, at most: the tree is in memory
+_FALLBACK = 1024  # simulations with a time, while a proof is under way: more would hardly help
+_PIECE = 0.02  # seconds of a search until it is asked whether to stop
+_GLANCE = 16  # least simulations of an analysis
+_TRIAL = 32  # simulations by which the rate is first measured
+_THREADS = 2  # of a proof with a time
+_VISITS = 1 << 40  # of an alpha-beta search with a time: more than it can make
+
+
+class Thought(NamedTuple):
+    """What came of thinking about a position. Values are the mover's future margins, in boxes.
+
+    Attributes:
+      move: the move to play.
+      value: the position's, if it was proven.
+      estimate: the position's as the alpha-beta search sees it, if it was asked.
+      bounds: ``int64[E, 2]``, what is proven of the value after each move, at least and at most;
+        None if no proof was tried.
+      seen: what the network and its search say; None without a network.
+    """
+
+    move: int
+    value: int | None
+    estimate: int | None
+    bounds: np.ndarray | None
+    seen: Outlook | None
+
+
+class Thinker:
+    """Thinks about positions of one board, one at a time.
+
+    Args:
+      board: the board.
+      trained: a network of its size, or None.
+      level: how hard to try.
+      seconds: for a usual move; None: counts limit the thinking.
+      now: the clock, in seconds.
+    """
+
+    def __init__(
+        self,
+        board: Board,
+        trained: TrainedNetwork | None,
+        level: Level,
+        seconds: float | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._board, self._trained, self._level, self._now = board, trained, level, now
+        self._timed = seconds is not None
+        self._edges = level.edges and (
+            max(level.edges, TIMED_EDGES) if self._timed else level.edges
+        )
+        self._prover: Prover | None = None
+        if self._edges and oracle.can_search(board) and not oracle.can_solve(board):
+            bits = table_bits(level.nodes, seconds)
+            self._prover = Prover(board, _THREADS if self._timed else 1, bits, self._timed)
+        self._searcher = None if trained else _searcher(board, level, self._timed)
+        self._frugal: Any = None
+        self._pace = 0.0  # seconds that a simulation takes; 0: not measured
+        self._ready = False
+
+    def think(
+        self, position: Position, rng: np.random.Generator, key: Any, seconds: float | None = None
+    ) -> Thought:
+        """Think about an unfinished position.
+
+        Args:
+          position: the position.
+          rng: decides among moves that are equally good.
+          key: random key, for the search.
+          seconds: until the answer; only if the thinker is timed, and then always.
+        """
+        self._make_ready(position, key)
+        start = self._now()
+
+        def enough() -> bool:
+            return seconds is not None and self._now() - start >= seconds
+
+        look, proof = None, None
+        if self._trained and self._level.simulations >= 0:
+            room, planned = self._simulations(seconds)
+            look = Deliberation(self._trained, position, room, planned, key)
+        if self._prover and len(position.legal) <= self._edges:
+            proof = self._begin_proof(self._prover, position, look, rng, enough)
+
+        def stop() -> bool:
+            return enough() or (proof is not None and proof.proven)
+
+        move, estimate, seen = -1, None, None
+        if look is not None:
+            self._search(look, proof is not None, stop)
+            seen = look.outlook()
+            move = int(seen.action)
+        elif self._level.simulations < 0:
+            move = int(handwritten.greedy_actions(self._board, rng, position.edges[None])[0])
+        elif self._searcher:
+            move, estimate = self._searcher.look(rng, position.edges, stop)
+        else:
+            move = self._frugal_move(position, key)
+        if proof is None:
+            return Thought(move, None, estimate, None, seen)
+        if found := proof.result():
+            return Thought(found[0], found[1], estimate, proof.bounds, seen)
+        return Thought(within(proof.bounds, move, seen), None, estimate, proof.bounds, seen)
+
+    def look(self, position: Position, key: Any) -> Outlook:
+        """What network and search say of an unfinished position, without any proof."""
+        assert self._trained is not None
+        simulations = max(self._level.simulations, _GLANCE)
+        look = Deliberation(self._trained, position, simulations, simulations, key)
+        look.grow(simulations)
+        return look.outlook()
+
+    def values(
+        self, position: Position, thought: Thought, seconds: float | None = None
+    ) -> np.ndarray | None:
+        """The bounds of a thought, for as many moves as can be made exact.
+
+        Args:
+          position: that was thought about last.
+          thought: what came of it.
+          seconds: as in :meth:`think`.
+        """
+        bounds = thought.bounds
+        if bounds is None or thought.value is None or self._prover is None:
+            return bounds
+        start, nodes = self._now(), None
+        if seconds is None:
+            nodes = self._level.nodes - self._prover.nodes
+        enough = None if seconds is None else lambda: self._now() - start >= seconds
+        self._prover.narrow(position, bounds, nodes, enough)
+        return bounds
+
+    def _begin_proof(
+        self,
+        prover: Prover,
+        position: Position,
+        look: Deliberation | None,
+        rng: np.random.Generator,
+        enough: Callable[[], bool],
+    ) -> Proof:
+        order = rng.permutation(np.array(position.legal))
+        guess = 0.0
+        if look is not None:
+            order = order[np.argsort(-look.alone.prior[order], kind="stable")]
+            guess = float(look.alone.margin)
+        if self._timed:
+            return prover.start(position, order, guess, None, enough)
+        return prover.start(position, order, guess, self._level.nodes, None)
+
+    def _simulations(self, seconds: float | None) -> tuple[int, int]:
+        """Room for simulations, and how many are planned."""
+        most = self._level.simulations
+        if seconds is None or most == 0:
+            return max(most, 1), max(most, 1)
+        planned = seconds / self._pace if self._pace else _FALLBACK
+        return _ROOM, int(min(max(planned, _TRIAL), _ROOM))
+
+    def _search(self, look: Deliberation, proving: bool, stop: Callable[[], bool]) -> None:
+        """Let the search grow until it is told to stop, or has what it may have."""
+        most = self._level.simulations
+        if self._timed and most:
+            most = _FALLBACK if proving else _ROOM
+        while look.simulations < most and not stop():
+            piece = max(int(_PIECE / self._pace), 1) if self._pace else _TRIAL
+            self._grow(look, min(piece, most - look.simulations))
+
+    def _grow(self, look: Deliberation, simulations: int) -> None:
+        """Make some simulations, and note how long they take."""
+        start = self._now()
+        look.grow(simulations)
+        took = (self._now() - start) / simulations
+        self._pace = (self._pace + took) / 2 if self._pace else took
+
+    def _make_ready(self, position: Position, key: Any) -> None:
+        """Before the first move with a time: load and compile what it needs, and measure it."""
+        if self._ready or not self._timed:
+            return
+        self._ready = True
+        if self._trained and self._level.simulations >= 0:
+            look = Deliberation(self._trained, position, *self._simulations(0.0), key)
+            if self._level.simulations:
+                look.grow(1)
+                look.outlook()
+                self._grow(look, _TRIAL)
+        if self._prover:
+            self._prover.start(position, np.array(position.legal), 0.0, 1, None).result()
+        if self._searcher:
+            self._searcher.look(np.random.default_rng(0), position.edges, lambda: True)
+
+    def _frugal_move(self, position: Position, key: Any) -> int:
+        """Give away as little as can be."""
+        if self._frugal is None:
+            self._frugal = jax.jit(functools.partial(agents.greedy_agent(self._board), None))
+        return int(self._frugal(key, position.state())[0])
+
+
+def within(bounds: np.ndarray, move: int, seen: Outlook | None) -> int:
+    """The move to play where no move could be proven to be the best.
+
+    Args:
+      bounds: as in :class:`Thought`.
+      move: what the search would play.
+      seen: what the search expects; None where it only has a move.
+    """
+    low, high = bounds.T
+    if high[move] >= low.max():
+        return move
+    return int(low.argmax())
+
+
+def _searcher(board: Board, level: Level, timed: bool) -> Any:
+    """The alpha-beta search, where a level searches and it is at hand; else None."""
+    if level.simulations <= 0 or not oracle.can_search(board):
+        return None
+    try:
+        from azdab.exact import alphabeta
+    except ImportError:
+        raise oracle.missing_numba() from None
+    counted = 300 * level.simulations if level.visits is None else level.visits
+    return alphabeta.Searcher(board, _VISITS if timed else counted)
