@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from azdab.engine.engine import Engine
-from azdab.engine.levels import Level
+from azdab.engine.levels import Level, Pace
 from azdab.game.board import Board
+from azdab.game.position import Position
 from azdab.terminal.protocol import Protocol, converse, lines
 
 BOARD = Board(2, 2)
@@ -49,13 +50,43 @@ def test_a_conversation() -> None:
 def test_every_command_is_listed_and_answers() -> None:
     (listed,) = talk("list_commands")
     names = listed.removeprefix("= ").split()
-    arguments = {"board": "3x2", "level": "easy", "play": "0", "undo": ""}
+    arguments = {
+        "board": "3x2", "level": "easy", "play": "0", "undo": "", "time_per_move": "0.1",
+        "time_per_game": "5", "clock": "3",
+    }  # fmt: skip
     for name in names:
-        first, answer = talk("play 3", f"{name} {arguments.get(name, '')}")
+        protocol = Protocol(load.__wrapped__, BOARD)
+        said = ("time_per_game 9", "play 3", f"{name} {arguments.get(name, '')}")
+        _, first, answer = (protocol.answer(line) or "" for line in said)
         assert first == "=\n\n"
         assert answer.startswith("="), name
         assert answer.endswith("\n\n")
         assert "\n\n" not in answer[:-2]
+
+
+def test_the_time_can_be_set() -> None:
+    made: list[Engine] = []
+
+    def fresh(board: Board, level: str | None) -> Engine:
+        made.append(load.__wrapped__(board, level))
+        return made[-1]
+
+    protocol = Protocol(fresh, BOARD)
+    assert (protocol.answer("clock 3") or "").startswith("? there is no time for the game")
+    for line in ("time_per_move 0.5", "time_per_game 60", "play 0", "clock 7.5"):
+        assert protocol.answer(line) == "=\n\n"
+    assert protocol.engine.pace == Pace(0.5, 60)
+    assert protocol.engine.clock is not None
+    assert protocol.engine.clock.left(protocol.position) == 7.5
+    assert protocol.engine.clock.left(Position(BOARD)) == 60
+    protocol.answer("level hard")  # another engine, which is as fast
+    assert len(made) == 2
+    assert protocol.engine.pace == Pace(0.5, 60)
+    assert protocol.answer("time_per_game off") == "=\n\n"
+    assert protocol.engine.pace == Pace(0.5)
+    for wrong in ("0", "-1", "soon", "nan", "1e9", ""):
+        assert (protocol.answer(f"time_per_move {wrong}") or "").startswith("? must be more than 0")
+    assert protocol.engine.pace == Pace(0.5)
 
 
 def test_an_analysis_is_json_of_the_mover() -> None:

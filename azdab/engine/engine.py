@@ -145,7 +145,7 @@ class Engine:
           now: the clock, in seconds.
         """
         with self._lock:
-            self.pace, self._now = pace, now
+            self.pace = pace
             self.clock = None if pace.game is None else GameClock(pace.game)
             usual = pace.move
             if usual is None and pace.game is not None:
@@ -221,11 +221,10 @@ class Engine:
             known = self._known(position)
             if known is not None:
                 return int(rng.choice(np.flatnonzero(known == known.max())))
-            start = self._now()
-            edge = self._thinker.think(position, rng, key, self._seconds(position)).move
+            thought = self._thinker.think(position, rng, key, self._seconds(position))
             if self.clock is not None:
-                self.clock.spend(position, edge, self._now() - start)
-            return edge
+                self.clock.spend(position, thought.move, thought.seconds)
+            return thought.move
 
     def _known(self, position: Position) -> np.ndarray | None:
         """The mover's future margin after each move, where it is known without thinking.

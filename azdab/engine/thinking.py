@@ -48,6 +48,7 @@ class Thought(NamedTuple):
       bounds: ``int64[E, 2]``, what is proven of the value after each move, at least and at most;
         None if no proof was tried.
       seen: what the network and its search say; None without a network.
+      seconds: how long it took.
     """
 
     move: int
@@ -55,6 +56,7 @@ class Thought(NamedTuple):
     estimate: int | None
     bounds: np.ndarray | None
     seen: Outlook | None
+    seconds: float
 
 
 class Thinker:
@@ -128,11 +130,11 @@ class Thinker:
             move, estimate = self._searcher.look(rng, position.edges, stop)
         else:
             move = self._frugal_move(position, key)
-        if proof is None:
-            return Thought(move, None, estimate, None, seen)
-        if found := proof.result():
-            return Thought(found[0], found[1], estimate, proof.bounds, seen)
-        return Thought(within(proof.bounds, move, seen), None, estimate, proof.bounds, seen)
+        value, bounds = None, None
+        if proof is not None:
+            found, bounds = proof.result(), proof.bounds
+            move, value = found or (within(bounds, move, seen), None)
+        return Thought(move, value, estimate, bounds, seen, self._now() - start)
 
     def look(self, position: Position, key: Any) -> Outlook:
         """What network and search say of an unfinished position, without any proof."""

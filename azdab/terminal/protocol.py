@@ -22,6 +22,7 @@ Empty lines and everything after ``#`` are ignored. ``list_commands`` lists what
 Whoever closes a box moves again, so two ``genmove`` in a row can belong to one player.
 """
 
+import argparse
 import inspect
 import json
 import math
@@ -34,7 +35,7 @@ from azdab.common import cli
 from azdab.common.errors import UserError, one_line
 from azdab.common.screen import Output
 from azdab.engine.engine import Engine
-from azdab.engine.levels import LEVELS
+from azdab.engine.levels import LEVELS, Pace
 from azdab.game.board import Board, parse_board
 from azdab.game.drawing import PLAYER_LETTERS
 from azdab.game.position import IllegalMoveError, Position, move_name
@@ -62,6 +63,7 @@ class Protocol:
         self, load: Callable[[Board, str | None], Engine], board: Board, level: str | None = None
     ) -> None:
         self._load, self._level = load, level
+        self._pace: Pace | None = None
         self._made: Engine | None = None
         self.position = Position(board)
         self.open = True
@@ -112,8 +114,17 @@ class Protocol:
     def _ready(self, board: Board, level: str | None) -> Engine:
         """An engine that has moved once, so that all it needs is loaded and compiled."""
         made = self._load(board, level)
+        if self._pace is not None:
+            made.set_pace(self._pace)
         made.choose(Position(board))
         return made
+
+    def _timed(self, pace: Pace) -> str:
+        """Let the engine think so long from now on."""
+        self._pace = pace
+        self.engine.set_pace(pace)
+        self.engine.choose(Position(self.position.board))
+        return ""
 
     def do_protocol_version(self) -> str:
         return str(VERSION)
@@ -147,6 +158,26 @@ class Protocol:
         if argument not in LEVELS:
             raise UserError(f"the levels are {', '.join(LEVELS)}")
         self._made, self._level = self._ready(self.position.board, argument), argument
+        return ""
+
+    def do_time_per_move(self, argument: str) -> str:
+        """Set how many seconds the engine thinks about a move; ``off``: as the level does."""
+        old = self.engine.pace
+        return self._timed(old._replace(move=_seconds(argument)))
+
+    def do_time_per_game(self, argument: str) -> str:
+        """Set how many seconds each side has for all its moves; ``off``: any number."""
+        old = self.engine.pace
+        return self._timed(old._replace(game=_seconds(argument)))
+
+    def do_clock(self, argument: str) -> str:
+        """Tell how many seconds whoever is to move has left, for this move and all later ones."""
+        if self.engine.clock is None:
+            raise UserError("there is no time for the game; time_per_game sets one")
+        seconds = _seconds(argument)
+        if seconds is None:
+            raise UserError("clock takes a number of seconds")
+        self.engine.clock.set_left(self.position, seconds)
         return ""
 
     def do_play(self, argument: str) -> str:
@@ -228,6 +259,16 @@ class Protocol:
         """End the conversation."""
         self.open = False
         return ""
+
+
+def _seconds(argument: str) -> float | None:
+    """A number of seconds; None for ``off``."""
+    if argument == "off":
+        return None
+    try:
+        return cli.seconds(argument)
+    except argparse.ArgumentTypeError as error:
+        raise UserError(str(error)) from None
 
 
 def _rounded(value: float | None) -> float | None:
