@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from azdab.engine import game_clock, thinking
+from azdab.engine.certainty import certain_of_move, certain_of_values
 from azdab.engine.engine import Engine
 from azdab.engine.game_clock import GameClock
 from azdab.engine.levels import LEVELS, Level, Pace
-from azdab.engine.proving import table_bits
+from azdab.engine.proving import solver_bits
 from azdab.engine.thinking import Thinker, Thought
 from azdab.exact import solver
 from azdab.game.board import Board
@@ -101,9 +102,9 @@ def test_the_values_of_all_moves_follow_a_proof() -> None:
 
 
 def test_a_table_is_as_large_as_it_can_be_filled() -> None:
-    small, large = table_bits(300_000, None), table_bits(None, 60.0)
-    assert small == table_bits(300_000, 0.01) == 20
-    assert large >= table_bits(None, 1.0) >= small
+    small, large = solver_bits(300_000, None), solver_bits(None, 60.0)
+    assert small == solver_bits(300_000, 0.01) == 20
+    assert large >= solver_bits(None, 1.0) >= small
 
 
 def test_the_alpha_beta_search_tells_a_value() -> None:
@@ -165,3 +166,16 @@ def test_an_engine_spends_the_time_of_its_game() -> None:
     after = position.play(edge)
     left = engine.clock._left[after.moves, position.to_play]
     assert 0 < left < 50
+
+
+def test_what_is_certain_has_one_form() -> None:
+    position = far(0, 12, BOARD)
+    values = truth().action_values(position.edges)
+    assert values is not None
+    by_values = certain_of_values(np.random.default_rng(0), values)
+    assert values[by_values.move] == by_values.value == values.max()
+    by_move = certain_of_move(position, by_values.value, by_values.move)
+    assert by_move[:2] == by_values[:2]
+    assert (by_move.bounds[:, 0] <= by_values.bounds[:, 0]).all()
+    assert (by_move.bounds[:, 1] >= by_values.bounds[:, 1]).all()
+    assert (by_move.bounds[by_move.move] == by_values.value).all()

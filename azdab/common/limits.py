@@ -31,12 +31,8 @@ ENDGAME_EDGES = 24
 
 SEARCH_EDGES = 40
 """Most edges left for :func:`azdab.exact.oracle.search_oracle`. On 5x5, 32 take milliseconds, 36
-some tenths of a second and 40 several seconds per position. Also from where the engine's level
-``hard`` tries: with its bound on positions looked at, beyond it seldom succeeds."""
-
-PATIENT_EDGES = 44
-"""Most edges left at which the level ``max`` tries: it looks at ten times as many positions."""
+some tenths of a second and 40 several seconds per position."""
 
 TIMED_EDGES = 48
-"""Most edges left at which an engine with seconds for a move tries. The seconds bound it, so
-this may be more than can be solved, but from further away it would waste half of the time."""
+"""Most edges left at which an engine with seconds for a move tries to prove it. The seconds bound
+it, so this may be more than can be solved, but from further away the tries would be in vain."""

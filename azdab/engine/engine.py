@@ -30,6 +30,7 @@ import numpy as np
 
 from azdab.common.errors import UserError
 from azdab.engine import game_clock, outlook
+from azdab.engine.certainty import Certainty, certain_of_values
 from azdab.engine.game_clock import GameClock
 from azdab.engine.levels import (
     DEFAULT_LEVEL,
@@ -218,23 +219,22 @@ class Engine:
             raise ValueError("the game is over")
         key, rng = self._random(position)
         with self._lock:
-            known = self._known(position)
-            if known is not None:
-                return int(rng.choice(np.flatnonzero(known == known.max())))
+            if certain := self._certain(position, rng):
+                return certain.move
             thought = self._thinker.think(position, rng, key, self._seconds(position))
             if self.clock is not None:
                 self.clock.spend(position, thought.move, thought.seconds)
             return thought.move
 
-    def _known(self, position: Position) -> np.ndarray | None:
-        """The mover's future margin after each move, where it is known without thinking.
+    def _certain(self, position: Position, rng: np.random.Generator) -> Certainty | None:
+        """What is known of an unfinished position without thinking; None if nothing is.
 
-        This is the one place that is asked for it: ``int8[E]``, ``ILLEGAL`` where the edge is
-        drawn; None where it is not known.
+        This is the one place where that is asked.
         """
-        if self._known_at_once is None or not self._known_at_once.known(position.edges):
+        at_once = self._known_at_once
+        if at_once is None or not at_once.known(position.edges):
             return None
-        return self._known_at_once.action_values(position.edges[None])[0]
+        return certain_of_values(rng, at_once.action_values(position.edges[None])[0])
 
     def _seconds(self, position: Position) -> float | None:
         """How long to think; None: as long as the level takes."""
@@ -264,19 +264,19 @@ class Engine:
         if position.is_over:
             return Analysis(float(mover_lead), _result(mover_lead), mover_lead, [])
         key, rng = self._random(position)
-        known = self._known(position)
-        if known is None:
+        seen, estimate = None, None
+        if certain := self._certain(position, rng):
+            value, chosen, bounds = certain.value, -1, certain.bounds
+        else:
             seconds = self._seconds(position)
             half = None if seconds is None else seconds / 2
             thought = self._thinker.think(position, rng, key, half)
             bounds = self._thinker.values(position, thought, half)
-            value, chosen, seen = thought.value, thought.move, thought.seen
-        else:
-            bounds = np.repeat(known.astype(np.int64)[:, None], 2, axis=1)
-            thought, value, chosen, seen = None, int(known.max()), -1, None
+            value, chosen = thought.value, thought.move
+            seen, estimate = thought.seen, thought.estimate
         if self.trained and (seen is None or self.level.simulations <= 0):
             seen = self._thinker.look(position, key)
-            chosen = int(seen.action) if value is None or thought is None else chosen
+            chosen = int(seen.action) if certain or value is None else chosen
         best = None if value is None else value + mover_lead
         candidates = [
             self._candidate(edge, seen, mover_lead, bounds, best) for edge in position.legal
@@ -287,10 +287,8 @@ class Engine:
         if seen is not None and self.trained is not None:
             margin, probability = outlook.expected_result(self.trained, seen, mover_lead)
             return Analysis(margin, probability, None, candidates)
-        guess = None if thought is None or thought.estimate is None else thought.estimate
-        return Analysis(
-            None if guess is None else float(guess + mover_lead), None, None, candidates
-        )
+        margin = None if estimate is None else float(estimate + mover_lead)
+        return Analysis(margin, None, None, candidates)
 
     def _check(self, position: Position) -> None:
         if position.board != self.board:
@@ -323,8 +321,8 @@ class Engine:
 
 def _rank(best: int | None, chosen: int, move: Candidate) -> tuple[Any, ...]:
     """What moves are sorted by: those known to be best come first, those known not to, last."""
-    known = move.exact is not None and best is not None
-    worse = move.exact - best if known and move.exact is not None and best is not None else 0
+    known = best is not None and move.exact is not None
+    worse = move.exact - best if best is not None and move.exact is not None else 0
     return worse, known, move.edge == chosen, move.visits, move.prior or 0.0
 
 

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from azdab.common.errors import UserError
-from azdab.common.limits import PATIENT_EDGES, SEARCH_EDGES
+from azdab.common.limits import TIMED_EDGES
 
 
 class Level(NamedTuple):
@@ -43,8 +43,8 @@ class Pace(NamedTuple):
 LEVELS = {
     "easy": Level(-1, 0),
     "medium": Level(0, 0),
-    "hard": Level(256, SEARCH_EDGES),
-    "max": Level(2048, PATIENT_EDGES, 3_000_000),
+    "hard": Level(256, 44, 500_000),
+    "max": Level(2048, TIMED_EDGES, 5_000_000),
 }
 """``easy`` takes boxes and avoids giving them away; ``medium`` is the network alone; ``hard``
 thinks for a fraction of a second, ``max`` for some seconds. On boards without a network

@@ -14,22 +14,24 @@ from azdab.game.position import Position
 _CERTAIN_EDGES = 18  # fewer open edges than these make at most 2^18 positions
 _ENTRY = 32  # bytes of the solver's table
 _MEMORY_SHARE = 32  # its table takes at most this part of the machine's memory
-_RATE = 4_000_000  # positions a second: more than two cores look at
+_RATE = 2_000_000  # positions that a core looks at in a second, about
 
 
-def table_bits(nodes: int | None, seconds: float | None) -> int:
-    """How large the solver's table is, as a power of two: as large as it can be filled.
+def solver_bits(nodes: int | None, seconds: float | None) -> int:
+    """How large the solver's table is, as a power of two.
 
     Args:
-      nodes: positions that one search may look at.
-      seconds: that it may take; then the table is kept, and holds what some moves found.
+      nodes: positions that a proof may look at, where it has no time; then the table is emptied
+        for every move, so it is small.
+      seconds: that a proof may take; then the table is kept, and holds what some moves found.
     """
-    wanted = 4 * _RATE * seconds if seconds is not None else (nodes or 0)
+    if seconds is None:
+        return 20 if nodes is not None and nodes < 2**20 else 21
     most = (psutil.virtual_memory().total // _MEMORY_SHARE // _ENTRY).bit_length() - 1
-    return max(min(int(wanted).bit_length(), most, 24), 20)
+    return max(min(int(2 * _RATE * seconds).bit_length(), most, 24), 20)
 
 
-class Proof:
+class MoveProof:
     """A proof under way. Values are the mover's future margins, in boxes.
 
     Attributes:
@@ -49,7 +51,7 @@ class Proof:
         return self._result.result()
 
 
-class Prover:
+class MoveProver:
     """The solver of one board, for one proof at a time.
 
     Args:
@@ -75,8 +77,8 @@ class Prover:
         order: np.ndarray,
         guess: float,
         nodes: int | None,
-        enough: Callable[[], bool] | None,
-    ) -> Proof:
+        enough: Callable[[], bool],
+    ) -> MoveProof:
         """Begin to prove an optimal move in an unfinished position.
 
         Args:
@@ -93,13 +95,13 @@ class Prover:
 
     def _begun(
         self, edges: np.ndarray, order: np.ndarray, guess: float, nodes: int | None, enough: Any
-    ) -> Proof:
+    ) -> MoveProof:
         bounds = np.empty((len(edges), 2), np.int64)
         result = self._pool.submit(
             self._solver.proven_action, edges, nodes,
             order=order, guess=round(guess), bounds=bounds, enough=enough,
         )  # fmt: skip
-        return Proof(bounds, result)
+        return MoveProof(bounds, result)
 
     @property
     def nodes(self) -> int:
@@ -118,7 +120,7 @@ class Prover:
 
         Args:
           position: unfinished.
-          bounds: of a finished :class:`Proof`; a value that is found is both bounds.
+          bounds: of a finished :class:`MoveProof`; a value that is found is both bounds.
           nodes: as in :meth:`start`.
           enough: as in :meth:`start`.
         """

@@ -10,6 +10,7 @@ what the solver remembers of earlier positions.
 """
 
 import functools
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -22,7 +23,7 @@ from azdab.engine import handwritten
 from azdab.engine.deliberation import Deliberation
 from azdab.engine.levels import Level
 from azdab.engine.outlook import Outlook
-from azdab.engine.proving import Proof, Prover, table_bits
+from azdab.engine.proving import MoveProof, MoveProver, solver_bits
 from azdab.exact import oracle
 from azdab.game.board import Board
 from azdab.game.position import Position
@@ -83,10 +84,10 @@ class Thinker:
         self._edges = level.edges and (
             max(level.edges, TIMED_EDGES) if self._timed else level.edges
         )
-        self._prover: Prover | None = None
+        self._prover: MoveProver | None = None
         if self._edges and oracle.can_search(board) and not oracle.can_solve(board):
-            bits = table_bits(level.nodes, seconds)
-            self._prover = Prover(board, _THREADS if self._timed else 1, bits, self._timed)
+            bits = solver_bits(level.nodes, seconds)
+            self._prover = MoveProver(board, _THREADS if self._timed else 1, bits, self._timed)
         self._searcher = None if trained else _searcher(board, level, self._timed)
         self._frugal: Any = None
         self._pace = 0.0  # seconds that a simulation takes; 0: not measured
@@ -104,11 +105,27 @@ class Thinker:
           seconds: until the answer; only if the thinker is timed, and then always.
         """
         self._make_ready(position, key)
-        start = self._now()
+        start, given_up = self._now(), threading.Event()
 
         def enough() -> bool:
-            return seconds is not None and self._now() - start >= seconds
+            late = seconds is not None and self._now() - start >= seconds
+            return late or given_up.is_set()
 
+        try:
+            return self._thought(position, rng, key, seconds, enough, start)
+        finally:
+            given_up.set()  # by Ctrl-C, say: the proof must not go on
+
+    def _thought(
+        self,
+        position: Position,
+        rng: np.random.Generator,
+        key: Any,
+        seconds: float | None,
+        enough: Callable[[], bool],
+        start: float,
+    ) -> Thought:
+        """What :meth:`think` gives."""
         look, proof = None, None
         if self._trained and self._level.simulations >= 0:
             room, planned = self._simulations(seconds)
@@ -166,20 +183,19 @@ class Thinker:
 
     def _begin_proof(
         self,
-        prover: Prover,
+        prover: MoveProver,
         position: Position,
         look: Deliberation | None,
         rng: np.random.Generator,
         enough: Callable[[], bool],
-    ) -> Proof:
+    ) -> MoveProof:
         order = rng.permutation(np.array(position.legal))
         guess = 0.0
         if look is not None:
             order = order[np.argsort(-look.alone.prior[order], kind="stable")]
             guess = float(look.alone.margin)
-        if self._timed:
-            return prover.start(position, order, guess, None, enough)
-        return prover.start(position, order, guess, self._level.nodes, None)
+        nodes = None if self._timed else self._level.nodes
+        return prover.start(position, order, guess, nodes, enough)
 
     def _simulations(self, seconds: float | None) -> tuple[int, int]:
         """Room for simulations, and how many are planned."""
@@ -217,7 +233,7 @@ class Thinker:
                 look.outlook()
                 self._grow(look, _TRIAL)
         if self._prover:
-            self._prover.start(position, np.array(position.legal), 0.0, 1, None).result()
+            self._prover.start(position, np.array(position.legal), 0.0, 1, lambda: False).result()
         if self._searcher:
             self._searcher.look(np.random.default_rng(0), position.edges, lambda: True)
 

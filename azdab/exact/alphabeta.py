@@ -291,8 +291,10 @@ class Searcher:
             move, value = _choose(h, v, moves, self._geometry, self._memory)
         else:
             going = self._pool.submit(_choose, h, v, moves, self._geometry, self._memory)
-            while not wait([going], _PATIENCE).done:
-                if enough():
-                    self._memory.control[_LIMIT] = 0
+            try:
+                while not enough() and not wait([going], _PATIENCE).done:
+                    pass
+            finally:
+                self._memory.control[_LIMIT] = 0  # it stops at its next position
             move, value = going.result()
         return int(np.flatnonzero(self._edge_bits == move)[0]), int(value)

@@ -23,7 +23,7 @@ _ILLEGAL = -128
 _NEAR = 4  # a position with at most one of so many edges drawn is near the empty board
 _MIRRORED = 12  # open edges from which on it pays to look for mirror images
 _NOISE = 1 << 12  # in the history that all threads but the first begin with
-_PATIENCE = 0.002  # seconds until it is asked again whether to stop, and threads are told so
+_PATIENCE = 0.002  # seconds until it is asked again whether to stop
 
 Answer = TypeVar("Answer")
 Search = Callable[[Any, Any, int, Any], Answer]
@@ -174,18 +174,19 @@ class Solver:
 
         if len(self._scratches) == 1 and enough is None:
             return run(0)
-        running = {self._pool.submit(run, i) for i in range(len(self._scratches))}
-        answer, patience = None, None if enough is None else _PATIENCE
-        while running:
-            done, running = wait(running, patience, FIRST_COMPLETED)
-            for future in done:
-                answer = future.result() if answer is None else answer
-            if answer is not None or (enough is not None and enough()):
-                patience = _PATIENCE
-                for scratch in self._scratches:
-                    # They stop at their next position.
-                    scratch.allowed = min(scratch.allowed, scratch.visited)
-        return answer
+        futures = [self._pool.submit(run, i) for i in range(len(self._scratches))]
+        running, patience = set(futures), None if enough is None else _PATIENCE
+        try:
+            while running and not (enough is not None and enough()):
+                done, running = wait(running, patience, FIRST_COMPLETED)
+                if any(future.result() is not None for future in done):
+                    break
+        finally:
+            for scratch in self._scratches:
+                # They stop at their next position.
+                scratch.allowed = min(scratch.allowed, scratch.visited)
+        answers = [future.result() for future in futures]
+        return next((answer for answer in answers if answer is not None), None)
 
     def value(self, edges: Bool[np.ndarray, "E"], limit: int | None = None) -> int | None:
         """The optimal future margin of the player to move, in boxes.
@@ -243,7 +244,8 @@ class Solver:
           enough: asked again and again whether to stop.
 
         Returns:
-          The edge and the position's value; None if the proof did not come to its end.
+          The edge and the position's value; None if the proof did not come to its end. With one
+          thread and no limit, the edge depends on the position, ``order`` and ``guess`` alone.
         """
         known = np.empty((len(self._edge_bits), 2), np.int64) if bounds is None else bounds
         start = np.flatnonzero(~np.asarray(edges, bool)) if order is None else np.asarray(order)

@@ -1,0 +1,38 @@
+"""What is known exactly about a position, in one form, wherever it comes from."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from azdab.exact.oracle import ILLEGAL
+from azdab.game.position import Position
+
+
+class Certainty(NamedTuple):
+    """What is known. Values are the mover's future margins, in boxes.
+
+    Attributes:
+      value: the position's.
+      move: an optimal move.
+      bounds: ``int64[E, 2]``, the value after each move, at least and at most; -128 where illegal.
+    """
+
+    value: int
+    move: int
+    bounds: np.ndarray
+
+
+def certain_of_values(rng: np.random.Generator, values: np.ndarray) -> Certainty:
+    """From the values of all moves, ``int8[E]``; the move is a random optimal one."""
+    best = values.max()
+    move = int(rng.choice(np.flatnonzero(values == best)))
+    return Certainty(int(best), move, np.repeat(values.astype(np.int64)[:, None], 2, axis=1))
+
+
+def certain_of_move(position: Position, value: int, move: int) -> Certainty:
+    """From the value of an unfinished position and an optimal move, as a book has them."""
+    boxes = position.board.num_boxes - sum(position.scores)
+    bounds = np.full((position.board.num_edges, 2), ILLEGAL, np.int64)
+    bounds[position.legal] = -boxes, value
+    bounds[move] = value
+    return Certainty(value, move, bounds)
