@@ -78,6 +78,7 @@ def _parser() -> cli.Parser:
         help="how long azdab thinks, where its move is not proven earlier")  # fmt: skip
     add("--time-per-game", metavar="SECONDS", type=cli.seconds,
         help="how long azdab thinks in a whole game, longest about the hardest moves")  # fmt: skip
+    add("--ponder", action="store_true", help="azdab thinks on your time too")
     add("--no-solver", action="store_true", help="play by network and search only, not exactly")
     add("--num-games", metavar="N", type=cli.whole(1, 1_000_000),
         help=f"games of ai (default 1), dual-ai (default {USUAL_GAMES})")  # fmt: skip
@@ -113,6 +114,8 @@ def _check(options: PlayOptions, engine: EngineOptions, games: GameOptions) -> N
         raise UserError("choose one of --web, --protocol, --replay and --mode")
     if options.mode != "dual-ai" and (games.checkpoint2 or games.simulations2 is not None):
         raise UserError("--checkpoint2 and --simulations2 need --mode dual-ai")
+    if engine.ponder and engine.time_per_move is None and engine.time_per_game is None:
+        raise UserError("--ponder needs --time-per-move or --time-per-game")
     if options.mode == "dual-ai" and not (engine.checkpoint and games.checkpoint2):
         raise UserError("--mode dual-ai needs --checkpoint and --checkpoint2: who plays whom?")
 

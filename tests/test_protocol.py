@@ -52,7 +52,7 @@ def test_every_command_is_listed_and_answers() -> None:
     names = listed.removeprefix("= ").split()
     arguments = {
         "board": "3x2", "level": "easy", "play": "0", "undo": "", "time_per_move": "0.1",
-        "time_per_game": "5", "clock": "3",
+        "time_per_game": "5", "clock": "3", "ponder": "on",
     }  # fmt: skip
     for name in names:
         protocol = Protocol(load.__wrapped__, BOARD)
@@ -82,6 +82,10 @@ def test_the_time_can_be_set() -> None:
     protocol.answer("level hard")  # another engine, which is as fast
     assert len(made) == 2
     assert protocol.engine.pace == Pace(0.5, 60)
+    assert protocol.answer("ponder on") == "=\n\n"
+    assert protocol.engine.pace == Pace(0.5, 60, True)
+    assert (protocol.answer("ponder perhaps") or "").startswith("? ponder is on or off")
+    assert protocol.answer("ponder off") == "=\n\n"
     assert protocol.answer("time_per_game off") == "=\n\n"
     assert protocol.engine.pace == Pace(0.5)
     for wrong in ("0", "-1", "soon", "nan", "1e9", ""):

@@ -14,6 +14,7 @@ from azdab.engine.certainty import certain_of_move, certain_of_values
 from azdab.engine.engine import Engine
 from azdab.engine.game_clock import GameClock
 from azdab.engine.levels import LEVELS, Level, Pace
+from azdab.engine.outlook import Outlook
 from azdab.engine.proving import solver_bits
 from azdab.engine.thinking import Thinker, Thought
 from azdab.exact import solver
@@ -83,10 +84,33 @@ def test_half_a_proof_is_true() -> None:
 
 
 def test_the_better_bound_is_played() -> None:
-    bounds = np.array([[-4, 0], [2, 4], [-128, -128], [-2, 2]])
+    bounds = np.array([[-4, 0], [2, 4], [-128, -128], [-2, 4]])
     assert thinking.within(bounds, 0, None) == 1
     assert thinking.within(bounds, 1, None) == 1
     assert thinking.within(bounds, 3, None) == 3
+    seen = Outlook(*(np.zeros(0) for _ in Outlook._fields))._replace(margin=np.float64(0))
+    for expected, edge in ((1.0, 1), (2.5, 1), (3.5, 3), (np.nan, 1)):
+        q = np.array([np.nan, np.nan, np.nan, expected])
+        assert thinking.within(bounds, 3, seen._replace(q=q)) == edge
+
+
+def test_what_is_found_on_the_opponents_time_is_kept() -> None:
+    position = far(0, 24, BOARD)
+    pace = Pace(60.0, None, ponder=True)
+    engine = Engine(BOARD, None, LEVELS["hard"], pace=pace, now=Clock(0.0))
+    engine.ponder(position)
+    assert engine._thinker._pondering is not None
+    assert engine._thinker._pondering[1].result() is not None  # it comes to its end
+    engine.choose(position)
+    assert engine._thinker._pondering is None
+    assert engine._thinker._prover is not None
+    kept = engine._thinker._prover.nodes
+    fresh = Engine(BOARD, None, LEVELS["hard"], pace=pace._replace(ponder=False), now=Clock(0.0))
+    fresh.ponder(position)
+    assert fresh._thinker._pondering is None  # only if it is asked for
+    fresh.choose(position)
+    assert fresh._thinker._prover is not None
+    assert kept < fresh._thinker._prover.nodes
 
 
 def test_the_values_of_all_moves_follow_a_proof() -> None:

@@ -164,6 +164,7 @@ class Engine:
         runs: Path = Path("runs"),
         seconds: float | None = None,
         game_seconds: float | None = None,
+        ponder: bool = False,
         solver: bool = True,
         seed: int = 0,
     ) -> "Engine":
@@ -178,6 +179,7 @@ class Engine:
           seconds: how long to think about each move, where it is not proven earlier. Levels
             without search do not think longer.
           game_seconds: how long to think about all moves of a game.
+          ponder: whether :meth:`ponder` thinks; only with a time, since else nothing is kept.
           solver: whether to play exactly once few edges are left.
           seed: decides among moves that are equally good.
 
@@ -200,7 +202,7 @@ class Engine:
         name = f"azdab {path.name}" if path and isinstance(where, Board) else f"azdab {where}"
         if trained is not None:
             trained = trained.playing_on(board, str(where))
-        pace = Pace(seconds, game_seconds)
+        pace = Pace(seconds, game_seconds, ponder)
         return cls(board, trained, level, seed=seed, name=name, pace=pace)
 
     def _random(self, position: Position) -> tuple[Any, np.random.Generator]:
@@ -225,6 +227,16 @@ class Engine:
             if self.clock is not None:
                 self.clock.spend(position, thought.move, thought.seconds)
             return thought.move
+
+    def ponder(self, position: Position) -> None:
+        """Think on while the opponent does, in the background, if the pace says so.
+
+        Args:
+          position: of which the opponent is to move. The next call ends it.
+        """
+        with self._lock:
+            if self.pace.ponder and not position.is_over:
+                self._thinker.ponder(position)
 
     def _certain(self, position: Position, rng: np.random.Generator) -> Certainty | None:
         """What is known of an unfinished position without thinking; None if nothing is.
@@ -264,13 +276,15 @@ class Engine:
         if position.is_over:
             return Analysis(float(mover_lead), _result(mover_lead), mover_lead, [])
         key, rng = self._random(position)
+        value: int | None
+        bounds: np.ndarray | None
         seen, estimate = None, None
         if certain := self._certain(position, rng):
             value, chosen, bounds = certain.value, -1, certain.bounds
         else:
             seconds = self._seconds(position)
             half = None if seconds is None else seconds / 2
-            thought = self._thinker.think(position, rng, key, half)
+            thought = self._thinker.think(position, rng, key, half, thorough=True)
             bounds = self._thinker.values(position, thought, half)
             value, chosen = thought.value, thought.move
             seen, estimate = thought.seen, thought.estimate

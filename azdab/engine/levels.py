@@ -29,15 +29,12 @@ class Pace(NamedTuple):
     Attributes:
       move: seconds for each move; None: no limit.
       game: seconds for all moves of a game, of each side; None: no limit.
+      ponder: whether to think on the opponent's time too; only where there is a limit.
     """
 
     move: float | None = None
     game: float | None = None
-
-    @property
-    def timed(self) -> bool:
-        """Whether there is a limit."""
-        return self.move is not None or self.game is not None
+    ponder: bool = False
 
 
 LEVELS = {

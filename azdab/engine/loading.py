@@ -24,6 +24,7 @@ class EngineOptions(NamedTuple):
       simulations: of the search for each move; None: the level's.
       time_per_move: seconds to think for each move; None: no limit.
       time_per_game: seconds to think for all moves of a game; None: no limit.
+      ponder: think on the opponent's time too; only with one of the times.
       no_solver: play with network and search to the end, nothing exact.
       seed: of everything random.
     """
@@ -35,6 +36,7 @@ class EngineOptions(NamedTuple):
     simulations: int | None = None
     time_per_move: float | None = None
     time_per_game: float | None = None
+    ponder: bool = False
     no_solver: bool = False
     seed: int = 0
 
@@ -59,6 +61,7 @@ def engine_loader(options: EngineOptions) -> Callable[[Board, str | None], Engin
             runs=options.runs,
             seconds=options.time_per_move,
             game_seconds=options.time_per_game,
+            ponder=options.ponder,
             solver=not options.no_solver,
             seed=options.seed,
         )

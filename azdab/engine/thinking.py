@@ -34,6 +34,7 @@ _ROOM = 1 << 14  # simulations of a search with a time, at most: the tree is in 
 _FALLBACK = 1024  # simulations with a time, while a proof is under way: more would hardly help
 _PIECE = 0.02  # seconds of a search until it is asked whether to stop
 _GLANCE = 16  # least simulations of an analysis
+_OVERRATED = 1.0  # boxes that the move of a search is worth less than it expects, about
 _TRIAL = 32  # simulations by which the rate is first measured
 _THREADS = 2  # of a proof with a time
 _VISITS = 1 << 40  # of an alpha-beta search with a time: more than it can make
@@ -81,20 +82,27 @@ class Thinker:
     ) -> None:
         self._board, self._trained, self._level, self._now = board, trained, level, now
         self._timed = seconds is not None
-        self._edges = level.edges and (
-            max(level.edges, TIMED_EDGES) if self._timed else level.edges
-        )
+        self._edges = level.edges
+        if self._timed and level.edges:
+            self._edges = max(level.edges, TIMED_EDGES)
         self._prover: MoveProver | None = None
         if self._edges and oracle.can_search(board) and not oracle.can_solve(board):
             bits = solver_bits(level.nodes, seconds)
             self._prover = MoveProver(board, _THREADS if self._timed else 1, bits, self._timed)
         self._searcher = None if trained else _searcher(board, level, self._timed)
         self._frugal: Any = None
+        self._room = _ROOM if self._timed else max(level.simulations, 1)
+        self._pondering: tuple[threading.Event, MoveProof] | None = None
         self._pace = 0.0  # seconds that a simulation takes; 0: not measured
         self._ready = False
 
     def think(
-        self, position: Position, rng: np.random.Generator, key: Any, seconds: float | None = None
+        self,
+        position: Position,
+        rng: np.random.Generator,
+        key: Any,
+        seconds: float | None = None,
+        thorough: bool = False,
     ) -> Thought:
         """Think about an unfinished position.
 
@@ -103,7 +111,9 @@ class Thinker:
           rng: decides among moves that are equally good.
           key: random key, for the search.
           seconds: until the answer; only if the thinker is timed, and then always.
+          thorough: whether the search goes on when a move is proven.
         """
+        self._stop_pondering()
         self._make_ready(position, key)
         start, given_up = self._now(), threading.Event()
 
@@ -112,7 +122,7 @@ class Thinker:
             return late or given_up.is_set()
 
         try:
-            return self._thought(position, rng, key, seconds, enough, start)
+            return self._thought(position, rng, key, seconds, enough, start, thorough)
         finally:
             given_up.set()  # by Ctrl-C, say: the proof must not go on
 
@@ -124,21 +134,23 @@ class Thinker:
         seconds: float | None,
         enough: Callable[[], bool],
         start: float,
+        thorough: bool,
     ) -> Thought:
         """What :meth:`think` gives."""
         look, proof = None, None
+        proving = self._prover is not None and len(position.legal) <= self._edges
         if self._trained and self._level.simulations >= 0:
-            room, planned = self._simulations(seconds)
-            look = Deliberation(self._trained, position, room, planned, key)
-        if self._prover and len(position.legal) <= self._edges:
+            planned = self._simulations(seconds, proving)
+            look = Deliberation(self._trained, position, self._room, planned, key)
+        if self._prover and proving:
             proof = self._begin_proof(self._prover, position, look, rng, enough)
 
         def stop() -> bool:
-            return enough() or (proof is not None and proof.proven)
+            return enough() or (not thorough and proof is not None and proof.proven)
 
         move, estimate, seen = -1, None, None
         if look is not None:
-            self._search(look, proof is not None, stop)
+            self._search(look, proving, stop)
             seen = look.outlook()
             move = int(seen.action)
         elif self._level.simulations < 0:
@@ -181,6 +193,21 @@ class Thinker:
         self._prover.narrow(position, bounds, nodes, enough)
         return bounds
 
+    def ponder(self, position: Position) -> None:
+        """Prove on in the background until the next call, for its own sake: it is remembered."""
+        self._stop_pondering()
+        if self._prover and self._timed and len(position.legal) <= self._edges:
+            over = threading.Event()
+            order = np.array(position.legal)
+            self._pondering = over, self._prover.start(position, order, 0.0, None, over.is_set)
+
+    def _stop_pondering(self) -> None:
+        if self._pondering:
+            over, proof = self._pondering
+            self._pondering = None
+            over.set()
+            proof.result()
+
     def _begin_proof(
         self,
         prover: MoveProver,
@@ -197,19 +224,23 @@ class Thinker:
         nodes = None if self._timed else self._level.nodes
         return prover.start(position, order, guess, nodes, enough)
 
-    def _simulations(self, seconds: float | None) -> tuple[int, int]:
-        """Room for simulations, and how many are planned."""
+    def _most(self, proving: bool) -> int:
+        """How many simulations the search of a move may have, beside a proof or alone."""
         most = self._level.simulations
-        if seconds is None or most == 0:
-            return max(most, 1), max(most, 1)
-        planned = seconds / self._pace if self._pace else _FALLBACK
-        return _ROOM, int(min(max(planned, _TRIAL), _ROOM))
+        if not self._timed or most == 0:
+            return most
+        return _FALLBACK if proving else _ROOM
+
+    def _simulations(self, seconds: float | None, proving: bool) -> int:
+        """How many simulations are planned."""
+        most = self._most(proving)
+        if seconds is None or not self._pace:
+            return most
+        return int(min(max(seconds / self._pace, 1), most))
 
     def _search(self, look: Deliberation, proving: bool, stop: Callable[[], bool]) -> None:
         """Let the search grow until it is told to stop, or has what it may have."""
-        most = self._level.simulations
-        if self._timed and most:
-            most = _FALLBACK if proving else _ROOM
+        most = self._most(proving)
         while look.simulations < most and not stop():
             piece = max(int(_PIECE / self._pace), 1) if self._pace else _TRIAL
             self._grow(look, min(piece, most - look.simulations))
@@ -227,7 +258,7 @@ class Thinker:
             return
         self._ready = True
         if self._trained and self._level.simulations >= 0:
-            look = Deliberation(self._trained, position, *self._simulations(0.0), key)
+            look = Deliberation(self._trained, position, self._room, _TRIAL, key)
             if self._level.simulations:
                 look.grow(1)
                 look.outlook()
@@ -253,9 +284,12 @@ def within(bounds: np.ndarray, move: int, seen: Outlook | None) -> int:
       seen: what the search expects; None where it only has a move.
     """
     low, high = bounds.T
-    if high[move] >= low.max():
-        return move
-    return int(low.argmax())
+    sure = int(low.argmax())
+    expected = float(high[move])
+    if seen is not None:
+        # The search takes the move that it overrates most.
+        expected = min(expected, float(np.nan_to_num(seen.q[move], nan=seen.margin)) - _OVERRATED)
+    return move if low[move] == low[sure] or expected > low[sure] else sure
 
 
 def _searcher(board: Board, level: Level, timed: bool) -> Any:

@@ -171,6 +171,8 @@ class GamePrompt(_Prompt):
         if self.position.is_over:
             self.say(result_line(self.position) + " 'new' plays again, 'undo' takes back.")
             self.prompt = "game over> "
+        else:
+            self._engine.ponder(self.position)
 
     def do_play(self, argument: str) -> None:
         """h ROW COL, v ROW COL, or an edge's number: draw this edge."""

@@ -170,6 +170,12 @@ class Protocol:
         old = self.engine.pace
         return self._timed(old._replace(game=_seconds(argument)))
 
+    def do_ponder(self, argument: str) -> str:
+        """Whether the engine thinks on the opponent's time, ``on`` or ``off``."""
+        if argument not in ("on", "off"):
+            raise UserError("ponder is on or off")
+        return self._timed(self.engine.pace._replace(ponder=argument == "on"))
+
     def do_clock(self, argument: str) -> str:
         """Tell how many seconds whoever is to move has left, for this move and all later ones."""
         if self.engine.clock is None:
@@ -192,8 +198,11 @@ class Protocol:
         turn = PLAYER_LETTERS[self.position.to_play]
         if argument.upper() not in ("", turn):
             raise IllegalMoveError(f"{turn} is to move, not {argument[:40]}")
+        mover = self.position.to_play
         edge = self.engine.choose(self.position)
         self.position = self.position.play(edge)
+        if self.position.to_play != mover:
+            self.engine.ponder(self.position)
         return move_name(self.position.board, edge)
 
     def do_undo(self, argument: str) -> str:
