@@ -22,7 +22,7 @@ from azdab.game.board import Board, parse_board
 from azdab.game.position import Position, move_name
 from azdab.game.record import Record
 from azdab.players import matches, registry
-from azdab.terminal import prompt, protocol
+from azdab.terminal import prompt, protocol, wording
 from tests import common
 
 # A pseudo-terminal needs a fork, and JAX and Python warn of forks beside threads; the child
@@ -361,10 +361,10 @@ def test_without_the_extra_the_page_says_what_to_install(
 def test_forecasts_in_words() -> None:
     engine = Engine.load(Board(3, 3), LEVELS["hard"]._replace(simulations=16), solver=False)
     start = Position(Board(3, 3))
-    assert "expected margin" in prompt.forecast_line(start, engine.analyze(start))
+    assert "expected margin" in wording.forecast_line(start, engine.analyze(start))
     unknown = Engine(Board(2, 2), None, LEVELS["easy"])
     start = Position(Board(2, 2))
-    assert "No network" in prompt.forecast_line(start, unknown.analyze(start))
+    assert "No network" in wording.forecast_line(start, unknown.analyze(start))
 
 
 @pytest.fixture(scope="module")

@@ -49,7 +49,6 @@ from azdab.runs import networks
 from azdab.runs.networks import TrainedNetwork
 
 _REMEMBERED = 512  # analyses
-_USUAL_SHARE = 1 / 20  # of the time for a game, which a hard move may take; only sizes a table
 
 
 class Candidate(NamedTuple):
@@ -136,7 +135,12 @@ class Engine:
         self._lock = threading.Lock()
         self._said: collections.OrderedDict[tuple[int, ...], Analysis] = collections.OrderedDict()
         self._known_at_once = oracle.quick_oracle(board, level.edges)
-        self.set_pace(pace, now)
+        self._start(pace, now)
+
+    def _start(self, pace: Pace, now: Callable[[], float]) -> None:
+        self.pace = pace
+        self.clock = None if pace.game is None else GameClock(pace.game)
+        self._thinker = Thinker(self.board, self.trained, self.level, pace.usual, now)
 
     def set_pace(self, pace: Pace, now: Callable[[], float] = time.monotonic) -> None:
         """Set how long to think from now on; the time of every game begins again.
@@ -146,12 +150,8 @@ class Engine:
           now: the clock, in seconds.
         """
         with self._lock:
-            self.pace = pace
-            self.clock = None if pace.game is None else GameClock(pace.game)
-            usual = pace.move
-            if usual is None and pace.game is not None:
-                usual = pace.game * _USUAL_SHARE
-            self._thinker = Thinker(self.board, self.trained, self.level, usual, now)
+            self._thinker.rest()
+            self._start(pace, now)
             self._said.clear()
 
     @classmethod
@@ -232,11 +232,16 @@ class Engine:
         """Think on while the opponent does, in the background, if the pace says so.
 
         Args:
-          position: of which the opponent is to move. The next call ends it.
+          position: of which the opponent is to move. :meth:`rest` and the next move end it.
         """
         with self._lock:
             if self.pace.ponder and not position.is_over:
                 self._thinker.ponder(position)
+
+    def rest(self) -> None:
+        """End :meth:`ponder`: a program does not end before."""
+        with self._lock:
+            self._thinker.rest()
 
     def _certain(self, position: Position, rng: np.random.Generator) -> Certainty | None:
         """What is known of an unfinished position without thinking; None if nothing is.

@@ -36,6 +36,12 @@ class Pace(NamedTuple):
     game: float | None = None
     ponder: bool = False
 
+    @property
+    def usual(self) -> float | None:
+        """Seconds that a hard move may take; None: no limit."""
+        share = None if self.game is None else self.game / 20
+        return share if self.move is None else self.move
+
 
 LEVELS = {
     "easy": Level(-1, 0),

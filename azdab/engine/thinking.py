@@ -113,7 +113,7 @@ class Thinker:
           seconds: until the answer; only if the thinker is timed, and then always.
           thorough: whether the search goes on when a move is proven.
         """
-        self._stop_pondering()
+        self.rest()
         self._make_ready(position, key)
         start, given_up = self._now(), threading.Event()
 
@@ -195,13 +195,14 @@ class Thinker:
 
     def ponder(self, position: Position) -> None:
         """Prove on in the background until the next call, for its own sake: it is remembered."""
-        self._stop_pondering()
+        self.rest()
         if self._prover and self._timed and len(position.legal) <= self._edges:
             over = threading.Event()
             order = np.array(position.legal)
             self._pondering = over, self._prover.start(position, order, 0.0, None, over.is_set)
 
-    def _stop_pondering(self) -> None:
+    def rest(self) -> None:
+        """Stop pondering."""
         if self._pondering:
             over, proof = self._pondering
             self._pondering = None

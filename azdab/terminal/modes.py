@@ -20,7 +20,7 @@ from azdab.players import choosers, matches, registry
 from azdab.players.matches import Match
 from azdab.players.registry import Player
 from azdab.runs import networks
-from azdab.terminal import prompt
+from azdab.terminal import prompt, wording
 
 
 class GameOptions(NamedTuple):
@@ -51,8 +51,8 @@ def play_human(options: EngineOptions, games: GameOptions, console: Console) -> 
     seat = 0 if games.ai_first else 1
     console.print(
         Text.from_markup(
-            f"You are {prompt.player_tag(1 - seat)}, {escape(engine.name)} is "
-            f"{prompt.player_tag(seat)}. "
+            f"You are {wording.player_tag(1 - seat)}, {escape(engine.name)} is "
+            f"{wording.player_tag(seat)}. "
             "Draw an edge with its number, 'h ROW COL' or 'v ROW COL'; 'help' shows the rest."
         )
     )
@@ -65,6 +65,7 @@ def play_human(options: EngineOptions, games: GameOptions, console: Console) -> 
     try:
         game.cmdloop()
     finally:
+        game.rest()
         if game.position.moves:
             _save(games, [game.record()], console)
 
@@ -85,7 +86,7 @@ def watch(options: EngineOptions, games: GameOptions, console: Console) -> None:
     finally:
         if len(here.moves) > len(opening):
             _save(games, [Record(here, first=engine.name, second=engine.name)], console)
-    console.print(Text.from_markup(prompt.result_line(here)))
+    console.print(Text.from_markup(wording.result_line(here)))
 
 
 def watch_match(

@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
 from azdab.common import files
@@ -17,61 +16,13 @@ from azdab.engine.engine import Analysis, Engine
 from azdab.engine.levels import DEFAULT_LEVEL, LEVELS
 from azdab.game import exchange, record
 from azdab.game.board import Board, parse_board
-from azdab.game.drawing import PLAYER_LETTERS, PLAYER_STYLES
+from azdab.game.drawing import PLAYER_LETTERS
 from azdab.game.position import IllegalMoveError, Position, move_name
 from azdab.game.record import Record
+from azdab.terminal.wording import candidates_table, forecast_line, player_tag, result_line
 
 LoadEngine = Callable[[Board, str | None], Engine]
 """Makes the engine for a board and a level; None: what the command line said."""
-
-
-def player_tag(player: int) -> str:
-    """A player's letter in the player's colour."""
-    return f"[{PLAYER_STYLES[player]}]{PLAYER_LETTERS[player]}[/]"
-
-
-def forecast_line(here: Position, found: Analysis) -> str:
-    """What an analysis expects, in one line for both players."""
-    if found.margin is None:
-        return "No network for this board: nothing is known before the exact end."
-    lead = found.margin if here.to_play == 0 else -found.margin
-    ahead = 0 if lead >= 0 else 1
-    if found.exact is not None:
-        if not found.exact:
-            return "Exact: a draw under perfect play."
-        return f"Exact: {player_tag(ahead)} wins by {abs(found.exact)} under perfect play."
-    expected = f"expected margin {abs(lead):.1f} boxes for {player_tag(ahead)}."
-    if found.win_probability is None:
-        return f"No network for this board: the search has an {expected}"
-    chance = found.win_probability if here.to_play == 0 else 1 - found.win_probability
-    return (
-        f"{player_tag(0)} wins with {chance:.0%}, {player_tag(1)} with {1 - chance:.0%}; {expected}"
-    )
-
-
-def candidates_table(here: Position, found: Analysis, count: int) -> Table:
-    """The best moves; margins from the mover's side."""
-    table = Table(box=None, pad_edge=False)
-    for name in ("move", "edge", "visits", "prior", "margin", "exact"):
-        table.add_column(name, justify="left" if name == "move" else "right")
-    for move in found.candidates[:count]:
-        table.add_row(
-            move_name(here.board, move.edge),
-            str(move.edge),
-            str(move.visits),
-            "" if move.prior is None else f"{move.prior:.1%}",
-            "" if move.margin is None else f"{move.margin:+z.2f}",
-            "" if move.exact is None else f"{move.exact:+d}",
-        )
-    return table
-
-
-def result_line(here: Position) -> str:
-    """The result of a finished game."""
-    first, second = here.scores
-    if first == second:
-        return f"The game is drawn, {first}-{second}."
-    return f"{player_tag(0 if first > second else 1)} wins, {first}-{second}."
 
 
 class _Prompt(cmd.Cmd):
@@ -171,8 +122,6 @@ class GamePrompt(_Prompt):
         if self.position.is_over:
             self.say(result_line(self.position) + " 'new' plays again, 'undo' takes back.")
             self.prompt = "game over> "
-        else:
-            self._engine.ponder(self.position)
 
     def do_play(self, argument: str) -> None:
         """h ROW COL, v ROW COL, or an edge's number: draw this edge."""
@@ -189,6 +138,22 @@ class GamePrompt(_Prompt):
             if self._adviser is None or self._adviser.board != self.position.board:
                 self._adviser = self._load(self.position.board, DEFAULT_LEVEL)
             return self._adviser.analyze(self.position)
+
+    def preloop(self) -> None:
+        self._engine.ponder(self.position)
+
+    def precmd(self, line: str) -> str:
+        self.rest()
+        return line
+
+    def postcmd(self, stop: bool, line: str) -> bool:
+        if not stop:
+            self._engine.ponder(self.position)
+        return stop
+
+    def rest(self) -> None:
+        """End the engine's thinking on the person's time."""
+        self._engine.rest()
 
     def onecmd(self, line: str) -> bool:
         # Everything that begins like a move is one: no command has a name of one letter.
