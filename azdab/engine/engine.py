@@ -306,8 +306,8 @@ class Engine:
         if seen is not None and self.trained is not None:
             margin, probability = outlook.expected_result(self.trained, seen, mover_lead)
             return Analysis(margin, probability, None, candidates)
-        margin = None if estimate is None else float(estimate + mover_lead)
-        return Analysis(margin, None, None, candidates)
+        guess = None if estimate is None else float(estimate + mover_lead)
+        return Analysis(guess, None, None, candidates)
 
     def _check(self, position: Position) -> None:
         if position.board != self.board:

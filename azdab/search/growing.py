@@ -99,8 +99,8 @@ def grown(
     key: PRNGKeyArray,
     tree: Tree,
     schedule: Int[Array, "room"],
-    done: Int[Array, ""],
-    until: Int[Array, ""],
+    done: int | Int[Array, ""],
+    until: int | Int[Array, ""],
 ) -> Tree:
     """Trees with ``until`` simulations.
 
