@@ -108,7 +108,9 @@ def test_boards_without_a_network(board: Board) -> None:
     while not position.is_over:
         found = playing.analyze(position)
         assert sorted(c.edge for c in found.candidates) == position.legal
-        assert (found.margin is None) == (found.exact is None)
+        assert found.margin is not None
+        assert abs(found.margin) <= board.num_boxes
+        assert (found.win_probability is None) == (found.exact is None)
         if len(position.moves) % 20 == 0:
             assert playing.choose(position) in position.legal
         assert found.best is not None

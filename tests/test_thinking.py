@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from azdab.engine import game_clock, thinking
+from azdab.engine import game_clock, thinker
 from azdab.engine.certainty import certain_of_move, certain_of_values
 from azdab.engine.engine import Engine
 from azdab.engine.game_clock import GameClock
 from azdab.engine.levels import LEVELS, Level, Pace
 from azdab.engine.outlook import Outlook
 from azdab.engine.proving import solver_bits
-from azdab.engine.thinking import Thinker, Thought
+from azdab.engine.thinker import Thinker, Thought
 from azdab.exact import solver
 from azdab.game.board import Board
 from azdab.game.position import Position
@@ -85,13 +85,13 @@ def test_half_a_proof_is_true() -> None:
 
 def test_the_better_bound_is_played() -> None:
     bounds = np.array([[-4, 0], [2, 4], [-128, -128], [-2, 4]])
-    assert thinking.within(bounds, 0, None) == 1
-    assert thinking.within(bounds, 1, None) == 1
-    assert thinking.within(bounds, 3, None) == 3
+    assert thinker.within(bounds, 0, None) == 1
+    assert thinker.within(bounds, 1, None) == 1
+    assert thinker.within(bounds, 3, None) == 3
     seen = Outlook(*(np.zeros(0) for _ in Outlook._fields))._replace(margin=np.float64(0))
     for expected, edge in ((1.0, 1), (2.5, 1), (3.5, 3), (np.nan, 1)):
         q = np.array([np.nan, np.nan, np.nan, expected])
-        assert thinking.within(bounds, 3, seen._replace(q=q)) == edge
+        assert thinker.within(bounds, 3, seen._replace(q=q)) == edge
 
 
 def test_what_is_found_on_the_opponents_time_is_kept() -> None:

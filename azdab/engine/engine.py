@@ -41,7 +41,7 @@ from azdab.engine.levels import (
     level_named,
 )
 from azdab.engine.outlook import Outlook
-from azdab.engine.thinking import Thinker
+from azdab.engine.thinker import Thinker
 from azdab.exact import oracle
 from azdab.game.board import Board
 from azdab.game.position import Position
