@@ -241,6 +241,8 @@ def test_networks_meet(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--simulations", "100000"], "argument --simulations: must be a whole number from 0"),
         (["--simulations", "x"], "argument --simulations: must be a whole number from 0 to"),
         (["--time-per-move", "0"], "argument --time-per-move: must be more than 0"),
+        (["--time-per-game", "0"], "argument --time-per-game: must be more than 0"),
+        (["--ponder"], "--ponder needs --time-per-move or --time-per-game"),
         (["--time-per-move", "nan"], "argument --time-per-move: must be more than 0"),
         (["--seed", "-1"], "argument --seed: must be"),
         (["--port", "0"], "argument --port: must be"),
