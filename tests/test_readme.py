@@ -139,10 +139,10 @@ def case(number: int) -> Any:
     """A command; those of a chain are one worker's."""
     words = TYPING[number]
     line = " ".join(words)
-    marks = [pytest.mark.xdist_group(f"readme: {chain_of(words)}")]
-    if not line.removeprefix("python -m ").startswith(FAST):
-        marks.append(pytest.mark.slow)
-    return pytest.param(number, id=line, marks=marks)
+    slow = not line.removeprefix("python -m ").startswith(FAST)
+    return pytest.param(
+        number, id=f"{chain_of(words)} | {line}", marks=[pytest.mark.slow] if slow else []
+    )
 
 
 @pytest.fixture(scope="module")
