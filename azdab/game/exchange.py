@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from azdab.common.errors import UserError
+from azdab.common.json_text import json_text
 from azdab.game import gamefile, record
 from azdab.game.board import Board, parse_board
 from azdab.game.drawing import PLAYER_LETTERS
@@ -295,5 +296,5 @@ def dump_game(game: Record, form: str) -> str:
       UserError: the format cannot hold it.
     """
     if form == "ccgc":
-        return json.dumps(to_ccgc(game), ensure_ascii=False, indent=1) + "\n"
+        return json_text(to_ccgc(game), indent=1, ascii_only=False) + "\n"
     return to_openspiel(game) if form == "openspiel" else record.record_text(game)

@@ -125,7 +125,7 @@ def record_text(record: Record) -> str:
     for ply, (edge, mover) in enumerate(zip(played.moves, played.movers, strict=False)):
         line = f"{PLAYER_LETTERS[mover]} {position.move_name(played.board, edge)}"
         if ply in record.evaluations:
-            line += f"   eval {record.evaluations[ply]:+.2f}"
+            line += f"   eval {record.evaluations[ply]:+z.2f}"
         if remark := _one_line(record.remarks.get(ply, "")):
             line += f"   # {remark}"
         lines.append(line)

@@ -11,7 +11,10 @@ import { LETTERS, positionAt } from "./rules.js";
 const oneLine = (text) => text.split(/[\s\p{Cc}]+/u).filter(Boolean).join(" ");
 
 /** @param {number} margin */
-const signed = (margin) => `${margin < 0 ? "-" : "+"}${Math.abs(margin).toFixed(2)}`;
+const signed = (margin) => {
+  const size = Math.abs(margin).toFixed(2);
+  return `${margin < 0 && Number(size) ? "-" : "+"}${size}`;
+};
 
 /**
  * @param {Board} board
