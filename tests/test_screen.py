@@ -272,7 +272,7 @@ def test_two_outputs_are_two_files(
         (tmp_path / "x").write_text("kept")
     other = tmp_path / "x" if spelled == "absolute" else spelled
     said = refused(evaluate.main, "3x3", "--json", "x", "--plot", other)
-    assert f"--json and --plot name the same file, {other}: give two" in said
+    assert f"--json and --plot name the same file, {Path(other)}: give two" in said
     said = refused(analyze.main, "game", "--text", "y", "--html", other, "--json", "x")
     assert "--html and --json name the same file, x: give two" in said
     assert [path.read_text() for path in tmp_path.glob("x")] == ["kept"] * exists
@@ -309,16 +309,8 @@ def test_a_command_that_is_stopped_says_so_on_standard_error(capsys: Any) -> Non
 
 
 def test_the_protocol_is_alone_on_standard_output() -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "azdab.play",
-        "--protocol",
-        "--board",
-        "1x1",
-        "--level",
-        "easy",
-    ]
+    words = ["azdab.play", "--protocol", "--board", "1x1", "--level", "easy"]
+    command = [sys.executable, "-m", *words]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as talk:
