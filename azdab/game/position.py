@@ -127,11 +127,12 @@ class Playthrough:
           IllegalMoveError: it cannot be played, or it is said to be the other player's.
         """
         to_play = self.movers[-1]
-        mover, edge = (
-            _read_move(self.board, move) if isinstance(move, str) else (None, _whole(move))
-        )
-        if mover is not None:
-            _check_turn(mover, to_play)
+        if isinstance(move, str):
+            mover, edge = _read_move(self.board, move)
+            if mover is not None:
+                _check_turn(mover, to_play)
+        else:
+            edge = _whole(move)
         _draw(self.board, edge, self._drawn)
         closed = self._close(edge)
         for box in closed:

@@ -61,11 +61,8 @@ def _release() -> None:
 
 def _replace() -> Callable[[], None]:
     """Put the hook and the filter in place; the reverse is returned."""
-    usual, absl, asyncio = (
-        sys.unraisablehook,
-        logging.getLogger("absl"),
-        logging.getLogger("asyncio"),
-    )
+    usual = sys.unraisablehook
+    absl, asyncio = logging.getLogger("absl"), logging.getLogger("asyncio")
     level = absl.level
 
     def hook(found: Any) -> None:
