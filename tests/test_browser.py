@@ -712,7 +712,7 @@ def test_what_is_left_out_of_a_record_is_shown(opened: Page) -> None:
     expect(page.locator("#moves .chip[data-edge]")).to_have_count(2)
     expect(page.locator("#notice")).to_contain_text(
         "Opened. Step through the moves, or play on from any of them. "
-        "But the last of 2 games is left out: line 10: "
+        "But the last of 2 games is left out: line 13: "
     )
 
 

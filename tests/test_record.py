@@ -32,7 +32,7 @@ def records(draw: Any) -> Record:
     position = draw(positions(boards | lined))
     plies = st.integers(0, max(len(position.moves) - 1, 0))
     known = bool(position.moves)
-    claims = st.sampled_from(["", "5-4", "A wins", "drawn by agreement"])
+    claims = st.sampled_from(["", "5-4", "A wins", "drawn by agreement", "*to go on"])
     evaluations = draw(
         st.dictionaries(plies, st.integers(-2500, 2500).map(lambda x: x / 100), max_size=5)
     )
@@ -422,6 +422,13 @@ def test_histories_without_a_board() -> None:
         exchange.parse_games("[1, 1]", Board(2, 2))
     with pytest.raises(UserError, match="numbers only"):
         exchange.parse_games("[1, x]", Board(2, 2))
+
+
+def test_what_is_wrong_is_said_in_one_line() -> None:
+    with pytest.raises(UserError) as refused:
+        exchange.from_ccgc({"game": ["r(a1,h)\n\x1b[2J"]})
+    assert str(refused.value).isprintable()
+    assert str(refused.value).startswith(r"move 1, r(a1,h) \x1b[2J: cannot read the competition's")
 
 
 # Reading takes work in proportion to what is read.

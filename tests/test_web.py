@@ -385,7 +385,7 @@ def test_what_is_left_out_of_a_record_is_said(client: Client) -> None:
     text = exchange.dump_game(Record(Position(Board(1, 1), (0, 1))), "text")
     state = client.ask("POST", "/api/games/import", {"text": f"{text}\n{text}\n{text[:-3]}"})
     assert state["games"] == 2
-    assert re.fullmatch("the last of 3 games is left out: line 16: .*", state["note"])
+    assert re.fullmatch("the last of 3 games is left out: line 20: .*", state["note"])
     asked = {"text": f"{text}\n{text[:-3]}", "number": 2}
     status, said = client.refused("POST", "/api/games/import", asked)
     assert status == 400

@@ -211,7 +211,8 @@ class _Reader:
             self._game.position(), **fields, remark=remark,
             evaluations=self._evaluations, remarks=self._remarks,
         )  # fmt: skip
-        claim = self._headers.get("result", "").removeprefix("*")
+        result = self._headers.get("result", "")
+        claim = "" if result == "*" else result
         if not record.position.is_over:
             return dataclasses.replace(record, claim=claim)
         if claim not in ("", record.result):
