@@ -19,7 +19,7 @@ import pytest
 from rich.progress import track
 from rich.table import Table
 
-from azdab import analyze, evaluate, play
+from azdab import analyze, benchmark, evaluate, play
 from azdab.common import cli, screen
 from azdab.common.screen import OutputLostError
 from azdab.engine.engine import Engine, Level
@@ -277,6 +277,19 @@ def test_two_outputs_are_two_files(
     assert "--html and --json name the same file, x: give two" in said
     assert [path.read_text() for path in tmp_path.glob("x")] == ["kept"] * exists
     assert not (tmp_path / "y").exists()
+
+
+def test_a_profile_is_not_written_over_times(tmp_path: Path) -> None:
+    place = tmp_path / "x"
+    said = refused(benchmark.main, "--json", place, "--profile", f"{tmp_path}/./x")
+    assert f"--json and --profile name the same file, {place}: give two" in said
+    place.write_text("")
+    assert f"{place} is a file, give a directory" in refused(benchmark.main, "--profile", place)
+
+
+def test_names_too_long_are_refused(tmp_path: Path) -> None:
+    said = refused(analyze.main, "x" * 300, "--text", tmp_path / "y", "--json", tmp_path / "z")
+    assert "File name too long" in said
 
 
 def test_what_is_analysed_is_not_written_over(tmp_path: Path) -> None:

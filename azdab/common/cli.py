@@ -118,9 +118,17 @@ def output_file(text: str) -> Path:
     return found
 
 
+def output_folder(text: str) -> Path:
+    """A type for argparse: a directory to write in, which may not exist yet."""
+    found = named_path(text)
+    if os.path.exists(found) and not found.is_dir():
+        raise argparse.ArgumentTypeError(f"{found} is a file, give a directory")
+    return found
+
+
 def _same_file(one: Path, other: Path) -> bool:
     """Whether two outputs would be one file, which holds only the later of them."""
-    if one.exists() and other.exists():
+    if os.path.exists(one) and os.path.exists(other):  # Path's fails for a name too long
         return one.is_file() and one.samefile(other)  # both may be a device, such as /dev/null
     return os.path.realpath(one) == os.path.realpath(other)
 
@@ -190,11 +198,12 @@ class Parser(argparse.ArgumentParser):
 
     def _check_outputs(self, options: argparse.Namespace) -> None:
         """Refuse to write one file twice, or over what the command is about."""
+        outputs = (output_file, output_folder)
         named = [
             ((*action.option_strings, action.metavar)[0], path)
             for action in self._actions
-            if (action.type is output_file or (action.type is named_path and action.required))
-            and (path := getattr(options, action.dest)) is not None
+            if action.type in outputs or (action.type is named_path and action.required)
+            if (path := getattr(options, action.dest)) is not None
         ]
         for (one, path), (other, again) in itertools.combinations(named, 2):
             if _same_file(path, again):
