@@ -90,6 +90,7 @@ def test_the_largest_batch_fits_and_the_next_does_not() -> None:
     assert planned(2 * chosen) > limit
 
 
+@pytest.mark.slow
 def test_what_cannot_fit_is_said() -> None:
     with pytest.raises(UserError, match=r"--max-memory: .* GB are needed .* replay.capacity 400"):
         memory.largest_batch(Board(2, 2), smoke(), common.one_device(), 1000, lambda name: None)

@@ -4,6 +4,7 @@ import itertools
 import xml.etree.ElementTree as ElementTree
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pyspiel
@@ -185,9 +186,12 @@ def test_pictures_show_what_is_drawn(position: Position) -> None:
         assert str(edge) in text.split() or str(edge) in text.replace("●", " ").split()
 
 
+on_device = jax.jit(device_chains, static_argnums=0)
+
+
 @given(positions(boards | lined))
 def test_chains_agree_with_those_the_network_is_shown(position: Position) -> None:
-    shown = device_chains(position.board, jnp.asarray(position.edges))
+    shown = on_device(position.board, jnp.asarray(position.edges))
     length = np.zeros(position.board.num_boxes)
     loop = np.zeros(position.board.num_boxes, bool)
     for chain in structure.chains_of(position):

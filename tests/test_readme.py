@@ -90,6 +90,7 @@ def test_the_main_job_is_a_preset() -> None:
     assert "quick" in presets.known_presets()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", [code for name in TYPED for code in blocks(TEXTS[name], "python")])
 def test_examples_run(code: str, capsys: pytest.CaptureFixture[str]) -> None:
     exec(compile(code, "README.md", "exec"), {})
