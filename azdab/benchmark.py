@@ -67,7 +67,7 @@ def _parser() -> cli.Parser:
     command.add_argument(
         "--profile",
         metavar="DIR",
-        type=cli.named_path,
+        type=cli.output_folder,
         help="write XLA's profile of self-play there",
     )
     command.add_argument(

@@ -14,7 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import strategies as st
+from jax.sharding import Mesh
 
+from azdab.devices import mesh
 from azdab.engine.engine import Engine
 from azdab.exact import dense_table
 from azdab.exact.dense_table import SolvedBoard
@@ -24,6 +26,11 @@ from azdab.game.rules import State
 from azdab.search.evaluator import Evaluation
 
 seeds = st.integers(0, 2**32 - 1)
+
+
+def one_device() -> Mesh:
+    """The first device alone."""
+    return Mesh(np.array(jax.devices()[:1]), (mesh.AXIS,))
 
 
 def surroundings(board: Board) -> list[frozenset[int]]:

@@ -6,20 +6,22 @@ Tests marked ``slow`` are left out unless asked for: ``pytest -n 2 -m slow``.
 import dataclasses
 import functools
 import os
+import re
 import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 # What a shell starts in the background, and all that it starts, ignores Ctrl-C, which is tested.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Most of the tests' time is compiling: so it takes half, and the programs are nearly as fast.
+# Most of the tests' time is compiling: so it takes a quarter, and the programs are slower.
 _FLAGS = (
-    "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=1 "
+    "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0 "
     "--xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false "
-    "--xla_cpu_max_isa=AVX2"
+    "--xla_cpu_max_isa=AVX2 --xla_cpu_multi_thread_eigen=false"
 )
 os.environ["JAX_PLATFORMS"] = "cpu"
 if _FLAGS not in os.environ.get("XLA_FLAGS", ""):
@@ -36,6 +38,7 @@ import hypothesis  # noqa: E402
 import jax  # noqa: E402
 import pytest  # noqa: E402
 from jax.sharding import Mesh  # noqa: E402
+from xdist.scheduler import LoadScopeScheduling  # noqa: E402
 
 from azdab.common.config import Config, DeviceConfig  # noqa: E402
 from azdab.game.board import Board  # noqa: E402
@@ -55,17 +58,28 @@ _LONG = ("test_mesh", "test_damage", "test_train", "test_readme", "test_crash", 
 _SMOKE = ("test_damage", "test_train", "test_diverged")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file is one worker's unless its tests say otherwise, and so are those that train `smoke`.
+class _ByRoom(LoadScopeScheduling):
+    """With ``-n``, a file is one worker's, so that what a file makes is made once.
 
-    The longest come first, so that neither worker is left alone with one at the end.
+    Those that train ``smoke`` are one worker's together. Cases of one test that begin with
+    ``name | `` are one worker's for each name, wherever the rest of the file is.
     """
+
+    def _split_scope(self, nodeid: str) -> str:
+        if chain := re.search(r"\[(.+?) \| ", nodeid):
+            return chain[1]
+        stem = Path(nodeid.split("::")[0]).stem
+        return "smoke" if stem in _SMOKE else stem
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Which worker runs what."""
+    return _ByRoom(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest come first, so that no worker is left alone with one at the end."""
     items.sort(key=lambda item: item.path.stem not in _LONG)
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            stem = item.path.stem
-            item.add_marker(pytest.mark.xdist_group("smoke" if stem in _SMOKE else stem))
 
 
 def _what_is_compiled(config: Config) -> Config:

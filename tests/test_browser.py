@@ -634,6 +634,7 @@ def test_a_game_outlives_its_host(browser: Any, host: Restarted) -> None:
     record = Record(
         Position(Board(2, 3, "icelandic"), (2, 10, 15)), first="Ann <b>", second="点", event="home",
         date="2026-11-20", remark="one\ntwo", evaluations={0: -0.5, 2: 1.25}, remarks={1: "hm # ?"},
+        claim="B wins on time",
     )  # fmt: skip
     bring(page, exchange.dump_game(record, "text"))
     expect(page.locator("#moves .chip[data-edge]")).to_have_count(3)
@@ -646,8 +647,9 @@ def test_a_game_outlives_its_host(browser: Any, host: Restarted) -> None:
     shown = page.locator("#export-dialog textarea")
     expect(shown).to_have_value(re.compile("azdab record"))
     kept = dataclasses.replace(
-        record, position=record.position.at(2), evaluations={0: -0.5}, remarks={1: "hm # ?"}
-    )
+        record, position=record.position.at(2), evaluations={0: -0.5}, remarks={1: "hm # ?"},
+        claim="",
+    )  # fmt: skip
     assert shown.input_value() == exchange.dump_game(kept, "text")
     with page.expect_download() as waiting:
         page.click("#download")
@@ -680,6 +682,39 @@ def test_a_game_outlives_its_host(browser: Any, host: Restarted) -> None:
     expect(page.locator("#player-1 select")).to_have_value("easy")
     forgive(opened, "404 (Not Found)", "net::ERR_")
     opened.close()
+
+
+def test_the_page_writes_records_as_the_host_does(opened: Page) -> None:
+    written = opened.page.evaluate("""async () => {
+      const { recordText, aboutFirst } = await import("/static/record.js");
+      const { makeBoard } = await import("/static/rules.js");
+      const board = makeBoard({ rows: 1, cols: 1, variant: "plain", start: [] });
+      const about = { date: "", event: "", remark: "", remarks: {}, claim: "A wins",
+        evaluations: { 0: -0.001, 1: -0, 2: -0.01 } };
+      const { claim, ...kept } = about;  // by a page from before there were claims
+      return [recordText(board, [0, 1, 2], ["", ""], about),
+        recordText(board, [0, 1, 2], ["", ""], kept),
+        recordText(board, [0, 1], ["", ""], aboutFirst(about, 2, false))];
+    }""")
+    game = Record(
+        Position(Board(1, 1), (0, 1, 2)), evaluations={0: -0.001, 1: -0.0, 2: -0.01}, claim="A wins"
+    )
+    assert written == [
+        exchange.dump_game(one, "text")
+        for one in (game, dataclasses.replace(game, claim=""), game.going_on(game.position.at(2)))
+    ]
+    assert written[0].count("eval +0.00") == 2
+
+
+def test_what_is_left_out_of_a_record_is_shown(opened: Page) -> None:
+    page = opened.page
+    text = exchange.dump_game(Record(Position(Board(1, 1), (0, 1))), "text")
+    bring(page, f"{text}\n{text[:-3]}")
+    expect(page.locator("#moves .chip[data-edge]")).to_have_count(2)
+    expect(page.locator("#notice")).to_contain_text(
+        "Opened. Step through the moves, or play on from any of them. "
+        "But the last of 2 games is left out: line 13: "
+    )
 
 
 def test_the_engine_plays_on_after_a_new_start(browser: Any, host: Restarted) -> None:

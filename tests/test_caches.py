@@ -4,15 +4,17 @@ import errno
 import os
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import platformdirs
 import pytest
 from jax._src.lru_cache import LRUCache
 from jax.experimental.compilation_cache import compilation_cache
 
-from azdab.devices import device
+from azdab.devices import compile_cache, device
 
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "emptied": lambda path: path.write_bytes(b""),
@@ -143,3 +145,57 @@ def test_code_is_compiled_where_none_can_be_written(monkeypatch: pytest.MonkeyPa
         assert not hits_of_numba()
     hits_of_numba()
     assert hits_of_numba()
+
+
+def fill(folder: Path, sizes: list[int]) -> list[Path]:
+    """Files, each used later than the one before."""
+    made = []
+    for number, size in enumerate(sizes):
+        path = folder / ("inside" if number % 2 else ".") / f"{number}-cache"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(size))
+        os.utime(path, (1e9 + number, 1e9))  # used then, written before
+        made.append(path)
+    return made
+
+
+def test_what_was_not_used_for_the_longest_time_goes_first(tmp_path: Path) -> None:
+    paths = fill(tmp_path / "xla", [40, 30, 20, 10])
+    compile_cache.prune(tmp_path / "xla", 100)
+    assert all(path.exists() for path in paths)
+    os.utime(paths[0], (2e9, 1e9))
+    compile_cache.prune(tmp_path / "xla", 60)
+    assert [path.exists() for path in paths] == [True, False, False, True]
+    compile_cache.prune(tmp_path / "xla", 0)
+    assert not any(path.exists() for path in paths)
+    compile_cache.prune(tmp_path / "missing", 0)
+
+
+def test_several_processes_prune_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = fill(tmp_path, [1] * 400)
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(compile_cache.prune, tmp_path, 100) for _ in range(4)]:
+            done.result()
+    assert all(path.exists() for path in paths[300:])
+
+    def gone(path: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))  # as Windows, if it is read
+
+    monkeypatch.setattr(Path, "unlink", gone)
+    compile_cache.prune(tmp_path, 0)
+
+
+def test_only_a_directory_of_our_own_is_pruned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Path] = []
+    monkeypatch.setattr(compile_cache, "prune", asked.append)
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda name: tmp_path / name)
+    before = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
+    try:
+        for directory in (str(tmp_path / "theirs"), None):
+            jax.config.update("jax_compilation_cache_dir", directory)
+            device.enable_cache()
+    finally:
+        jax.config.update("jax_compilation_cache_dir", before)
+    assert asked == [tmp_path / "azdab" / "xla"]

@@ -113,9 +113,8 @@ def test_the_chunk_does_not_matter(chunk: int) -> None:
     assert common.same_trees(jax.tree.map(np.asarray, found), jax.tree.map(np.asarray, whole))
 
 
-@pytest.mark.parametrize(
-    ("horizon", "games"), [(20, 16), pytest.param(22, 6, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("horizon", "games"), [(20, 16), (22, 6)])
 def test_long_endings_are_those_of_the_engine_in_the_memory_that_is_planned(
     horizon: int, games: int
 ) -> None:
@@ -152,7 +151,7 @@ def test_chunks_are_even_and_fit() -> None:
     assert endings.chunk_size(3, 20, 10**15) == 3
 
 
-@pytest.mark.parametrize("horizon", [1, 17])
+@pytest.mark.parametrize("horizon", [1, pytest.param(17, marks=pytest.mark.slow)])
 def test_self_play_takes_endings_of_the_table(horizon: int) -> None:
     settings = config_from_dict(
         {

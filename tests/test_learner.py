@@ -141,7 +141,7 @@ def steps(config: Config, count: int) -> Any:
 
     def run(state: LearnerState, examples: Example) -> tuple[LearnerState, Losses]:
         return jax.lax.scan(
-            lambda s, _: learner.update(s, BOARD, config, examples, mesh.one_device()),
+            lambda s, _: learner.update(s, BOARD, config, examples, common.one_device()),
             state, length=count,
         )  # fmt: skip
 
@@ -276,7 +276,7 @@ def test_a_learning_phase_is_a_function_of_its_key(seed: int) -> None:
 
 @functools.cache
 def learning(config: Config) -> Any:
-    one = mesh.one_device()
+    one = common.one_device()
     return jax.jit(lambda state, buffer, key: learner.learn(state, buffer, BOARD, config, one, key))
 
 

@@ -58,7 +58,7 @@ def test_the_bytes_of_the_trees_are_those_of_mctx(
 
 def test_what_is_resident_is_what_a_run_allocates() -> None:
     board, run = Board(2, 2), smoke()
-    for devices in (mesh.one_device(), mesh.all_devices()):
+    for devices in (common.one_device(), mesh.all_devices()):
         state = checkpoint.initial_state(board, run, devices)
         found = [x.addressable_shards[0].data.nbytes for x in jax.tree.leaves(state)]
         planned = sum(memory.resident(board, run, devices.size).values())
@@ -72,8 +72,8 @@ def planned(games: int) -> int:
     run = memory.with_batch(smoke(replay={"capacity": 200_000}), games, games)
     plan: dict[str, programs.ProgramMemory] = {}
     params = jax.eval_shape(lambda: learner.init_learner(jax.random.key(0), board, run)).params
-    compile = programs.compiler(mesh.one_device(), lambda name: None, plan)
-    programs.self_play_program(board, run, mesh.one_device(), params, compile)
+    compile = programs.compiler(common.one_device(), lambda name: None, plan)
+    programs.self_play_program(board, run, common.one_device(), params, compile)
     return max(memory.peak(plan, memory.resident(board, run)).values())
 
 
@@ -82,7 +82,7 @@ def test_the_largest_batch_fits_and_the_next_does_not() -> None:
     board = Board(2, 2)
     run = memory.with_batch(smoke(replay={"capacity": 200_000}), 8, 4096)
     limit = 20_000_000
-    found = memory.largest_batch(board, run, mesh.one_device(), limit, lambda name: None)
+    found = memory.largest_batch(board, run, common.one_device(), limit, lambda name: None)
     chosen = found.selfplay.parallel_games
     assert 32 < chosen < 4096
     assert found.selfplay.games_per_iteration == 4096
@@ -90,9 +90,10 @@ def test_the_largest_batch_fits_and_the_next_does_not() -> None:
     assert planned(2 * chosen) > limit
 
 
+@pytest.mark.slow
 def test_what_cannot_fit_is_said() -> None:
     with pytest.raises(UserError, match=r"--max-memory: .* GB are needed .* replay.capacity 400"):
-        memory.largest_batch(Board(2, 2), smoke(), mesh.one_device(), 1000, lambda name: None)
+        memory.largest_batch(Board(2, 2), smoke(), common.one_device(), 1000, lambda name: None)
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,7 @@ def smoke(**learner_settings: Any) -> Config:
     return config_from_dict(values)
 
 
+@pytest.mark.slow
 @given(
     st.integers(1, 4), st.integers(1, 4), st.integers(1, 6), st.lists(st.integers(1, 6), max_size=8)
 )

@@ -13,7 +13,7 @@ import pytest
 from azdab.common import metric_table, presets, progress
 from azdab.common.config import Config, config_from_dict
 from azdab.common.metric_table import BY_NAME, METRICS
-from azdab.devices import device, mesh
+from azdab.devices import device
 from azdab.devices.timeline import Timeline
 from azdab.game.board import Board
 from azdab.lab import curves, figures
@@ -25,11 +25,12 @@ from azdab.runs import checkpoint, metrics
 from azdab.runs.gamebook import Gamebook
 from azdab.training import iteration, teaching
 from azdab.training.iteration import Context
+from tests import common
 
 
 def idle(board: Board, config: Config) -> Context:
     """A run whose programs compute nothing, but give what the real ones give."""
-    devices = mesh.one_device()
+    devices = common.one_device()
     against = baselines.baselines_of(board, devices, lambda name: None)
     anyone = agents.random_agent(board)
 

@@ -74,6 +74,7 @@ def test_no_flipped_bit_is_loaded(tmp_path: Path) -> None:
     networks.load_network(tmp_path / "net")
 
 
+@pytest.mark.slow
 def test_the_raw_3x3_policy_is_nearly_perfect_in_strong_play() -> None:
     board = Board(3, 3)
     known = oracle.best_oracle(board, board.num_edges)

@@ -226,6 +226,7 @@ def run(folder: Path, name: str, *more: str) -> Path:
     return folder / name
 
 
+@pytest.mark.slow
 def test_a_slow_teacher_changes_nothing_and_holds_nothing_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

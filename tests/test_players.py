@@ -444,7 +444,7 @@ def test_moves_do_not_depend_on_the_number_of_devices(
     states, history = positions(3, 70, 9)
     several = moves(spec, states, history)
     assert len(jax.devices()) > 1
-    monkeypatch.setattr(mesh, "all_devices", mesh.one_device)
+    monkeypatch.setattr(mesh, "all_devices", common.one_device)
     player.cache_clear()
     assert moves(spec, states, history) == several
     player.cache_clear()

@@ -4,6 +4,7 @@ import itertools
 import xml.etree.ElementTree as ElementTree
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pyspiel
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from azdab.common.errors import UserError
 from azdab.game import record, structure
 from azdab.game.board import Board, parse_board
-from azdab.game.position import IllegalMoveError, Position, move_name, parse_move
+from azdab.game.position import IllegalMoveError, Playthrough, Position, move_name, parse_move
 from azdab.network.features import chain_features as device_chains
 from azdab.terminal.protocol import Protocol
 from tests import common
@@ -130,7 +131,7 @@ def test_a_move_is_read_however_it_is_written(text: str) -> None:
     assert parse_move(board, text) == 7
     assert Position(board).play(text).moves == (7,)
     line = f"{record.HEADER}\nboard: 2x2\n{text} eval +1.50 # why"
-    game = record.parse_record(line)
+    (game,) = record.parse_records(line)
     assert (game.position.moves, game.evaluations, game.remarks) == ((7,), {0: 1.5}, {0: "why"})
     assert Protocol(common.no_engine, board).answer(f"play {text}") == "=\n\n"
 
@@ -185,9 +186,12 @@ def test_pictures_show_what_is_drawn(position: Position) -> None:
         assert str(edge) in text.split() or str(edge) in text.replace("●", " ").split()
 
 
+on_device = jax.jit(device_chains, static_argnums=0)
+
+
 @given(positions(boards | lined))
 def test_chains_agree_with_those_the_network_is_shown(position: Position) -> None:
-    shown = device_chains(position.board, jnp.asarray(position.edges))
+    shown = on_device(position.board, jnp.asarray(position.edges))
     length = np.zeros(position.board.num_boxes)
     loop = np.zeros(position.board.num_boxes, bool)
     for chain in structure.chains_of(position):
@@ -214,3 +218,17 @@ def test_a_game_has_as_many_turns_as_dots_and_double_crosses(moves: list[int]) -
     movers = position.movers[:-1]
     turns = 1 + sum(a != b for a, b in itertools.pairwise(movers))
     assert turns == 16 + structure.double_crosses(position)
+
+
+@given(positions(boards | lined), st.data())
+def test_a_playthrough_ends_in_the_same_position(position: Position, data: st.DataObject) -> None:
+    game = Playthrough(position.board)
+    for edge in position.moves:
+        game.play(edge)
+    refused = data.draw(st.integers(-1, position.board.num_edges))
+    if refused not in position.legal:
+        with pytest.raises(IllegalMoveError):
+            game.play(refused)
+    assert game.position() == position
+    assert tuple(game.movers) == position.movers
+    assert game.owners == position.owners.tolist()

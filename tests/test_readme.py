@@ -90,6 +90,7 @@ def test_the_main_job_is_a_preset() -> None:
     assert "quick" in presets.known_presets()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", [code for name in TYPED for code in blocks(TEXTS[name], "python")])
 def test_examples_run(code: str, capsys: pytest.CaptureFixture[str]) -> None:
     exec(compile(code, "README.md", "exec"), {})
@@ -139,10 +140,10 @@ def case(number: int) -> Any:
     """A command; those of a chain are one worker's."""
     words = TYPING[number]
     line = " ".join(words)
-    marks = [pytest.mark.xdist_group(f"readme: {chain_of(words)}")]
-    if not line.removeprefix("python -m ").startswith(FAST):
-        marks.append(pytest.mark.slow)
-    return pytest.param(number, id=line, marks=marks)
+    slow = not line.removeprefix("python -m ").startswith(FAST)
+    return pytest.param(
+        number, id=f"{chain_of(words)} | {line}", marks=[pytest.mark.slow] if slow else []
+    )
 
 
 @pytest.fixture(scope="module")

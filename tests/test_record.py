@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,7 @@ def records(draw: Any) -> Record:
     position = draw(positions(boards | lined))
     plies = st.integers(0, max(len(position.moves) - 1, 0))
     known = bool(position.moves)
-    claims = st.sampled_from(["", "5-4", "A wins", "drawn by agreement"])
+    claims = st.sampled_from(["", "5-4", "A wins", "drawn by agreement", "*to go on"])
     evaluations = draw(
         st.dictionaries(plies, st.integers(-2500, 2500).map(lambda x: x / 100), max_size=5)
     )
@@ -51,7 +53,7 @@ def records(draw: Any) -> Record:
 
 @given(records())
 def test_what_is_written_is_read_back(game: Record) -> None:
-    assert record.parse_record(record.record_text(game)) == game
+    assert record.parse_records(record.record_text(game)) == [game]
     assert exchange.parse_games(record.record_text(game)) == [game]
 
 
@@ -93,16 +95,14 @@ def test_any_text_is_read_or_refused_in_one_line(text: str) -> None:
 )
 def test_what_is_wrong_is_named(lines: list[str], reason: str) -> None:
     with pytest.raises(UserError, match=reason):
-        record.parse_record("\n".join([record.HEADER, *lines]))
+        record.parse_records("\n".join([record.HEADER, *lines]))
 
 
 def test_other_versions_and_beginnings() -> None:
     with pytest.raises(UserError, match="this azdab reads"):
-        record.parse_record("azdab record 2\nboard: 2x2")
+        record.parse_records("azdab record 2\nboard: 2x2")
     with pytest.raises(UserError, match="a record begins with"):
-        record.parse_record("hello")
-    with pytest.raises(UserError, match="2 games here"):
-        record.parse_record(record.records_text([Record(Position(Board(1, 1)))] * 2))
+        record.parse_records("hello")
 
 
 def test_files(tmp_path: Path) -> None:
@@ -270,7 +270,7 @@ def test_files_of_any_usual_encoding_are_read(tmp_path: Path, encoding: str) -> 
 
 def test_a_claimed_result_stays() -> None:
     text = "azdab record 1\nboard: 3x3\nresult: 5-4\n\nA h 0 0\n"
-    game = record.parse_record(text)
+    (game,) = record.parse_records(text)
     assert game.result == game.claim == "5-4"
     assert record.record_text(game) == text
     assert game.going_on(game.position) == game
@@ -422,3 +422,64 @@ def test_histories_without_a_board() -> None:
         exchange.parse_games("[1, 1]", Board(2, 2))
     with pytest.raises(UserError, match="numbers only"):
         exchange.parse_games("[1, x]", Board(2, 2))
+
+
+def test_what_is_wrong_is_said_in_one_line() -> None:
+    with pytest.raises(UserError) as refused:
+        exchange.from_ccgc({"game": ["r(a1,h)\n\x1b[2J"]})
+    assert str(refused.value).isprintable()
+    assert str(refused.value).startswith(r"move 1, r(a1,h) \x1b[2J: cannot read the competition's")
+
+
+# Reading takes work in proportion to what is read.
+
+
+def lines_run(work: Callable[[], object]) -> int:
+    """How many lines of Python a piece of work runs."""
+    count = 0
+
+    def trace(frame: Any, event: str, argument: Any) -> Any:
+        nonlocal count
+        count += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+def in_order(board: Board, moves: int) -> Record:
+    return Record(Position(board, tuple(range(moves))))
+
+
+def as_ccgc(moves: int) -> str:
+    return exchange.dump_game(in_order(exchange.CCGC_BOARD, moves), "ccgc")
+
+
+def as_text(moves: int) -> str:
+    return record.record_text(in_order(Board(10, 10), moves))
+
+
+def as_openspiel(moves: int) -> str:
+    return exchange.dump_game(in_order(Board(10, 10), moves), "openspiel")
+
+
+def many_games(games: int) -> str:
+    return record.records_text([in_order(Board(2, 2), 12)] * games)
+
+
+@pytest.mark.parametrize(
+    ("write", "size"), [(as_ccgc, 15), (as_text, 50), (as_openspiel, 50), (many_games, 15)]
+)
+def test_twice_as_much_takes_twice_the_work(write: Callable[[int], str], size: int) -> None:
+    def work(text: str) -> int:
+        return lines_run(lambda: [game.position.scores for game in exchange.parse_games(text)])
+
+    work(write(size))  # what is kept of boards
+    once, twice, four = (work(write(size * n)) for n in (1, 2, 4))
+    assert once > size
+    assert four - twice < 2.2 * (twice - once)  # 4 times as much, were it quadratic

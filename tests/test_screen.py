@@ -3,9 +3,11 @@
 Nothing is printed at the price of a file that was asked for.
 """
 
+import contextlib
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,7 +19,7 @@ import pytest
 from rich.progress import track
 from rich.table import Table
 
-from azdab import analyze, evaluate, play
+from azdab import analyze, benchmark, evaluate, play
 from azdab.common import cli, screen
 from azdab.common.screen import OutputLostError
 from azdab.engine.engine import Engine
@@ -246,3 +248,92 @@ def test_at_the_shell(redirection: str, status: int, tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
     assert "Exception" not in done.stderr
     assert json.dumps(done.stderr).count("\\n") == (1 if status == 2 else 0)
+
+
+def refused(main: Callable[[list[str]], int], *argv: object) -> str:
+    """The line with which a command line is refused."""
+    printed = io.StringIO()
+    with contextlib.redirect_stderr(printed), pytest.raises(SystemExit) as ended:
+        main([str(word) for word in argv])
+    assert ended.value.code == 2
+    assert printed.getvalue().count("\n") == 1
+    return printed.getvalue()
+
+
+@pytest.mark.parametrize("exists", [False, True])
+@pytest.mark.parametrize("spelled", ["x", "./x", "sub/../x", "link/x", "absolute"])
+def test_two_outputs_are_two_files(
+    spelled: str, exists: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path)
+    (tmp_path / "game").write_text("not read")
+    if exists:
+        (tmp_path / "x").write_text("kept")
+    other = tmp_path / "x" if spelled == "absolute" else spelled
+    said = refused(evaluate.main, "3x3", "--json", "x", "--plot", other)
+    assert f"--json and --plot name the same file, {Path(other)}: give two" in said
+    said = refused(analyze.main, "game", "--text", "y", "--html", other, "--json", "x")
+    assert "--html and --json name the same file, x: give two" in said
+    assert [path.read_text() for path in tmp_path.glob("x")] == ["kept"] * exists
+    assert not (tmp_path / "y").exists()
+
+
+def test_a_profile_is_not_written_over_times(tmp_path: Path) -> None:
+    place = tmp_path / "x"
+    said = refused(benchmark.main, "--json", place, "--profile", f"{tmp_path}/./x")
+    assert f"--json and --profile name the same file, {place}: give two" in said
+    place.write_text("")
+    assert f"{place} is a file, give a directory" in refused(benchmark.main, "--profile", place)
+
+
+def test_names_too_long_are_refused(tmp_path: Path) -> None:
+    said = refused(analyze.main, "x" * 300, "--text", tmp_path / "y", "--json", tmp_path / "z")
+    assert "File name too long" in said
+
+
+def test_what_is_analysed_is_not_written_over(tmp_path: Path) -> None:
+    game = tmp_path / "game.txt"
+    gamefile.append_games(game, [BOX, BOX])
+    linked = tmp_path / "linked.txt"
+    linked.hardlink_to(game)
+    for other in (game, linked):
+        said = refused(analyze.main, game, "--text", other)
+        assert f"FILE and --text name the same file, {other}: give two" in said
+    assert len(exchange.load_games(game)) == 2
+
+
+def test_what_is_thrown_away_may_be_thrown_away_twice() -> None:
+    parser = cli.Parser(overrides=False)
+    for name in ("--json", "--plot"):
+        parser.add_argument(name, type=cli.output_file)
+    options, _ = parser.parse(["--json", os.devnull, "--plot", os.devnull])
+    assert options.json == options.plot == Path(os.devnull)
+
+
+def test_a_command_that_is_stopped_says_so_on_standard_error(capsys: Any) -> None:
+    def interrupted() -> None:
+        print("= answer")
+        raise KeyboardInterrupt
+
+    assert cli.Parser(overrides=False).run(interrupted, screen.open_screen(), "Stopped.") == 130
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("= answer\n", "Stopped.\n")
+
+
+def test_the_protocol_is_alone_on_standard_output() -> None:
+    words = ["azdab.play", "--protocol", "--board", "1x1", "--level", "easy"]
+    command = [sys.executable, "-m", *words]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as talk:
+        assert talk.stdin is not None
+        assert talk.stdout is not None
+        assert talk.stderr is not None
+        talk.stdin.write("play 0\n")
+        talk.stdin.flush()
+        assert talk.stdout.readline() == "=\n"
+        talk.send_signal(signal.SIGINT)
+        rest, said = talk.stdout.read(), talk.stderr.read()
+    assert (talk.returncode, rest, said.strip()) == (130, "\n", "Stopped.")

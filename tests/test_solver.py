@@ -71,6 +71,7 @@ def test_first_moves_have_the_known_values(board: Board, known: dict[str, int]) 
     assert found == known
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("board", FIRST_MOVES_ALIKE, ids=str)
 def test_all_first_moves_are_alike_where_they_are_known_to_be(board: Board) -> None:
     value, values = dense_table.solve(board, jnp.zeros(board.num_edges, bool))
@@ -78,6 +79,7 @@ def test_all_first_moves_are_alike_where_they_are_known_to_be(board: Board) -> N
     assert (values == value).all()
 
 
+@pytest.mark.slow
 @settings(max_examples=12)
 @given(brute_boards, common.seeds)
 def test_every_descendant_has_its_minimax_value(board: Board, seed: int) -> None:

@@ -22,7 +22,7 @@ from azdab import export, train
 from azdab.common import cli, metric_table, presets
 from azdab.common.config import NetworkConfig, config_from_dict
 from azdab.common.errors import UserError
-from azdab.devices import device, mesh
+from azdab.devices import device
 from azdab.game.board import Board, board_of
 from azdab.learning import arena, learner, memory, replay, selfplay
 from azdab.runs import atomic, checkpoint, metrics, networks, run_directory, segments
@@ -366,7 +366,7 @@ def test_a_run_that_does_not_save_its_replay_is_resumed_all_the_same(tmp_path: P
 @pytest.mark.parametrize("name", sorted(presets.known_presets()))
 def test_a_run_without_its_replay_is_small(name: str) -> None:
     config = config_from_dict(presets.read_settings(name))
-    one = mesh.one_device()
+    one = common.one_device()
     state = jax.eval_shape(lambda: checkpoint.initial_state(board_of(config), config, one))
     training = memory.tree_num_bytes(state._replace(replay=None))
     network = memory.tree_num_bytes(state.best_params)

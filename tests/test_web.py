@@ -370,8 +370,8 @@ def test_an_imported_record_keeps_what_it_says(client: Client) -> None:
     state = client.ask("POST", "/api/games/import", {"text": text + "\n" + text, "number": 2})
     assert (state["games"], state["names"]) == (2, ["Änn", "点"])
     game = state["id"]
-    about = {"date": "", "event": "home", "remark": "", "evaluations": {"0": -0.5}}
-    about["remarks"] = {"0": "hm", "1": "oh"}
+    about: Any = {"date": "", "event": "home", "remark": "", "evaluations": {"0": -0.5}}
+    about |= {"remarks": {"0": "hm", "1": "oh"}, "claim": ""}
     assert state["about"] == about
     assert client.ask("GET", f"/api/games/{game}")["about"] == about
     client.post(game, "undo", ply=2)
@@ -380,6 +380,40 @@ def test_an_imported_record_keeps_what_it_says(client: Client) -> None:
     assert (read.first, read.second, read.event) == ("Änn", "点", "home")
     assert (read.remarks, read.evaluations) == ({0: "hm"}, {0: -0.5})
     assert read.position.moves == (0, 3)
+
+
+def test_what_is_left_out_of_a_record_is_said(client: Client) -> None:
+    text = exchange.dump_game(Record(Position(Board(1, 1), (0, 1))), "text")
+    state = client.ask("POST", "/api/games/import", {"text": f"{text}\n{text}\n{text[:-3]}"})
+    assert state["games"] == 2
+    assert re.fullmatch("the last of 3 games is left out: line 20: .*", state["note"])
+    asked = {"text": f"{text}\n{text[:-3]}", "number": 2}
+    status, said = client.refused("POST", "/api/games/import", asked)
+    assert status == 400
+    assert said.startswith("there are 1 games in the text, no number 2; the last of 2 games is ")
+    assert client.refused("POST", "/api/games/import", {"text": text[:-3]})[0] == 400
+
+
+def result_of(client: Client, game: str) -> str:
+    """The result in a game's record."""
+    (read,) = exchange.parse_games(client.send("GET", f"/api/games/{game}/record")[2].decode())
+    return read.result
+
+
+def test_what_was_agreed_stays_until_the_game_goes_on(client: Client) -> None:
+    text = "azdab record 1\nboard: 2x2\nresult: A wins\n\nA h 0 0\nB h 1 1\n"
+    state = client.ask("POST", "/api/games/import", {"text": text, "ply": 1})
+    game = state["id"]
+    assert (state["about"]["claim"], result_of(client, game)) == ("A wins", "*")
+    client.post(game, "redo", ply=1)
+    assert result_of(client, game) == "A wins"
+    client.post(game, "undo", ply=2)
+    client.post(game, "move", edge=state["moves"][1], ply=1)  # the same once more
+    assert result_of(client, game) == "A wins"
+    client.post(game, "move", edge=1, ply=2)
+    assert client.ask("GET", f"/api/games/{game}")["about"]["claim"] == ""
+    client.post(game, "undo", ply=3, to=2)
+    assert result_of(client, game) == "*"
 
 
 def test_a_bare_history_needs_its_board(client: Client) -> None:
@@ -616,7 +650,7 @@ def test_the_page_has_the_types_of_what_the_host_sends(client: Client) -> None:
     analysis, shape = (
         client.ask("GET", f"/api/games/{state['id']}/{what}") for what in ("analysis", "shape")
     )
-    assert state.pop("games") == 1  # of Imported, which is State and this
+    assert (state.pop("games"), state.pop("note")) == (1, "")  # of Imported, as is State
     agree("Settings", client.ask("GET", "/api/settings"))
     agree("State", state)
     agree("BoardShape", state["board"])

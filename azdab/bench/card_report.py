@@ -6,7 +6,6 @@ measured at small sizes, which says that it works and nothing about speed.
 """
 
 import functools
-import json
 import signal
 import statistics
 import subprocess
@@ -28,6 +27,7 @@ from azdab.bench.workloads import Workloads, resized
 from azdab.common import files, presets
 from azdab.common.config import Config, config_from_dict, config_to_dict
 from azdab.common.errors import one_line
+from azdab.common.json_text import json_text
 from azdab.devices import card, device
 from azdab.exact import endings
 from azdab.game.board import board_of
@@ -326,7 +326,7 @@ def measure_card(
             "figures": [{**figure._asdict(), "holds": figure.holds} for figure in found],
             "left_out": left_out,
         }
-        files.write_text(file, json.dumps(report, indent=1))
+        files.write_text(file, json_text(report, indent=1))
     return found
 
 

@@ -7,7 +7,6 @@ second, at the same batch, that search and self-play reach.
 """
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +20,7 @@ from azdab.bench.timing import Timed, Work
 from azdab.bench.workloads import Workloads
 from azdab.common import files
 from azdab.common.config import Config
+from azdab.common.json_text import json_text
 from azdab.devices import device
 
 QUICK_SIZES = 64, 16, 10
@@ -230,4 +230,4 @@ def measure_speed(
         profile_self_play(loads, sizes, options.profile, out)
     if options.json:
         report = speed_report.as_json(found, config, more)
-        files.write_text(options.json, json.dumps(report, indent=1))
+        files.write_text(options.json, json_text(report, indent=1))

@@ -4,7 +4,7 @@ A mistake of the user's ends a command with one line and exit status 2.
 """
 
 import argparse
-import contextlib
+import itertools
 import math
 import os
 import sys
@@ -118,6 +118,21 @@ def output_file(text: str) -> Path:
     return found
 
 
+def output_folder(text: str) -> Path:
+    """A type for argparse: a directory to write in, which may not exist yet."""
+    found = named_path(text)
+    if os.path.exists(found) and not found.is_dir():
+        raise argparse.ArgumentTypeError(f"{found} is a file, give a directory")
+    return found
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    """Whether two outputs would be one file, which holds only the later of them."""
+    if os.path.exists(one) and os.path.exists(other):  # Path's fails for a name too long
+        return one.is_file() and one.samefile(other)  # both may be a device, such as /dev/null
+    return os.path.realpath(one) == os.path.realpath(other)
+
+
 def typed(kind: type[_Options], options: argparse.Namespace) -> _Options:
     """Those of the parsed options that are the fields of a NamedTuple."""
     return kind._make(getattr(options, name) for name in kind._fields)
@@ -166,6 +181,7 @@ class Parser(argparse.ArgumentParser):
             known = [option for action in self._actions for option in action.option_strings]
             word = unknown[0].split("=")[0]
             self.error(f"unknown option '{word}'{suggest(word, known)}")
+        self._check_outputs(options)
         overrides: dict[str, Any] = {}
         for name, _ in self._fields:
             if name in options:
@@ -180,13 +196,26 @@ class Parser(argparse.ArgumentParser):
                 overrides = presets.merge(overrides, value)
         return options, overrides
 
+    def _check_outputs(self, options: argparse.Namespace) -> None:
+        """Refuse to write one file twice, or over what the command is about."""
+        outputs = (output_file, output_folder)
+        named = [
+            ((*action.option_strings, action.metavar)[0], path)
+            for action in self._actions
+            if action.type in outputs or (action.type is named_path and action.required)
+            if (path := getattr(options, action.dest)) is not None
+        ]
+        for (one, path), (other, again) in itertools.combinations(named, 2):
+            if _same_file(path, again):
+                self.error(f"{one} and {other} name the same file, {again}: give two")
+
     def run(self, work: Callable[[], None], console: Console, stopped: str) -> int:
         """Do a command's work, and end the command: every command ends here.
 
         Args:
           work: the work. A ``KeyboardInterrupt`` with a message of its own stops it too.
-          console: where to say that it was stopped.
-          stopped: what to say then.
+          console: on which it prints.
+          stopped: what to say on standard error when it was stopped.
 
         Returns:
           The exit status: 0, 130 after Ctrl-C, or ``UNREAD``. What a person did wrong, a file
@@ -200,8 +229,8 @@ class Parser(argparse.ArgumentParser):
                 return UNREAD
             self.error(f"standard output: {error.reason}")
         except KeyboardInterrupt as stop:
-            with contextlib.suppress(OutputLostError):
-                console.print(*stop.args or (stopped,))
+            if not console.quiet:  # standard output is for what was asked for, a protocol say
+                self._print_message("{}\n".format(*stop.args or (stopped,)))
             return 130
         except Exception as error:
             reason = explanation(error)

@@ -16,7 +16,7 @@ class UserError(ValueError):
         self.reason, self.where = reason, where
 
     def __str__(self) -> str:
-        return ": ".join((*self.where, self.reason))
+        return one_line(": ".join((*self.where, self.reason)))
 
     def inside(self, place: str) -> "UserError":
         """The same error, found in something larger."""

@@ -212,6 +212,7 @@ def enable_cache() -> None:
     """
     if not jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]
         directory = platformdirs.user_cache_path("azdab") / "xla"
+        compile_cache.prune(directory)
         jax.config.update("jax_compilation_cache_dir", str(directory))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     compile_cache.forgive_damage()

@@ -73,11 +73,6 @@ def all_devices() -> Mesh:
     return jax.make_mesh((jax.device_count(),), (AXIS,), axis_types=(AxisType.Auto,))
 
 
-def one_device() -> Mesh:
-    """One device."""
-    return Mesh(np.array(jax.devices()[:1]), (AXIS,))
-
-
 def shardings(mesh: Mesh, specs: Any) -> Any:
     """A tree of ``PartitionSpec`` as the places that ``jax.jit`` and orbax ask for."""
     return jax.tree.map(

@@ -275,6 +275,7 @@ class SolvedBoard(NamedTuple):
     table: Int[Array, "N"]
 
 
+@functools.lru_cache(maxsize=4)  # a table has up to 16 MB, and several players ask for the same
 def solve_board(board: Board) -> SolvedBoard:
     """Solve a board with at most ``MAX_OPEN_EDGES`` moves for :func:`perfect_agent`."""
     first = endgame(board, jnp.asarray(board.start_mask()), board.num_plies)

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from azdab.common.errors import UserError
+from azdab.common.json_text import json_text
 from azdab.game import gamefile, record
 from azdab.game.board import Board, parse_board
 from azdab.game.drawing import PLAYER_LETTERS
-from azdab.game.position import Position
+from azdab.game.position import Playthrough, Position
 from azdab.game.record import Record
 
 CCGC_BOARD = Board(5, 5)
@@ -66,14 +67,14 @@ def from_ccgc(values: Any) -> Record:
     known = _lowered(values) if isinstance(values, dict) else {}
     if not isinstance(known.get("game"), list):
         raise UserError("it has no list 'game'")
-    position = Position(CCGC_BOARD)
+    game = Playthrough(CCGC_BOARD)
     for number, entry in enumerate(known["game"], 1):
         piece = _lowered(entry).get("piece") if isinstance(entry, dict) else entry
         try:
             mover, edge = _ccgc_move(piece)
-            if mover != position.to_play:
-                raise UserError(f"{('red', 'blue')[position.to_play]} is to move")
-            position = position.play(edge)
+            if mover != game.movers[-1]:
+                raise UserError(f"{('red', 'blue')[game.movers[-1]]} is to move")
+            game.play(edge)
         except UserError as error:
             raise error.inside(f"move {number}, {str(piece)[:40]}") from None
 
@@ -83,7 +84,7 @@ def from_ccgc(values: Any) -> Record:
         return value.encode(errors="replace").decode() if isinstance(value, str) else ""
 
     names = {text("r").upper(): 0, text("b").upper(): 1, "R": 0, "B": 1}
-    winner = " ".join(text("winner").split())
+    winner, position = " ".join(text("winner").split()), game.position()
     claim = _ccgc_claim(winner, names.get(winner.upper()), _ccgc_scores(known), position)
     return Record(
         position, first=text("r"), second=text("b"), date=text("date"), event=text("event"),
@@ -295,5 +296,5 @@ def dump_game(game: Record, form: str) -> str:
       UserError: the format cannot hold it.
     """
     if form == "ccgc":
-        return json.dumps(to_ccgc(game), ensure_ascii=False, indent=1) + "\n"
+        return json_text(to_ccgc(game), indent=1, ascii_only=False) + "\n"
     return to_openspiel(game) if form == "openspiel" else record.record_text(game)

@@ -77,6 +77,74 @@ def _whole(edge: object) -> int:
     return int(edge)
 
 
+def _check_turn(mover: int, to_play: int) -> None:
+    """Refuse a move that is said to be that of the player who is not to move."""
+    if mover != to_play:
+        turn, other = PLAYER_LETTERS[to_play], PLAYER_LETTERS[mover]
+        raise IllegalMoveError(f"{turn} is to move, not {other}")
+
+
+def _draw(board: Board, edge: int, drawn: set[int]) -> None:
+    """Add an edge to those that are drawn, if it can be drawn."""
+    if not 0 <= edge < board.num_edges:
+        raise IllegalMoveError(f"there is no edge {edge} on a {board} board")
+    if edge in drawn:
+        raise IllegalMoveError(f"{move_name(board, edge)} is drawn already")
+    drawn.add(edge)
+
+
+class Playthrough:
+    """A game from its first move on. Every move takes the same time, however many came before.
+
+    Attributes:
+      board: the board.
+      moves: the edges drawn so far, as in :class:`Position`.
+      owners: who closed each box, see :attr:`Position.owners`.
+      movers: who made each move, and at the end who is to move.
+    """
+
+    def __init__(self, board: Board) -> None:
+        self.board = board
+        self.moves: list[int] = []
+        self.owners = [-1] * board.num_boxes
+        self.movers = [0]
+        self._beside = boxes_beside(board)
+        self._drawn = set(board.start_edges)
+        self._missing = [4] * board.num_boxes
+        for edge in self._drawn:
+            self._close(edge)
+
+    def _close(self, edge: int) -> list[int]:
+        """Count an edge as drawn; the boxes that it closes."""
+        for box in self._beside[edge]:
+            self._missing[box] -= 1
+        return [box for box in self._beside[edge] if not self._missing[box]]
+
+    def play(self, move: int | str) -> None:
+        """Play a move, see :meth:`Position.play`; one that is refused changes nothing.
+
+        Raises:
+          IllegalMoveError: it cannot be played, or it is said to be the other player's.
+        """
+        to_play = self.movers[-1]
+        if isinstance(move, str):
+            mover, edge = _read_move(self.board, move)
+            if mover is not None:
+                _check_turn(mover, to_play)
+        else:
+            edge = _whole(move)
+        _draw(self.board, edge, self._drawn)
+        closed = self._close(edge)
+        for box in closed:
+            self.owners[box] = to_play
+        self.moves.append(edge)
+        self.movers.append(to_play if closed else 1 - to_play)
+
+    def position(self) -> "Position":
+        """The position after the last move."""
+        return Position(self.board, tuple(self.moves))
+
+
 @dataclasses.dataclass(frozen=True)
 class Position:
     """A board and the moves played on it. Immutable; playing a move gives another.
@@ -95,33 +163,21 @@ class Position:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "moves", tuple(map(_whole, self.moves)))
+        drawn = set(self.board.start_edges)
         for edge in self.moves:
-            if not 0 <= edge < self.board.num_edges:
-                raise IllegalMoveError(f"there is no edge {edge} on a {self.board} board")
-        start = self.board.start_edges
-        if len({*self.moves, *start}) < len(self.moves) + len(start):
-            twice = next(
-                edge for i, edge in enumerate(self.moves) if edge in start or edge in self.moves[:i]
-            )
-            raise IllegalMoveError(f"{move_name(self.board, twice)} is drawn already")
+            _draw(self.board, edge, drawn)
 
     @functools.cached_property
     def _played(self) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
         """Drawn edges, owners of boxes, and the mover before each move and after the last."""
-        edges = self.board.start_mask()
-        missing = (~edges)[self.board.box_edges()].sum(axis=1).tolist()
-        owners = np.full(self.board.num_boxes, -1, np.int8)
-        movers = [0]
+        game = Playthrough(self.board)
         for edge in self.moves:
-            edges[edge] = True
-            closed = False
-            for box in boxes_beside(self.board)[edge]:
-                missing[box] -= 1
-                if not missing[box]:
-                    owners[box], closed = movers[-1], True
-            movers.append(movers[-1] if closed else 1 - movers[-1])
+            game.play(edge)
+        edges = self.board.start_mask()
+        edges[list(self.moves)] = True
+        owners = np.array(game.owners, np.int8)
         edges.flags.writeable = owners.flags.writeable = False
-        return edges, owners, tuple(movers)
+        return edges, owners, tuple(game.movers)
 
     @property
     def edges(self) -> np.ndarray:
@@ -176,9 +232,8 @@ class Position:
         if not isinstance(move, str):
             return Position(self.board, (*self.moves, move))
         mover, edge = _read_move(self.board, move)
-        if mover not in (None, self.to_play):
-            turn, other = PLAYER_LETTERS[self.to_play], PLAYER_LETTERS[1 - self.to_play]
-            raise IllegalMoveError(f"{turn} is to move, not {other}")
+        if mover is not None:
+            _check_turn(mover, self.to_play)
         return Position(self.board, (*self.moves, edge))
 
     def at(self, ply: int) -> "Position":

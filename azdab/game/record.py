@@ -35,7 +35,7 @@ from azdab.common.errors import UserError
 from azdab.game import position
 from azdab.game.board import Board, parse_board
 from azdab.game.drawing import PLAYER_LETTERS
-from azdab.game.position import IllegalMoveError, Position
+from azdab.game.position import IllegalMoveError, Playthrough, Position
 
 HEADER = "azdab record 1"
 """The first line of every game; the number is the version of the format."""
@@ -125,7 +125,7 @@ def record_text(record: Record) -> str:
     for ply, (edge, mover) in enumerate(zip(played.moves, played.movers, strict=False)):
         line = f"{PLAYER_LETTERS[mover]} {position.move_name(played.board, edge)}"
         if ply in record.evaluations:
-            line += f"   eval {record.evaluations[ply]:+.2f}"
+            line += f"   eval {record.evaluations[ply]:+z.2f}"
         if remark := _one_line(record.remarks.get(ply, "")):
             line += f"   # {remark}"
         lines.append(line)
@@ -143,7 +143,7 @@ class _Reader:
     def __init__(self, number: int) -> None:
         self._number = number
         self._headers: dict[str, str] = {}
-        self._position: Position | None = None
+        self._game: Playthrough | None = None
         self._remark: list[str] = []
         self._evaluations: dict[int, float] = {}
         self._remarks: dict[int, str] = {}
@@ -154,7 +154,7 @@ class _Reader:
         if not _bare(line):
             return
         if line.startswith("#"):
-            if self._position is not None and self._position.moves:
+            if self._game is not None and self._game.moves:
                 self._fail("write a remark about a move behind the move")
             self._remark.append(line[1:].strip())
         elif header := re.fullmatch(r"([a-z]+):\s*(.*)", line, re.ASCII):
@@ -176,7 +176,7 @@ class _Reader:
         self._headers[name] = value.strip()
         if name == "board":
             try:
-                self._position = Position(parse_board(value))
+                self._game = Playthrough(parse_board(value))
             except UserError as error:
                 raise self._wrong(error) from None
 
@@ -188,13 +188,12 @@ class _Reader:
             evaluated and not number
         ):
             self._fail(f"cannot read {line[:60]!r}")
-        here = self._position
-        if here is None:
+        if self._game is None:
             self._fail("the board must come before the first move")
-        assert here is not None
-        ply = len(here.moves)
+        assert self._game is not None
+        ply = len(self._game.moves)
         try:
-            self._position = here.play(move)
+            self._game.play(move)
         except IllegalMoveError as error:
             raise self._wrong(error) from None
         if number and math.isfinite(float(number[1])):
@@ -203,16 +202,17 @@ class _Reader:
             self._remarks[ply] = remark.strip()
 
     def finish(self) -> Record:
-        if self._position is None:
+        if self._game is None:
             self._fail("the game has no 'board'")
-        assert self._position is not None
+        assert self._game is not None
         fields = {name: self._headers.get(name, "") for name in _FIELDS}
         remark = "\n".join(self._remark)
         record = Record(
-            self._position, **fields, remark=remark,
+            self._game.position(), **fields, remark=remark,
             evaluations=self._evaluations, remarks=self._remarks,
         )  # fmt: skip
-        claim = self._headers.get("result", "").removeprefix("*")
+        result = self._headers.get("result", "")
+        claim = "" if result == "*" else result
         if not record.position.is_over:
             return dataclasses.replace(record, claim=claim)
         if claim not in ("", record.result):
@@ -289,15 +289,3 @@ def _parse_piece(piece: str, number: int) -> Record:
             reader = _Reader(at)
     assert reader is not None  # the piece is not empty
     return reader.finish()
-
-
-def parse_record(text: str) -> Record:
-    """The only game in a text.
-
-    Raises:
-      UserError: it cannot be read, or there are several.
-    """
-    found = parse_records(text)
-    if len(found) > 1:
-        raise UserError(f"there are {len(found)} games here, one was expected")
-    return found[0]

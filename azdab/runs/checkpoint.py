@@ -16,10 +16,8 @@ damage is noticed, is in :mod:`azdab.runs.atomic`; what else is in a run in
 """
 
 import json
-import logging
 import os
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,6 +40,7 @@ from azdab.learning.learner import LearnerState
 from azdab.learning.replay import Replay
 from azdab.network.model import Params
 from azdab.runs import atomic
+from azdab.runs.late_errors import hushed
 from azdab.runs.plain_path import plain_path
 from azdab.runs.segments import Entry
 
@@ -148,36 +147,13 @@ def abstract(tree: Any, places: Any) -> Any:
     )
 
 
-def _hush() -> None:
-    """Keep orbax from logging what it raises, and Python from printing its late errors.
-
-    Reads and writes that orbax has given up still end in other threads, with errors that nobody
-    waits for.
-    """
-    logging.getLogger("absl").setLevel(logging.CRITICAL)
-    usual = sys.unraisablehook
-    if getattr(usual, "__module__", None) == __name__:
-        return
-
-    def hook(found: Any) -> None:
-        trace, files = found.exc_traceback, set()
-        while trace is not None:
-            files |= set(Path(trace.tb_frame.f_code.co_filename).parts)
-            trace = trace.tb_next
-        if "orbax" not in files and str(found.exc_value) != "Event loop is closed":
-            usual(found)
-
-    sys.unraisablehook = hook
-
-
 def _same_shapes(checkpoint: Path, name: str, like: Any) -> None:
     """Compare what a checkpoint claims to hold with what is expected, before any of it is read.
 
     Raises:
       ValueError: they differ.
     """
-    with plain_path(checkpoint) as place:
-        claimed = ocp.checkpointables_metadata(place).metadata[name]
+    claimed = ocp.checkpointables_metadata(checkpoint).metadata[name]
     paths = {jax.tree_util.keystr(path): x.shape for path, x in jax.tree.leaves_with_path(claimed)}
     for path, x in jax.tree.leaves_with_path(like):
         key = jax.tree_util.keystr(path)
@@ -196,10 +172,9 @@ def load_parts(checkpoint: Path, like: dict[str, Any]) -> dict[str, Any]:
       ValueError: it is damaged; the message says how in a few words.
       UserError: the system does not let it be read.
     """
-    _hush()
     try:
-        _same_shapes(checkpoint, "params", like["params"])
-        with plain_path(checkpoint) as place:
+        with hushed(), plain_path(checkpoint) as place:
+            _same_shapes(place, "params", like["params"])
             loaded: dict[str, Any] = ocp.load_checkpointables(place, like)
     except PASSED_ON:
         raise
@@ -220,13 +195,12 @@ def write_checkpoint(
     Raises:
       OSError: the disk is full, or whatever else stands in the way.
     """
-    _hush()
     new = folder.absolute() / f"{step}.new"
     patient = ocp.options.AsyncOptions(timeout_secs=_PATIENCE)
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             durable.make_folder(folder)
-            with ocp.Context(async_options=patient), plain_path(new) as place:
+            with hushed(), ocp.Context(async_options=patient), plain_path(new) as place:
                 ocp.save_checkpointables(place, parts, custom_metadata=metadata)
             if is_first():
                 atomic.commit(new)

@@ -10,7 +10,6 @@ A directory with
 * ``SHA256SUMS``: digests of all these, for ``sha256sum -c``.
 """
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from jax import export as jax_export
 
 from azdab.common import durable
 from azdab.common.errors import UserError
+from azdab.common.json_text import json_text
 from azdab.network import model
 from azdab.runs import atomic, networks
 from azdab.runs.networks import TrainedNetwork
@@ -95,7 +95,7 @@ def write_export(
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
         networks.export_network(trained, unfinished, text)
-        card = json.dumps(values, indent=2) + "\n"
+        card = json_text(values, indent=2) + "\n"
         (unfinished / "card.json").write_text(card, encoding="utf-8")
         (unfinished / ARTIFACT).write_bytes(portable_program(trained))
         example = _EXAMPLE.format(artifact=ARTIFACT, edges=trained.board.num_edges)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from tensorboardX import SummaryWriter
 
 from azdab.common import metric_table
 from azdab.common.files import write_whole
+from azdab.common.json_text import json_text
 from azdab.runs import run_directory
 
 
@@ -98,8 +98,8 @@ class Writer:
 
     def write(self, iteration: int, values: Mapping[str, float]) -> None:
         """Log one iteration. Values that are not finite become null in the JSON."""
-        finite = {k: float(v) if math.isfinite(v) else None for k, v in values.items()}
-        line = (json.dumps({"iteration": iteration, **finite}) + "\n").encode()
+        plain = {name: float(value) for name, value in values.items()}
+        line = (json_text({"iteration": iteration, **plain}) + "\n").encode()
         self._file.write(line)
         self._file.flush()
         os.fsync(self._file.fileno())  # the checkpoint that follows holds its digest

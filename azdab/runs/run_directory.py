@@ -26,6 +26,7 @@ from azdab import __version__
 from azdab.common import durable
 from azdab.common.errors import UserError, one_line
 from azdab.common.files import write_whole
+from azdab.common.json_text import json_text
 from azdab.devices.device import cores
 
 ASIDE = "aside"
@@ -96,7 +97,7 @@ def place_aside(run: Path, name: str) -> Path:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a value as JSON, whole or not at all."""
-    write_whole(path, json.dumps(value, indent=1) + "\n")
+    write_whole(path, json_text(value, indent=1) + "\n")
 
 
 def remove_temporary_files(run: Path) -> None:

@@ -73,10 +73,10 @@ def play_human(options: EngineOptions, games: GameOptions, console: Console) -> 
 def watch(options: EngineOptions, games: GameOptions, console: Console) -> None:
     """One game of the engine against itself, board by board."""
     board = loading.chosen_board(options)
-    with console.status("loading the engine"):
-        engine = loading.engine_loader(options)(board, None)
     plies = games.opening_plies or 0
     matches.check_opening(board, plies, "--opening-plies")
+    with console.status("loading the engine"):
+        engine = loading.engine_loader(options)(board, None)
     opening = matches.random_openings(board, 1, plies, options.seed)[0]
     here = Position(board, tuple(opening.tolist()))
     try:

@@ -24,8 +24,6 @@ Whoever closes a box moves again, so two ``genmove`` in a row can belong to one 
 
 import argparse
 import inspect
-import json
-import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO, TextIO
@@ -33,6 +31,7 @@ from typing import BinaryIO, TextIO
 from azdab import __version__
 from azdab.common import cli
 from azdab.common.errors import UserError, one_line
+from azdab.common.json_text import json_text
 from azdab.common.screen import Output
 from azdab.engine.engine import Engine
 from azdab.engine.levels import LEVELS, Pace
@@ -235,7 +234,7 @@ class Protocol:
         """Whose turn it is, the scores, and whether the game is over, as JSON."""
         here = self.position
         first, second = here.scores
-        return json.dumps(
+        return json_text(
             {
                 "board": str(here.board),
                 "to_play": PLAYER_LETTERS[here.to_play],
@@ -262,7 +261,7 @@ class Protocol:
                 for c in found.candidates
             ],
         }
-        return json.dumps(values)
+        return json_text(values)
 
     def do_quit(self) -> str:
         """End the conversation."""
@@ -281,7 +280,7 @@ def _seconds(argument: str) -> float | None:
 
 
 def _rounded(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else round(value, 4)
+    return None if value is None else round(value, 4)
 
 
 def converse(protocol: Protocol, lines: Iterable[str], out: Output | TextIO) -> None:

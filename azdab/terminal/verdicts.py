@@ -1,6 +1,5 @@
 """What ``azdab.analyze`` does: a recorded game judged move by move, printed and written."""
 
-import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +8,7 @@ from rich.table import Table
 
 from azdab.common import files, progress
 from azdab.common.errors import UserError
+from azdab.common.json_text import json_text
 from azdab.engine import review, review_page
 from azdab.engine.engine import Engine
 from azdab.engine.review import Review
@@ -85,7 +85,7 @@ def analyze_game(options: AnalyzeOptions, console: Console) -> None:
 
 
 def _as_json(judged: Review) -> str:
-    return json.dumps(review.review_values(judged), ensure_ascii=False, indent=2) + "\n"
+    return json_text(review.review_values(judged), indent=2, ascii_only=False) + "\n"
 
 
 def review_table(judged: Review) -> Table:

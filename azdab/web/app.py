@@ -2,7 +2,8 @@
 
     POST /api/games                 {"board": "5x5", "seats": ["human", "hard"]}
     POST /api/games/import          {"text": "azdab record 1 ...", "board": "5x5", "number": 1};
-                                    perhaps with "seats", and "ply": how many moves are played
+                                    perhaps with "seats", and "ply": how many moves are played;
+                                    "games" in the answer counts them, "note" says what is left out
     GET  /api/games/ID
     POST /api/games/ID/move         {"edge": 12, "ply": 0}
     POST /api/games/ID/engine       {"ply": 1}    the engine thinks and moves
@@ -143,12 +144,13 @@ class _Host:
         ply, text = requests.number_if_any(body, "ply"), body.get("text")
         size = len(text) if isinstance(text, str) else 1
         queue = self._long_reading if size > _LONG_TEXT else self._reading
-        found, count = await self._think(
+        found = await self._think(
             queue, request, json_views.read_record, text, board, number, cost=size
         )
-        game = self._sessions.create(found, seats, ply)
+        game = self._sessions.create(found.record, seats, ply)
         self._warm_up(game)
-        return answer_json({**game.opened(), "games": count}, 201)
+        told = {**game.opened(), "games": found.games, "note": found.note}
+        return answer_json(told, 201)
 
     async def show(self, request: Request) -> Response:
         return answer_json(self._game(request).opened())

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from azdab.common.errors import UserError
+from azdab.common.json_text import json_text
 from azdab.web.sessions import RefusedError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -38,7 +39,7 @@ HEADERS = {
 def answer_json(value: Any, status: int = 200) -> Response:
     """A value as JSON, in ASCII only: a name may hold what UTF-8 cannot."""
     return Response(
-        json.dumps(value, allow_nan=False),
+        json_text(value),
         status,
         {"cache-control": "no-store"},
         media_type="application/json",

@@ -1,6 +1,6 @@
 """Positions and analyses as plain values for JSON, and records read from text."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from azdab.common.errors import UserError
 from azdab.engine.engine import Analysis
@@ -19,8 +19,22 @@ def first_player_margin(margin: float, position: Position) -> float:
     return margin if position.to_play == 0 else -margin
 
 
-def read_record(text: object, board: Board | None, number: int) -> tuple[Record, int]:
-    """A game from pasted text, and how many the text holds.
+class Imported(NamedTuple):
+    """A game from pasted text.
+
+    Attributes:
+      record: the game.
+      games: how many the text holds.
+      note: one line about a last game that is left out because it is broken; or empty.
+    """
+
+    record: Record
+    games: int
+    note: str
+
+
+def read_record(text: object, board: Board | None, number: int) -> Imported:
+    """A game from pasted text.
 
     Args:
       text: any format that :func:`azdab.game.exchange.parse_games` knows.
@@ -34,9 +48,10 @@ def read_record(text: object, board: Board | None, number: int) -> tuple[Record,
         raise RefusedError(400, "there is no text to import")
     if len(text) > MAX_IMPORT:
         raise RefusedError(413, f"records of at most {MAX_IMPORT} characters are imported")
+    notes: list[str] = []
     try:
         text.encode()
-        found = exchange.parse_games(text, board)
+        found = exchange.parse_games(text, board, notes.append)
     except UnicodeEncodeError:
         raise RefusedError(400, "the record is not Unicode text") from None
     except exchange.UnknownBoardError:
@@ -45,8 +60,9 @@ def read_record(text: object, board: Board | None, number: int) -> tuple[Record,
     except UserError as error:
         raise RefusedError(400, str(error)) from None
     if not 1 <= number <= len(found):
-        raise RefusedError(400, f"there are {len(found)} games in the text, no number {number}")
-    return found[number - 1], len(found)
+        missing = f"there are {len(found)} games in the text, no number {number}"
+        raise RefusedError(400, "; ".join([missing, *notes]))
+    return Imported(found[number - 1], len(found), " ".join(notes))
 
 
 def shape_view(position: Position) -> dict[str, Any]:

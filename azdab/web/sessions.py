@@ -61,7 +61,6 @@ class HostedGame:
       ply: how many of the record's moves are on the board; None: all.
 
     Attributes:
-      moves: all moves, those that were taken back and can be played again at the end.
       ply: how many of them are on the board.
       used: when somebody last asked for it, in seconds.
 
@@ -74,11 +73,15 @@ class HostedGame:
     ) -> None:
         self.name, self.seats = name, seats
         self.board = record.board
-        self.moves = record.position.moves
+        self._record = record
         self.ply = len(self.at(len(self.moves) if ply is None else ply).moves)
         self.used = 0.0
-        self._record = record
         self._is_played = False
+
+    @property
+    def moves(self) -> tuple[int, ...]:
+        """All moves, those that were taken back and can be played again at the end."""
+        return self._record.position.moves
 
     @property
     def position(self) -> Position:
@@ -119,6 +122,7 @@ class HostedGame:
             "remark": known.remark,
             "evaluations": known.evaluations,
             "remarks": known.remarks,
+            "claim": known.claim,
         }
         return {**self.state(), "about": about}
 
@@ -147,18 +151,12 @@ class HostedGame:
 
     def _add(self, here: Position, edge: int) -> None:
         try:
-            moves = here.play(edge).moves
+            after = here.play(edge)
         except IllegalMoveError as error:
             raise RefusedError(400, str(error)) from None
-        if self.moves[: len(moves)] != moves:
-            kept = len(here.moves)
-            self._record = dataclasses.replace(
-                self._record,
-                evaluations={k: v for k, v in self._record.evaluations.items() if k < kept},
-                remarks={k: v for k, v in self._record.remarks.items() if k < kept},
-            )
-            self.moves = moves
-        self.ply = len(moves)
+        self.ply = len(after.moves)
+        if self.moves[: self.ply] != after.moves:
+            self._record = self._record.going_on(after)
         self._is_played = True
 
     def engine_turn(self, ply: int) -> tuple[Position, str]:
@@ -241,20 +239,18 @@ class HostedGame:
     def record(self, analyses: Analyses) -> Record:
         """The game up to the position on the board, with what is known about it."""
         here = self.position
-        evaluations = {k: v for k, v in self._record.evaluations.items() if k < self.ply}
+        known = self._record.going_on(here)
+        evaluations = dict(known.evaluations)
         for ply in range(self.ply):
             if (found := analyses.get(here.at(ply + 1))) and found.margin is not None:
                 margin = -found.margin if here.movers[ply + 1] else found.margin
                 evaluations.setdefault(ply, margin)
         return dataclasses.replace(
-            self._record,
-            position=here,
-            first=self._record.first or self._player(0),
-            second=self._record.second or self._player(1),
-            date=self._record.date or datetime.date.today().isoformat(),
+            known,
+            first=known.first or self._player(0),
+            second=known.second or self._player(1),
+            date=known.date or datetime.date.today().isoformat(),
             evaluations=evaluations,
-            remarks={k: v for k, v in self._record.remarks.items() if k < self.ply},
-            claim=self._record.claim if here == self._record.position else "",
         )
 
     def _player(self, side: Literal[0, 1]) -> str:

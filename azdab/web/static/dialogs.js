@@ -149,7 +149,7 @@ function decoded(bytes) {
 
 /**
  * @param {Game} game
- * @param {(text: string) => void} tell
+ * @param {(text: string, isError?: boolean) => void} tell
  */
 export function prepareImport(game, tell) {
   const parts = dialogOf("import-dialog"), { form, error } = parts;
@@ -173,8 +173,9 @@ export function prepareImport(game, tell) {
     if (text.length > limit) throw new Error(t("too_large", { limit }));
     const number = Number(field(form, "number").value);
     const board = field(form, "board").value.trim() || null;
-    const count = await game.importRecord({ text, number, board });
-    tell(count > 1 ? t("opened_of", { number, count }) : t("opened"));
+    const { games: count, note } = await game.importRecord({ text, number, board });
+    const opened = count > 1 ? t("opened_of", { number, count }) : t("opened");
+    tell(note ? `${opened} ${t("left_out", { note })}` : opened, Boolean(note));
   });
   return () => {
     form.reset();

@@ -190,9 +190,9 @@ export class Game {
 
   /** @param {{ text: string, number: number, board: string | null }} values */
   async importRecord(values) {
-    const state = await api.importRecord(values);
-    this.#open(state);
-    return state.games;
+    const { games, note, ...opened } = await api.importRecord(values);
+    this.#open(opened);
+    return { games, note };
   }
 
   /** @param {number} edge */
@@ -285,12 +285,15 @@ export class Game {
   #note(state) {
     const old = this.#state;
     if (old) {
-      const same = old.moves.findIndex((edge, ply) => state.moves[ply] !== edge);
-      if (same >= 0) {
+      const { length } = old.moves;
+      const other = old.moves.findIndex((edge, ply) => state.moves[ply] !== edge);
+      const same = other < 0 ? length : other;
+      if (same < length) {
         keepLine(newKey(), { ...this.#line, id: null });
-        this.#about = aboutFirst(begun(this.#about), same);
-        if (old.moves.length - same > FEW) this.#tell.branch();
+        if (length - same > FEW) this.#tell.branch();
       }
+      if (same < Math.max(length, state.moves.length))
+        this.#about = aboutFirst(begun(this.#about), same, false);
     }
     this.#state = state;
     keepLine(this.key, this.#line);
@@ -382,7 +385,7 @@ export class Game {
       if (format !== "text" || api.statusOf(error)) throw error;
     }
     const { moves, ply, names, seats } = this.state;
-    const about = aboutFirst(begun(this.#about), ply);
+    const about = aboutFirst(begun(this.#about), ply, ply === moves.length);
     for (let after = 1; after <= ply; after++) {
       const margin = this.analysisAt(after)?.margin ?? null;
       if (margin !== null) about.evaluations[after - 1] ??= margin;

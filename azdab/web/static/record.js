@@ -11,7 +11,10 @@ import { LETTERS, positionAt } from "./rules.js";
 const oneLine = (text) => text.split(/[\s\p{Cc}]+/u).filter(Boolean).join(" ");
 
 /** @param {number} margin */
-const signed = (margin) => `${margin < 0 ? "-" : "+"}${Math.abs(margin).toFixed(2)}`;
+const signed = (margin) => {
+  const size = Math.abs(margin).toFixed(2);
+  return `${margin < 0 && Number(size) ? "-" : "+"}${size}`;
+};
 
 /**
  * @param {Board} board
@@ -21,12 +24,12 @@ const signed = (margin) => `${margin < 0 ? "-" : "+"}${Math.abs(margin).toFixed(
  */
 export function recordText(board, moves, [first, second], about) {
   const { movers, scores, isOver } = positionAt(board, moves, moves.length);
-  const { date, event, remark, evaluations, remarks } = about;
+  const { date, event, remark, evaluations, remarks, claim = "" } = about;
   const variant = board.variant === "plain" ? "" : `:${board.variant}`;
   const lines = ["azdab record 1", `board: ${board.size}${variant}`];
   for (const [name, value] of Object.entries({ first, second, date, event }))
     if (oneLine(value)) lines.push(`${name}: ${oneLine(value)}`);
-  lines.push(`result: ${isOver ? scores.join("-") : "*"}`);
+  lines.push(`result: ${isOver ? scores.join("-") : oneLine(claim) || "*"}`);
   for (const line of remark.split("\n")) if (oneLine(line)) lines.push(`# ${oneLine(line)}`);
   lines.push("");
   moves.forEach((edge, ply) => {
@@ -40,14 +43,18 @@ export function recordText(board, moves, [first, second], about) {
 }
 
 /**
- * What is said of a game's first moves only.
+ * What is said of a game's first moves only; where they are all moves, also its result.
  * @param {About} about
  * @param {number} count
+ * @param {boolean} areAll
  * @returns {About}
  */
-export function aboutFirst(about, count) {
+export function aboutFirst(about, count, areAll) {
   /** @type {<T>(values: Record<number, T>) => Record<number, T>} */
   const first = (values) =>
     Object.fromEntries(Object.entries(values).filter(([ply]) => Number(ply) < count));
-  return { ...about, evaluations: first(about.evaluations), remarks: first(about.remarks) };
+  return {
+    ...about, evaluations: first(about.evaluations), remarks: first(about.remarks),
+    claim: areAll ? about.claim : "",
+  };
 }

@@ -47,10 +47,14 @@
  * @property {string} remark
  * @property {Record<number, number>} evaluations by ply
  * @property {Record<number, string>} remarks by ply
+ * @property {string} claim the result of a game that ended early
  */
 
 /** @typedef {State & { about: About }} Opened  a game that is begun or asked for */
-/** @typedef {Opened & { games: number }} Imported  and how many games the text holds */
+/**
+ * @typedef {Opened & { games: number, note: string }} Imported  how many games the text holds, and
+ *   what was left out of it
+ */
 
 /**
  * @typedef {object} Judgement of one edge, margins being the first player's
