@@ -10,7 +10,8 @@ import pytest
 
 import azdab
 from azdab.common.json_text import json_text
-from azdab.engine.engine import Analysis, Candidate, Engine, Level
+from azdab.engine.engine import Analysis, Candidate, Engine
+from azdab.engine.levels import Level
 from azdab.game import record
 from azdab.game.board import Board
 from azdab.game.position import Position
