@@ -110,6 +110,7 @@ class Prover:
         self._solver = Solver(self.board, bits, threads)
         self.known = _read_values(folder / "values.json", self.board)
         self._read_table()
+        self._solver.reaches(np.ones(self.board.num_edges, bool), 0)  # loads the compiled code
         self._saved, self._unsaved = time.monotonic(), 0
         self._rate = 0.0
 

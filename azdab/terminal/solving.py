@@ -116,7 +116,7 @@ class _Progress:
         )
         bounds = (now.form.key, known.low, known.high)
         if known.seconds >= _LONG and bounds != self._shown:
-            self._console.print(between, highlight=False)
+            self._console.print(between, highlight=False, soft_wrap=True)
         self._shown = bounds
 
     def book(self, done: int, left: int) -> None:
