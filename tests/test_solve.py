@@ -39,7 +39,7 @@ def empty(board: Board) -> np.ndarray:
 @pytest.fixture
 def short_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     """Slices of a few positions, and everything worth keeping."""
-    monkeypatch.setattr(proof, "_FIRST_SLICE", 200)
+    monkeypatch.setattr(proof, "_FIRST_SLICE", 1000)
     monkeypatch.setattr(proof, "_SLICE_SECONDS", 0.0)
     monkeypatch.setattr(proof, "_WORTH_KEEPING", 1)
 
@@ -65,20 +65,20 @@ def test_a_proof_is_taken_up_where_it_was_stopped(tmp_path: Path, bits: int) -> 
     whole = Prover(SMALL, tmp_path, 14)
     assert whole.value(SMALL, empty(SMALL)) == SMALL_VALUE
     (needed,) = [known.nodes for known in whole.known.values()]
-    slices = needed // 200 // 2
-    assert slices > 4
-    begun(tmp_path, slices)
+    begun(tmp_path, needed // 1000 // 2)
     again = Prover(SMALL, tmp_path, bits)
     (before,) = [known.nodes for known in again.known.values()]
-    assert before == 200 * slices
+    assert needed / 3 < before < needed * 2 / 3
     assert again.value(SMALL, empty(SMALL)) == SMALL_VALUE
     (after,) = [known.nodes for known in again.known.values()]
-    assert before < after < needed + 400  # nothing is done twice, but for the path to the last
+    assert before < after
+    # Nothing is done twice; a larger table may save something.
+    assert after == needed if bits == 14 else after <= needed
 
 
 @pytest.mark.usefixtures("short_slices")
 def test_without_the_table_a_proof_only_takes_longer(tmp_path: Path) -> None:
-    begun(tmp_path, 8)
+    begun(tmp_path, 4)
     table = tmp_path / "table.npy"
     table.write_bytes(table.read_bytes()[:1000])
     again = Prover(SMALL, tmp_path, 14)
@@ -166,7 +166,8 @@ def test_the_command_proves_a_position_of_a_record(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     game = tmp_path / "game.txt"
-    game.write_text('[Board "1x1"]\n\nh 0 0\nh 1 0\nv 0 0\nv 0 1\n')
+    moves = "A h 0 0\nB h 1 0\nA v 0 0\nB v 0 1\n"
+    game.write_text(f"azdab record 1\nboard: 1x1\n\n{moves}")
     assert run(tmp_path, str(game), "--ply", "3")["value"] == 1
     assert "B wins by 1; B is to move and gets +1" in capsys.readouterr().out
     assert "the game is over there" in common.refused(solve.main, capsys, str(game))

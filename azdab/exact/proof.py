@@ -148,13 +148,14 @@ class Prover:
             nodes = self._solver.nodes
             known.nodes, known.seconds = known.nodes + nodes, known.seconds + spent
             self._unsaved += nodes
-            if answer is not None:
-                return answer
-            self._rate = nodes / spent
-            size = max(min(int(self._rate * _SLICE_SECONDS), 4 * size), _FIRST_SLICE)
-            self._report(form, known)
+            if answer is None:
+                self._rate = nodes / spent
+                size = max(min(int(self._rate * _SLICE_SECONDS), 4 * size), _FIRST_SLICE)
+                self._report(form, known)
             if time.monotonic() - self._saved >= self._save_seconds:
                 self.save()
+            if answer is not None:
+                return answer
 
     def _report(self, form: Form, known: Known) -> None:
         sample = self._solver.table[:: max(len(self._solver.table) >> 12, 1), 2]
