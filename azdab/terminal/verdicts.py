@@ -18,7 +18,6 @@ from azdab.game.board import Board
 from azdab.game.drawing import PLAYER_LETTERS
 from azdab.game.position import Position, move_name
 
-
 _NIM_POSITIONS = 20_000  # looked at for a nimber: a few hundredths of a second
 
 _NIM = (
