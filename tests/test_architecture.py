@@ -36,7 +36,7 @@ ORDER = [
 ]
 """The rooms; each imports only those before it."""
 
-COMMANDS = ["train", "play", "evaluate", "analyze", "export", "benchmark"]
+COMMANDS = ["train", "play", "evaluate", "analyze", "solve", "export", "benchmark"]
 """Modules beside the rooms; they import rooms, and nothing imports them."""
 
 KEPT = ["matches", "position"]

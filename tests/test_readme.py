@@ -37,6 +37,7 @@ SMALLER = {
     "azdab.evaluate 5x5 --tournament": ["--games", "2"],
     "azdab.evaluate": ["--games", "2", "--positions", "20", "--simulations", "0", "2"],
     "azdab.export": ["--games", "0"],
+    "azdab.solve 3x4": ["--value-only"],
 }
 """What is added to a command, by its beginning, so that it takes seconds."""
 

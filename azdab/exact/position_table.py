@@ -80,6 +80,13 @@ def _row(i: Any, h: Any, v: Any, alone: Any, table: Any) -> Any:
 
 
 @jit
+def _unpacked(facts: Any) -> Any:
+    """The bounds and the best move that a word of facts holds."""
+    low, high = np.int64(facts >> Word(24) & Word(255)), np.int64(facts >> Word(16) & Word(255))
+    return low - 128, high - 128, np.int64(facts >> Word(8) & Word(255))
+
+
+@jit
 def look_up(i: Any, h: Any, v: Any, alone: Any, table: Any) -> Any:
     """The bounds and the best move stored for the position of slot ``i``.
 
@@ -88,8 +95,7 @@ def look_up(i: Any, h: Any, v: Any, alone: Any, table: Any) -> Any:
     row, facts = _row(i, h, v, alone, table)
     if row < 0:
         return -128, 127, 255
-    low, high = np.int64(facts >> Word(24) & Word(255)), np.int64(facts >> Word(16) & Word(255))
-    return low - 128, high - 128, np.int64(facts >> Word(8) & Word(255))
+    return _unpacked(facts)
 
 
 @jit
@@ -113,3 +119,24 @@ def store(
             row = i
     table[row, 0], table[row, 1], table[row, 2] = h, v, facts
     table[row, 3] = _check(h, v, facts)
+
+
+@jit
+def _insert_all(rows: Any, table: Any) -> None:
+    for i in range(len(rows)):
+        h, v, facts, check = rows[i]
+        work = facts & Word(255)
+        if work and check == _check(h, v, facts):
+            alone = facts >> Word(32)
+            low, high, move = _unpacked(facts)
+            nodes = np.int64(ONE << (work - ONE))
+            store(slot(h, v, alone, table), h, v, alone, low, high, move, nodes, table)
+
+
+def copy_entries(old: np.ndarray, table: np.ndarray) -> None:
+    """Take over what another table of the same board holds, which may have another size."""
+    if len(old) == len(table):
+        table[:] = old
+        return
+    for start in range(0, len(old), 1 << 18):
+        _insert_all(np.array(old[start : start + (1 << 18)]), table)

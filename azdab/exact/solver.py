@@ -134,6 +134,11 @@ class Solver:
         """How many positions the last call looked at."""
         return sum(int(min(scratch.visited, scratch.allowed)) for scratch in self._scratches)
 
+    @property
+    def table(self) -> np.ndarray:
+        """What it remembers, ``uint64[2^table_bits, 4]``: true of any position of its board."""
+        return self._table
+
     def forget(self) -> None:
         """Forget what was searched: the next search is as a new solver's."""
         self._table[:] = 0
@@ -200,6 +205,18 @@ class Solver:
         """
         return self._search(
             edges, limit, lambda h, v, _, memory: int(position_value(h, v, 0, *memory))
+        )
+
+    def reaches(
+        self, edges: Bool[np.ndarray, "E"], bound: int, limit: int | None = None
+    ) -> bool | None:
+        """Whether the optimal future margin is at least ``bound``, which has its parity.
+
+        Other arguments as in :meth:`value`, and None too if the limit was too low: what was found
+        out is remembered, and the next call goes on from there.
+        """
+        return self._search(
+            edges, limit, lambda h, v, _, memory: bool(reaches(h, v, bound, *memory))
         )
 
     def best_action(

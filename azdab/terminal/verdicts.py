@@ -12,10 +12,18 @@ from azdab.common.json_text import json_text
 from azdab.engine import review, review_page
 from azdab.engine.engine import Engine
 from azdab.engine.review import Review
+from azdab.exact import oracle
 from azdab.game import exchange, record, structure
 from azdab.game.board import Board
 from azdab.game.drawing import PLAYER_LETTERS
-from azdab.game.position import move_name
+from azdab.game.position import Position, move_name
+
+_NIM_POSITIONS = 20_000  # looked at for a nimber: a few hundredths of a second
+
+_NIM = (
+    "nim: who is to move at 0 has to open the first long chain, and at any other number or where "
+    "it is loony makes the other do so, if both play for that."
+)
 
 
 class AnalyzeOptions(NamedTuple):
@@ -72,9 +80,12 @@ def analyze_game(options: AnalyzeOptions, console: Console) -> None:
             f"Judged by {engine.name}; ~ is an estimate, the rest exact.",
             highlight=False,
         )
-        console.print(review_table(judged))
+        nimbers = nimbers_after(judged.game.position)
+        console.print(review_table(judged, nimbers))
         lost = ", ".join(f"{PLAYER_LETTERS[p]} {judged.boxes_lost(p):.1f}" for p in (0, 1))
         console.print(f"Boxes lost: {lost}.", highlight=False)
+        if any(nimbers):
+            console.print(_NIM, highlight=False)
 
     asked = (
         (options.html, lambda: review_page.page(judged)),
@@ -88,10 +99,27 @@ def _as_json(judged: Review) -> str:
     return json_text(review.review_values(judged), indent=2, ascii_only=False) + "\n"
 
 
-def review_table(judged: Review) -> Table:
-    """The game move by move; margins are the first player's."""
+def nimbers_after(position: Position) -> list[str]:
+    """What each position of a game is worth in Nimstring, in words; empty where it is not known."""
+    number = len(position.moves) + 1
+    if not oracle.can_search(position.board):
+        return [""] * number
+    from azdab.exact import nimstring  # only here is numba needed
+
+    game = nimstring.Nimstring(position.board)
+    found = [game.nimber(position.at(ply).edges, _NIM_POSITIONS) for ply in range(number)]
+    return ["" if n is None else "loony" if n == nimstring.LOONY else str(n) for n in found]
+
+
+def review_table(judged: Review, nimbers: list[str]) -> Table:
+    """The game move by move; margins are the first player's.
+
+    Args:
+      judged: the game.
+      nimbers: of :func:`nimbers_after`.
+    """
     shown = Table(box=None, pad_edge=False)
-    columns = ["", "", "move", "mark", "lost", "best", "margin of A", "scores", "chains"]
+    columns = ["", "", "move", "mark", "lost", "best", "margin of A", "scores", "chains", "nim"]
     for name in columns:
         shown.add_column(name, justify="right" if name in ("lost", "margin of A") else "left")
     margins = judged.margins()
@@ -111,5 +139,6 @@ def review_table(judged: Review) -> Table:
             value,
             "{}-{}".format(*after.scores),
             str(structure.long_chains(after)),
+            nimbers[ply + 1],
         )
     return shown

@@ -1,0 +1,99 @@
+"""Making an opening book: what whoever follows it can meet and a quick search cannot solve."""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from azdab.exact.book import Opening, form_of
+from azdab.exact.proof import Prover
+from azdab.exact.solver import Solver
+from azdab.game import geometry
+from azdab.game.board import Board
+
+
+def _after(board: Board, edges: np.ndarray, edge: int) -> tuple[np.ndarray, bool]:
+    """The drawn edges after a move, and whether whoever drew it moves again."""
+    after = edges.copy()
+    after[edge] = True
+    closed = int(geometry.closed_boxes(board, after)) > int(geometry.closed_boxes(board, edges))
+    return after, closed
+
+
+def different_moves(board: Board, edges: np.ndarray) -> list[int]:
+    """One open edge for each kind: two are alike where the positions after them are equal."""
+    kinds: dict[str, int] = {}
+    for edge in np.flatnonzero(~edges).tolist():
+        kinds.setdefault(form_of(board, _after(board, edges, edge)[0]).key, edge)
+    return list(kinds.values())
+
+
+def _replies(board: Board, edges: np.ndarray) -> Iterator[np.ndarray]:
+    """The positions in which it is the other player's turn at last, whatever is moved until then.
+
+    A finished board is none.
+    """
+    todo, seen = [edges], set()
+    while todo:
+        before = todo.pop()
+        for edge in different_moves(board, before):
+            after, again = _after(board, before, edge)
+            key = form_of(board, after).key
+            if key not in seen and not after.all():
+                seen.add(key)
+                if again:
+                    todo.append(after)
+                else:
+                    yield after
+
+
+def _next_turns(board: Board, edges: np.ndarray, edge: int) -> Iterator[np.ndarray]:
+    """Where a player who made a move can be to move next."""
+    after, again = _after(board, edges, edge)
+    if not again:
+        yield from _replies(board, after)
+    elif not after.all():
+        yield after
+
+
+def make_book(
+    prover: Prover, quick: int, tell: Callable[[int, int], None] = lambda done, left: None
+) -> dict[str, Opening]:
+    """The openings of a board, from the first move and from the second on.
+
+    Args:
+      prover: of the board. What it knows is used; what it finds it remembers.
+      quick: a position that is solved by looking at so many positions is left out, and with it
+        what comes after it. The empty board and the first moves are always in the book.
+      tell: is told how many positions are done and how many are left to look at by now.
+
+    Returns:
+      As :func:`azdab.exact.book.parse_book` does.
+    """
+    board = prover.board
+    scout = Solver(board, quick.bit_length() + 1)
+    empty = np.zeros(board.num_edges, bool)
+    todo = deque([(empty, 0)])
+    todo.extend((_after(board, empty, edge)[0], 0) for edge in different_moves(board, empty))
+    openings: dict[str, Opening] = {}
+    seen = {form_of(board, edges).key for edges, _ in todo}
+    done = 0
+    while todo:
+        edges, guess = todo.popleft()
+        tell(done, len(todo) + 1)
+        done += 1
+        scout.forget()
+        slow = scout.proven_action(edges, quick) is None
+        if not slow and edges.sum() > 1:
+            continue
+        form = form_of(board, edges)
+        opening = prover.opening(board, form.edges, guess)
+        openings[form.key] = Opening(opening.value, opening.edge)
+        if not slow:
+            continue
+        for later in _next_turns(board, form.edges, opening.edge):
+            key = form_of(board, later).key
+            if key not in seen:
+                seen.add(key)
+                todo.append((later, opening.value))
+    return openings

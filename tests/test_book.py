@@ -1,0 +1,162 @@
+"""The opening book: equal positions are one, and what it says is true."""
+
+import functools
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+from azdab.common.errors import UserError
+from azdab.exact import book, bookmaking, dense_table
+from azdab.exact.book import Opening
+from azdab.exact.proof import Prover
+from azdab.exact.solver import Solver
+from azdab.game.board import Board
+from azdab.game.symmetry import edge_permutations
+from tests import common
+
+SHIPPED = sorted(Path(book.__file__).parent.glob("books/*.txt"))
+values_of_board = functools.cache(dense_table.board_values)
+boards = st.sampled_from([Board(2, 3), Board(3, 2), Board(1, 4), Board(3, 1)])
+
+
+def random_edges(board: Board, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return rng.random(board.num_edges) < rng.random()
+
+
+def values_of(board: Board, edges: np.ndarray) -> np.ndarray:
+    """What each move is worth by the dense table, -128 where the edge is drawn."""
+    table, weights = values_of_board(board), 1 << np.arange(board.num_edges)
+    drawn = {*common.indices(edges)}
+    found = np.full(board.num_edges, -128)
+    for edge in common.indices(~edges):
+        after = {*drawn, edge}
+        closed = sum(edge in box and box <= after for box in common.surroundings(board))
+        later = int(table[weights[[*after]].sum()])
+        found[edge] = closed + later if closed else -later
+    return found
+
+
+@hypothesis.given(boards, common.seeds)
+def test_mirror_images_have_one_form(board: Board, seed: int) -> None:
+    edges = random_edges(board, seed)
+    form = book.form_of(board, edges)
+    for image in edge_permutations(board):
+        assert book.form_of(board, edges[image]).key == form.key
+    assert book.form_of(book.lying_board(board), form.edges).key == form.key
+
+
+@hypothesis.given(common.seeds)
+def test_a_board_on_its_side_has_the_same_forms(seed: int) -> None:
+    lying, standing = Board(2, 3), Board(3, 2)
+    edges = random_edges(lying, seed)
+    turned = np.zeros(standing.num_edges, bool)
+    for edge in np.flatnonzero(edges).tolist():
+        kind, row, col = lying.place(edge)
+        turned[(standing.vertical if kind == "h" else standing.horizontal)(col, row)] = True
+    assert book.form_of(standing, turned).key == book.form_of(lying, edges).key
+
+
+def test_lines_around_a_corner_are_interchangeable() -> None:
+    board = Board(2, 3)
+    for first, second in (("h", 0, 0), ("v", 0, 0)), (("h", 2, 2), ("v", 1, 3)):
+        keys = set()
+        for kind, row, col in (first, second):
+            edges = np.zeros(board.num_edges, bool)
+            edges[(board.horizontal if kind == "h" else board.vertical)(row, col)] = True
+            keys.add(book.form_of(board, edges).key)
+        assert len(keys) == 1
+    assert len(bookmaking.different_moves(Board(4, 4), np.zeros(40, bool))) == 6
+
+
+@hypothesis.given(boards, common.seeds)
+def test_the_moves_of_a_form_are_moves_of_the_position_of_the_same_value(
+    board: Board, seed: int
+) -> None:
+    edges = random_edges(board, seed)
+    form = book.form_of(board, edges)
+    here, there = values_of(board, edges), values_of(book.lying_board(board), form.edges)
+    assert sorted(form.own) == list(range(board.num_edges))
+    np.testing.assert_array_equal(here[form.own], there)
+
+
+@functools.cache
+def small_book() -> dict[str, Opening]:
+    """Of 2x3, with everything in it that takes more than three positions."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        return bookmaking.make_book(Prover(Board(2, 3), Path(folder), 10), 3)
+
+
+@pytest.mark.parametrize("board", [Board(2, 3), Board(3, 2)], ids=str)
+def test_a_book_is_right_and_has_all_that_its_follower_can_meet(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    openings = small_book()
+    assert len(openings) > 20
+    monkeypatch.setattr(book, "shipped_book", lambda _: openings)
+    scout = Solver(book.lying_board(board), 10)
+    rng = np.random.default_rng(0)
+    used = 0
+    for game in range(60):
+        edges, turn, follower = np.zeros(board.num_edges, bool), 0, game % 2
+        while not edges.all():
+            values = values_of(board, edges)
+            found = book.known_opening(board, edges)
+            if found is not None:
+                assert found.value == values.max() == values[found.edge]
+            if turn != follower:
+                edge = int(rng.choice(np.flatnonzero(~edges)))
+            elif found is not None:
+                edge, used = found.edge, used + 1
+            else:
+                scout.forget()
+                form = book.form_of(board, edges)
+                assert scout.proven_action(form.edges, 3) is not None
+                break  # from here on it is quick
+            before = common.indices(edges)
+            edges[edge] = True
+            boxes = common.surroundings(board)
+            if not any(box <= {*before, edge} and edge in box for box in boxes):
+                turn = 1 - turn
+    assert used > 60
+
+
+def test_a_book_reads_as_it_was_written() -> None:
+    text = book.book_text(Board(2, 3), small_book(), "a note")
+    assert text.startswith(f"# 2x3, {len(small_book())} positions: a note\n")
+    assert book.parse_book(text) == small_book()
+    for wrong in ("00 1", "0g 1 2", "00 x 2"):
+        with pytest.raises(UserError, match="line 2 is no line of a book"):
+            book.parse_book(f"# 2x3\n{wrong}\n")
+
+
+def test_nothing_is_known_of_a_board_without_a_book() -> None:
+    board = Board(7, 7)
+    assert book.known_opening(board, np.zeros(board.num_edges, bool)) is None
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_what_is_shipped_is_right(path: Path) -> None:
+    rows, cols = map(int, path.stem.split("x"))
+    board = Board(rows, cols)
+    openings = book.shipped_book(board)
+    forms = {
+        key: np.unpackbits(np.frombuffer(bytes.fromhex(key), np.uint8), count=board.num_edges)
+        for key in openings
+    }
+    for key, edges in forms.items():
+        assert book.form_of(board, edges.astype(bool)).key == key
+        assert not edges[openings[key].edge]
+    # Those with the most edges drawn are the quickest to solve.
+    late = sorted(forms, key=lambda key: forms[key].sum())[-4:]
+    solver = Solver(board, 18)
+    for key in late:
+        edges = forms[key].astype(bool)
+        value, edge = openings[key]
+        assert solver.value(edges) == value
+        assert solver.action_values(edges)[edge] == value  # type: ignore[index]
