@@ -83,7 +83,8 @@ def write_ruler(path: Path, ruler: Ruler, **more: Any) -> None:
     """
     content = io.BytesIO()
     fields = {"board": str(ruler.board), "moves": ruler.moves, "values": ruler.values}
-    np.savez_compressed(content, **fields, **more)
+    save: Any = np.savez_compressed  # its type takes names of arrays for its own options
+    save(content, **fields, **more)
     files.write_text(path, content.getvalue())
 
 
@@ -94,7 +95,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
       UserError: it cannot be read.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
