@@ -14,6 +14,7 @@ from azdab import evaluate
 from azdab.common import presets
 from azdab.common.config import config_from_dict
 from azdab.common.errors import UserError
+from azdab.engine.engine import Analysis, Engine
 from azdab.exact import dense_table, oracle
 from azdab.exact.oracle import ILLEGAL
 from azdab.exact.solver import Solver
@@ -220,8 +221,10 @@ def test_rows_by_hand() -> None:
     assert [cell for cell in cells[2] if cell] == ["3", "66.7%", "1.333", "1/2", "66.7%"]
 
 
-def small_network(directory: Path) -> Path:
+@pytest.fixture(scope="module")
+def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained network for 2x2."""
+    directory = tmp_path_factory.mktemp("models") / "net"
     run_config = config_from_dict(presets.read_settings("smoke"))
     params = model.init_params(jax.random.key(0), Board(2, 2), run_config.network)
     networks.export_network(TrainedNetwork(Board(2, 2), run_config, params, 1), directory, "# x\n")
@@ -229,30 +232,55 @@ def small_network(directory: Path) -> Path:
 
 
 def test_the_command_makes_a_ruler_and_measures_on_it(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    net: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    net, path, figures = small_network(tmp_path / "net"), tmp_path / "r.npz", tmp_path / "f.json"
+    path, figures = tmp_path / "r.npz", tmp_path / "f.json"
     make = [str(net), "--make-ruler", str(path), "--positions", "9"]
     assert evaluate.main([*make, "--ruler-edges", "5", "7"]) == 0
-    assert "9 of 9 positions" in capsys.readouterr().out
+    assert "is complete: 9 positions" in capsys.readouterr().out
     ruler = rulers.read_ruler(path)
     assert np.bincount(ruler.edges_left).tolist() == [0] * 5 + [3] * 3
     before = path.read_bytes()
     assert evaluate.main([*make, "--ruler-edges", "5", "7"]) == 0
     assert path.read_bytes() == before
-    small = ["--simulations", "0", "4", "--positions", "8", "--games", "2"]
-    asked = ["--ruler", str(path), "--level", "easy", "hard", "--engine-positions", "5"]
+    small = ["--simulations", "0", "--positions", "8", "--games", "2"]
+    asked = ["--ruler", str(path), "--level", "easy", "--engine-positions", "5"]
     assert evaluate.main([str(net), *small, *asked, "--json", str(figures)]) == 0
     rows = json.loads(figures.read_text(encoding="utf-8"))["middle_game"]
-    networks_rows, engines = ["random mover", "raw policy", "search 4"], ["engine easy"]
-    assert list(rows) == [*networks_rows, *engines, "engine hard"]
-    assert [row["moves"]["all"]["moves"] for row in rows.values()] == [8, 8, 8, 5, 5]
-    assert rows["engine hard"]["moves"]["all"]["loss"] == 0
+    assert list(rows) == ["random mover", "raw policy", "engine easy"]
+    assert [row["moves"]["all"]["moves"] for row in rows.values()] == [8, 8, 5]
+    assert list(rows["raw policy"]["winner"]) == ["5-6", "7", "all"]
     assert rows["random mover"]["moves"]["all"]["loss"] > 0
-    assert set(rows["engine hard"]["winner"].values()) <= {1, None}
     assert rows["raw policy"]["seconds"] is None
     assert rows["engine easy"]["seconds"] > 0
     assert "The middle game, by edges left" in capsys.readouterr().out
+
+
+def test_the_engine_is_asked_for_its_move_and_its_forecast(made: Path) -> None:
+    ruler = rulers.read_ruler(made)
+    truth = oracle.table_oracle(ruler.board)
+
+    class Perfect(Engine):
+        """Knows everything at once."""
+
+        def __init__(self) -> None:
+            pass
+
+        def choose(self, position: Position) -> int:
+            return int(truth.action_values(position.edges[None])[0].argmax())
+
+        def analyze(self, position: Position) -> Analysis:
+            best = int(truth.action_values(position.edges[None])[0].max())
+            final = best + (position.lead if position.to_play == 0 else -position.lead)
+            return Analysis(None, 0.5 + 0.5 * np.sign(final), None, [])
+
+    advanced: list[int] = []
+    answers = middle_game.engine_answers(Perfect(), ruler, advanced.append)
+    assert len(advanced) == len(ruler.moves)
+    row = middle_game.middle_row(ruler, answers)
+    assert row.moves["all"].loss == 0
+    assert row.moves["all"].keeps == row.winner["all"] == 1
+    assert row.moves["all"].stakes > 0
 
 
 @pytest.mark.parametrize(
@@ -271,18 +299,18 @@ def test_mistakes_with_rulers_end_with_one_line(
     argv: list[str],
     reason: str,
     made: Path,
+    net: Path,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("3x3.npz").write_bytes(made.read_bytes())
-    net = small_network(tmp_path / "net")
     assert reason in common.refused(evaluate.main, capsys, str(net), *argv)
 
 
 def test_ctrl_c_says_where_to_go_on(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    net: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(board: Board) -> Any:
         def solve(edges: np.ndarray) -> np.ndarray:
@@ -290,8 +318,10 @@ def test_ctrl_c_says_where_to_go_on(
 
         return solve
 
+    greedy = host_players.greedy_player(Board(2, 2))
     monkeypatch.setattr(ruler_making, "exact_moves", interrupted)
-    net, path = small_network(tmp_path / "net"), tmp_path / "r.npz"
+    monkeypatch.setattr(ruler_making, "strong_cast", lambda trained: Cast(greedy, greedy, greedy))
+    path = tmp_path / "r.npz"
     make = [str(net), "--make-ruler", str(path), "--positions", "9", "--ruler-edges", "5", "7"]
     assert evaluate.main(make) == 130
     assert "the same command goes on" in " ".join(capsys.readouterr().out.split())

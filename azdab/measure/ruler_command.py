@@ -83,7 +83,7 @@ def make_from_options(checkpoint: Path, options: RulerOptions, console: Console)
             raise KeyboardInterrupt(
                 f"Stopped. What is done is in {path}; the same command goes on."
             ) from None
-    console.print(f"Wrote {path}.", soft_wrap=True)
+    console.print(f"{path} is complete: {wanted:,} positions.", soft_wrap=True)
 
 
 def _so_far(kept: int, wanted: int, rate: float, took: dict[int, list[float]]) -> str:
