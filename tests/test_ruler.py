@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -69,7 +70,7 @@ def check_well_formed(ruler: Ruler) -> None:
 def test_values_are_those_of_the_dense_table(made: Path) -> None:
     ruler = rulers.read_ruler(made)
     found = ruler.position_set()
-    expected = dense_table.exact_values(common.solved(PLAN.board), found.edges)
+    expected = dense_table.exact_values(common.solved(PLAN.board), jnp.asarray(found.edges))
     np.testing.assert_array_equal(ruler.values, expected)
     np.testing.assert_array_equal(found.values, expected)
 
