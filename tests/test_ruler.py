@@ -26,14 +26,14 @@ from azdab.measure import middle_game, ruler_making
 from azdab.measure import ruler as rulers
 from azdab.measure.middle_game import Answers
 from azdab.measure.ruler import NO_EDGE, Ruler
-from azdab.measure.ruler_making import Cast, Plan
+from azdab.measure.ruler_making import Cast, RulerPlan
 from azdab.network import model
 from azdab.players import host_players
 from azdab.runs import networks
 from azdab.runs.networks import TrainedNetwork
 from tests import common
 
-PLAN = Plan(Board(3, 3), 9, 13, 22, seed=5, games=6)
+PLAN = RulerPlan(Board(3, 3), 9, 13, 22, seed=5, games=6)
 
 
 @functools.cache
@@ -142,7 +142,7 @@ def test_a_file_of_another_plan_is_not_continued(made: Path, change: dict[str, A
 
 
 def test_there_are_fewer_positions_where_they_are_dear() -> None:
-    quotas = Plan(Board(5, 5), 33, 44, 2040).quotas()
+    quotas = RulerPlan(Board(5, 5), 33, 44, 2040).quotas()
     assert sum(quotas.values()) == 2040
     assert {quotas[left] for left in range(33, 41)} <= {208, 209}
     assert [quotas[left] for left in (41, 42, 43, 44)] == [146, 102, 72, 50]
@@ -204,7 +204,7 @@ def test_rows_by_hand() -> None:
     values[1, [0, 5]] = 0, 2
     values[2, [1, 2]] = -4, -2
     values[(values == ILLEGAL) & ~np.array([Position(board, g).edges for g in games])] = -4
-    ruler = Ruler(board, rulers.packed(games, 4), values)
+    ruler = Ruler(board, rulers.packed_moves(games, 4), values)
     answers = Answers(np.array([3, 0, 1]), np.array([0.9, 0.2, 0.1]), 0.25)
     row = middle_game.middle_row(ruler, answers)
     # Nine edges are open in the first position, eight in the others; nobody has a box.

@@ -61,7 +61,7 @@ class Ruler(NamedTuple):
         return np.asarray((self.values != ILLEGAL).sum(axis=1))
 
 
-def packed(games: list[tuple[int, ...]], plies: int) -> np.ndarray:
+def packed_moves(games: list[tuple[int, ...]], plies: int) -> np.ndarray:
     """Moves as :attr:`Ruler.moves`, ``uint8[N, plies]``."""
     rows = np.full((len(games), plies), NO_EDGE, np.uint8)
     for row, game in zip(rows, games, strict=True):

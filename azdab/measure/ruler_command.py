@@ -12,7 +12,7 @@ from azdab.common import progress
 from azdab.common.errors import UserError
 from azdab.game.board import Board
 from azdab.measure import ruler_making
-from azdab.measure.ruler_making import Plan
+from azdab.measure.ruler_making import RulerPlan
 from azdab.runs import networks
 
 RULER_POSITIONS = 2040
@@ -56,7 +56,7 @@ def make_from_options(checkpoint: Path, options: RulerOptions, console: Console)
             f"got {fewest} {most}"
         )
     path, wanted = options.make_ruler, options.positions or RULER_POSITIONS
-    plan = Plan(trained.board, fewest, most, wanted, options.seed)
+    plan = RulerPlan(trained.board, fewest, most, wanted, options.seed)
     solve = ruler_making.exact_moves(trained.board)
     cast = ruler_making.strong_cast(trained)
     first = len(ruler_making.resume_making(path, plan).kept)

@@ -1,7 +1,7 @@
 """Making a ruler: games first, a batch at a time, then the exact values of their positions.
 
 The file is written after every position, so a kill loses at most one. It can be read as a ruler
-from the first position on. What is made depends on the :class:`Plan` alone, and not on how
+from the first position on. What is made depends on the :class:`RulerPlan` alone, and not on how
 often the work was stopped.
 
 A third of the games is the engine against itself, a third against alpha-beta. In the last third
@@ -46,7 +46,7 @@ _DEAR = 0.7  # so many positions where the work doubles
 _T = TypeVar("_T")
 
 
-class Plan(NamedTuple):
+class RulerPlan(NamedTuple):
     """What is to be made.
 
     Attributes:
@@ -142,7 +142,7 @@ def _stepper(board: Board) -> Callable[[Any, np.ndarray], Any]:
     return jax.jit(functools.partial(rules.step_batch, board))
 
 
-def play_batch(plan: Plan, cast: Cast, number: int) -> np.ndarray:
+def play_batch(plan: RulerPlan, cast: Cast, number: int) -> np.ndarray:
     """The beginnings of some games, up to the fewest edges left: ``int32[games, plies]``."""
     board, count = plan.board, plan.games
     plies = board.num_plies - plan.fewest
@@ -177,7 +177,7 @@ def one_of_images(board: Board, edges: np.ndarray) -> bytes:
     return min(np.packbits(edges[image]).tobytes() for image in symmetry.edge_permutations(board))
 
 
-def candidates(plan: Plan, games: np.ndarray) -> list[tuple[int, ...]]:
+def candidates(plan: RulerPlan, games: np.ndarray) -> list[tuple[int, ...]]:
     """Positions of some games, few of each game, mixed as the quotas say."""
     step = -(-(plan.most - plan.fewest + 1) // _FROM_A_GAME)
     quotas = plan.quotas()
@@ -193,11 +193,11 @@ def candidates(plan: Plan, games: np.ndarray) -> list[tuple[int, ...]]:
     return [moves for rank, moves in sorted(ranked) if rank < longest]
 
 
-def _plan_array(plan: Plan) -> np.ndarray:
+def _plan_array(plan: RulerPlan) -> np.ndarray:
     return np.array(plan[1:], np.int64)
 
 
-def save_making(path: Path, plan: Plan, made: Making) -> None:
+def save_making(path: Path, plan: RulerPlan, made: Making) -> None:
     """Write what there is.
 
     Raises:
@@ -207,14 +207,14 @@ def save_making(path: Path, plan: Plan, made: Making) -> None:
     values = np.array(made.values, np.int8).reshape(-1, plan.board.num_edges)
     rulers.write_ruler(
         path,
-        Ruler(plan.board, rulers.packed(made.kept, plies), values),
-        pending=rulers.packed(made.pending, plies),
+        Ruler(plan.board, rulers.packed_moves(made.kept, plies), values),
+        pending=rulers.packed_moves(made.pending, plies),
         batches=made.batches,
         plan=_plan_array(plan),
     )
 
 
-def resume_making(path: Path, plan: Plan) -> Making:
+def resume_making(path: Path, plan: RulerPlan) -> Making:
     """What was made so far; nothing if there is no such file.
 
     Raises:
@@ -255,7 +255,7 @@ def _apart(work: Callable[[], _T]) -> _T:
 
 def make_ruler(
     path: Path,
-    plan: Plan,
+    plan: RulerPlan,
     cast: Cast,
     solve: Solve,
     watch: Callable[[int, int], None] = lambda kept, left: None,
