@@ -8,7 +8,9 @@ from rich.console import Console
 from azdab.common import cli, screen
 from azdab.common.errors import UserError
 from azdab.devices import device
-from azdab.measure import strength, tournament
+from azdab.engine.engine import DEFAULT_LEVEL, LEVELS
+from azdab.measure import ruler_command, strength, tournament
+from azdab.measure.ruler_command import RulerOptions
 from azdab.measure.strength import MeasureOptions
 from azdab.measure.tournament import MatchOptions
 from azdab.runs import networks
@@ -19,7 +21,8 @@ def _parser() -> cli.Parser:
     made = cli.Parser(
         overrides=False,
         prog="python -m azdab.evaluate",
-        usage="%(prog)s [CHECKPOINT] [--full | --match A B | --tournament A B ...] "
+        usage="%(prog)s [CHECKPOINT] [--full | --match A B | --tournament A B ... | "
+        "--make-ruler FILE] "
         "[--OPTION VALUE ...]",
         description="Measure a network against perfect play, or play matches.",
     )
@@ -54,6 +57,40 @@ def _parser() -> cli.Parser:
         default=20,
         help="on boards of more than 24 edges, be exact with at most this many left",
     )
+    middle = made.add_argument_group("middle game", "positions of strong play, with exact values")
+    add_middle = middle.add_argument
+    add_middle(
+        "--level",
+        metavar="LEVEL",
+        type=cli.choice(list(LEVELS)),
+        nargs="+",
+        help=f"levels of the engine to measure: {', '.join(LEVELS)}; {DEFAULT_LEVEL} by default",
+    )
+    add_middle(
+        "--time-per-move", metavar="SECONDS", type=cli.seconds, help="that the engine may think"
+    )
+    add_middle(
+        "--engine-positions",
+        metavar="N",
+        type=cli.whole(1),
+        help="positions that the engine is shown; 60, or 240 with --full",
+    )
+    add_middle("--ruler", metavar="FILE", type=cli.named_path, help="made with --make-ruler")
+    add_middle(
+        "--make-ruler",
+        metavar="FILE",
+        type=cli.output_file,
+        help="play games with the network, solve positions of them and write them here; takes "
+        "hours. The same command goes on where it was stopped",
+    )
+    add_middle(
+        "--ruler-edges",
+        metavar=("LEAST", "MOST"),
+        type=cli.whole(1),
+        nargs=2,
+        default=(33, 44),
+        help="edges left in the positions of --make-ruler",
+    )
     add("--seed", metavar="N", type=cli.whole(0), default=0, help="of everything random")
     add("--json", metavar="FILE", type=cli.output_file, help="write every figure here")
     add("--plot", metavar="FILE", type=cli.output_file, help="draw a picture here")
@@ -71,6 +108,8 @@ def _evaluate(given: argparse.Namespace, console: Console) -> None:
     match = cli.typed(MatchOptions, given)
     if match.match or match.tournament:
         tournament.run_from_options(match, path, console)
+    elif path and given.make_ruler:
+        ruler_command.make_from_options(path, cli.typed(RulerOptions, given), console)
     elif path:
         strength.measure_checkpoint(path, match.board, cli.typed(MeasureOptions, given), console)
     else:

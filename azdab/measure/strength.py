@@ -14,12 +14,17 @@ from rich.text import Text
 
 from azdab import __version__
 from azdab.common import files, progress
+from azdab.common.errors import UserError
 from azdab.devices import device
+from azdab.engine.engine import DEFAULT_LEVEL
 from azdab.exact import oracle
 from azdab.exact.oracle import Oracle
 from azdab.game.board import Board
-from azdab.measure import evaluation, report
+from azdab.measure import evaluation, middle_game, report
+from azdab.measure import ruler as rulers
 from azdab.measure.evaluation import Form, Watch
+from azdab.measure.middle_game import Asked, MiddleRow
+from azdab.measure.ruler import Ruler
 from azdab.players import matches
 from azdab.runs import networks
 from azdab.runs.networks import TrainedNetwork
@@ -41,6 +46,10 @@ class MeasureOptions(NamedTuple):
       games: of each setting against the strongest opponent; even.
       opening_plies: random plies before each game.
       max_edges: on boards that are too large to solve, exact with at most this many edges left.
+      level: of the engine, to be shown the middle game; None: ``DEFAULT_LEVEL``.
+      time_per_move: seconds that the engine thinks there; None: as the level says.
+      engine_positions: that it is shown there.
+      ruler: of the middle game; None: the one that comes with azdab for the board.
       seed: of everything random.
       json: where every figure is written.
       plot: where a picture is drawn.
@@ -52,6 +61,10 @@ class MeasureOptions(NamedTuple):
     games: int | None
     opening_plies: int
     max_edges: int
+    level: list[str] | None
+    time_per_move: float | None
+    engine_positions: int | None
+    ruler: Path | None
     seed: int
     json: Path | None
     plot: Path | None
@@ -97,6 +110,31 @@ def form_of(board: Board, options: MeasureOptions) -> Form:
     )
 
 
+def middle_game_of(board: Board, options: MeasureOptions, form: Form) -> tuple[Ruler, Asked] | None:
+    """The ruler of the middle game, and who is asked about it; None where there is none.
+
+    Raises:
+      UserError: it is of another board, or there is none and options ask for it.
+    """
+    path = options.ruler or rulers.bundled_ruler(board)
+    if path is None:
+        if options.level or options.time_per_move or options.engine_positions:
+            raise UserError(f"azdab has no ruler of the middle game of {board}: give a --ruler")
+        return None
+    ruler = rulers.read_ruler(path)
+    if ruler.board != board:
+        raise UserError(f"{path} is of {ruler.board}, and the network plays on {board}")
+    count = options.positions or (len(ruler.moves) if options.full else form.positions)
+    return ruler, Asked(
+        simulations=form.simulations,
+        positions=count,
+        levels=tuple(dict.fromkeys(options.level or [DEFAULT_LEVEL])),
+        seconds=options.time_per_move,
+        engine_positions=options.engine_positions or (240 if options.full else 60),
+        chunk=form.chunk,
+    )
+
+
 def opponent_name(known: Oracle) -> str:
     """The strongest opponent available, in words."""
     if known.max_edges >= known.board.num_plies:
@@ -105,7 +143,12 @@ def opponent_name(known: Oracle) -> str:
 
 
 def figures_text(
-    path: Path, trained: TrainedNetwork, known: Oracle, form: Form, found: evaluation.Report
+    path: Path,
+    trained: TrainedNetwork,
+    known: Oracle,
+    form: Form,
+    found: evaluation.Report,
+    middle: dict[str, MiddleRow],
 ) -> str:
     """The figures as JSON, with everything needed to reproduce them.
 
@@ -115,6 +158,7 @@ def figures_text(
       known: the truth it was measured against.
       form: how much was measured.
       found: the figures.
+      middle: those of the middle game; empty where there is no ruler.
     """
     values = {
         "azdab": __version__,
@@ -128,6 +172,7 @@ def figures_text(
         "opponent": opponent_name(known),
         "form": form,
         **found._asdict(),
+        "middle_game": middle,
     }
     return json.dumps(report.plain(values), indent=2) + "\n"
 
@@ -154,6 +199,7 @@ def measure_checkpoint(
         trained = trained.playing_on(board, str(path))
     matches.check_opening(trained.board, options.opening_plies, "--opening-plies")
     form = form_of(trained.board, options)
+    asked_middle = middle_game_of(trained.board, options, form)
     with console.status("solving"):
         known = oracle.best_oracle(trained.board, options.max_edges)
     console.print(
@@ -162,16 +208,23 @@ def measure_checkpoint(
         highlight=False,
         soft_wrap=True,
     )
-    with watching(console, evaluation.evaluations(trained.board, form)) as watch:
+    work = evaluation.evaluations(trained.board, form)
+    work += middle_game.asked_work(*asked_middle) if asked_middle else 0
+    middle: dict[str, MiddleRow] = {}
+    with watching(console, work) as watch:
         found = evaluation.measure_network(trained, known, form, watch)
+        if asked_middle:
+            middle = middle_game.measure_middle(trained, path, *asked_middle, watch)
 
     def show() -> None:
         for table in report.tables(found, opponent_name(known)):
             console.print(table)
+        if middle:
+            console.print(middle_game.middle_table(middle))
         console.print(f"Took {time.perf_counter() - start:.0f} s.", highlight=False)
 
     asked = (
-        (options.json, lambda: figures_text(path, trained, known, form, found)),
+        (options.json, lambda: figures_text(path, trained, known, form, found, middle)),
         (options.plot, lambda: report.picture_of_report(found, options.plot)),
     )
     files.deliver(asked, show)
