@@ -8,7 +8,7 @@ from rich.console import Console
 from azdab.common import cli, screen
 from azdab.common.errors import UserError
 from azdab.devices import device
-from azdab.engine.engine import DEFAULT_LEVEL, LEVELS
+from azdab.engine.levels import DEFAULT_LEVEL, LEVELS
 from azdab.measure import ruler_command, strength, tournament
 from azdab.measure.ruler_command import RulerOptions
 from azdab.measure.strength import MeasureOptions

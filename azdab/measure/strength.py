@@ -16,7 +16,7 @@ from azdab import __version__
 from azdab.common import files, progress
 from azdab.common.errors import UserError
 from azdab.devices import device
-from azdab.engine.engine import DEFAULT_LEVEL
+from azdab.engine.levels import DEFAULT_LEVEL
 from azdab.exact import oracle
 from azdab.exact.oracle import Oracle
 from azdab.game.board import Board
