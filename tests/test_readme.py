@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from azdab.common import presets
+from tests import common
 
 ROOT = Path(__file__).parents[1]
 TEXTS = {
@@ -111,7 +112,7 @@ def run(words: list[str], folder: Path) -> None:
     """Run a command to its end; the page until it says where it is."""
     settings: dict[str, Any] = {
         "cwd": folder,
-        "env": {**os.environ, "PYTHONPATH": str(ROOT)},
+        "env": {**os.environ, **common.AS_A_USER, "PYTHONPATH": str(ROOT)},
         "stdin": subprocess.DEVNULL,
         "stdout": subprocess.PIPE,
         "stderr": subprocess.STDOUT,

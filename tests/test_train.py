@@ -31,11 +31,6 @@ from tests import common
 from tests.runs import iterations, lasting, saved, start
 
 PATIENCE = 300  # seconds before a run is taken for stuck
-# Tests have their devices from XLA_FLAGS, whatever a run asks for; a user has not.
-AS_A_USER = {
-    "XLA_FLAGS": "--xla_backend_optimization_level=1 --xla_llvm_disable_expensive_passes=true",
-    "JAX_PLATFORMS": "cpu",
-}
 
 
 @pytest.fixture(scope="module")
@@ -266,12 +261,16 @@ def test_a_network_of_another_shape_is_refused(
 
 @pytest.mark.slow
 def test_the_cores_become_devices_as_far_as_the_work_divides(tmp_path: Path) -> None:
-    one = start(["azdab.train"], tmp_path, "--config", "smoke", "--dry-run", variables=AS_A_USER)
+    one = start(
+        ["azdab.train"], tmp_path, "--config", "smoke", "--dry-run", variables=common.AS_A_USER
+    )
     printed = one.communicate(timeout=PATIENCE)[0]
     expected = device.most_devices(config_from_dict(presets.read_settings("smoke")), device.cores())
     assert (f"as {expected} devices" in printed) == (expected > 1)
     three = ["--device.cpu_devices", "3", "--run", "three"]
-    process = start(["azdab.train"], tmp_path, "--config", "smoke", *three, variables=AS_A_USER)
+    process = start(
+        ["azdab.train"], tmp_path, "--config", "smoke", *three, variables=common.AS_A_USER
+    )
     assert "must be a multiple of 3 on 3 devices" in process.communicate(timeout=PATIENCE)[0]
     assert process.returncode == 2
     assert not (tmp_path / "three").exists()
@@ -282,7 +281,7 @@ def test_a_run_on_two_devices_is_continued_on_two(tmp_path: Path) -> None:
     new = ["--config", "smoke", "--device.cpu_devices", "2"]
     for iteration, argv in enumerate((new, ["--resume"]), start=1):
         more = ["--run", "two", "--iterations", str(iteration)]
-        process = start(["azdab.train"], tmp_path, *argv, *more, variables=AS_A_USER)
+        process = start(["azdab.train"], tmp_path, *argv, *more, variables=common.AS_A_USER)
         printed = process.communicate(timeout=PATIENCE)[0]
         assert process.returncode == 0, printed
         assert "as 2 devices" in printed

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from azdab.exact import book
 from azdab.exact.oracle import ILLEGAL
 from azdab.game.position import Position
 
@@ -36,3 +37,9 @@ def certain_of_move(position: Position, value: int, move: int) -> Certainty:
     bounds[position.legal] = -boxes, value
     bounds[move] = value
     return Certainty(value, move, bounds)
+
+
+def certain_of_book(position: Position) -> Certainty | None:
+    """From the opening book, for an unfinished position."""
+    opening = book.known_opening(position.board, position.edges)
+    return opening and certain_of_move(position, opening.value, opening.edge)

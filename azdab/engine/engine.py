@@ -30,7 +30,7 @@ import numpy as np
 
 from azdab.common.errors import UserError
 from azdab.engine import game_clock, outlook
-from azdab.engine.certainty import Certainty, certain_of_values
+from azdab.engine.certainty import Certainty, certain_of_book, certain_of_values
 from azdab.engine.game_clock import GameClock
 from azdab.engine.levels import (
     DEFAULT_LEVEL,
@@ -59,7 +59,7 @@ class Candidate(NamedTuple):
       prior: the network's share for it, in 0..1; None without a network.
       visits: simulations spent on it.
       margin: the mover's expected final margin in boxes after it; None if not looked at.
-      exact: the mover's final margin under perfect play of both; None where unknown.
+      exact: the mover's final margin under perfect play; None where unknown.
     """
 
     edge: int
@@ -73,8 +73,7 @@ class Analysis(NamedTuple):
     """What the engine thinks of a position. The mover is whoever is to play.
 
     Attributes:
-      margin: the mover's expected final margin in boxes; the exact one where it is known.
-        None where nothing searches.
+      margin: the mover's expected final margin in boxes, exact if known; None without a search.
       win_probability: of the mover, a draw counting half; None where neither a network nor exact
         play knows it.
       exact: the final margin under perfect play, None where unknown.
@@ -126,15 +125,14 @@ class Engine:
     ) -> None:
         if trained is not None:
             trained = trained.playing_on(board, name)
-        if level.simulations > MAX_SIMULATIONS:
-            raise UserError(
-                f"at most {MAX_SIMULATIONS} simulations a move, got {level.simulations}"
-            )
+        if (most := MAX_SIMULATIONS) < level.simulations:
+            raise UserError(f"at most {most} simulations a move, got {level.simulations}")
         self.board, self.trained, self.level, self.name = board, trained, level, name
         self._seed = seed
         self._lock = threading.Lock()
         self._said: collections.OrderedDict[tuple[int, ...], Analysis] = collections.OrderedDict()
         self._known_at_once = oracle.quick_oracle(board, level.edges)
+        self._in_book = certain_of_book if level.edges else lambda _: None
         self._start(pace, now)
 
     def _start(self, pace: Pace, now: Callable[[], float]) -> None:
@@ -221,7 +219,7 @@ class Engine:
             raise ValueError("the game is over")
         key, rng = self._random(position)
         with self._lock:
-            if certain := self._certain(position, rng):
+            if certain := self._certain(position, rng) or self._in_book(position):
                 return certain.move
             thought = self._thinker.think(position, rng, key, self._seconds(position))
             if self.clock is not None:
@@ -246,7 +244,7 @@ class Engine:
     def _certain(self, position: Position, rng: np.random.Generator) -> Certainty | None:
         """What is known of an unfinished position without thinking; None if nothing is.
 
-        This is the one place where that is asked.
+        After this comes :func:`certain_of_book`, which does not know all moves.
         """
         at_once = self._known_at_once
         if at_once is None or not at_once.known(position.edges):
@@ -293,6 +291,8 @@ class Engine:
             bounds = self._thinker.values(position, thought, half)
             value, chosen = thought.value, thought.move
             seen, estimate = thought.seen, thought.estimate
+            if value is None and (certain := self._in_book(position)):
+                value, chosen, bounds = certain.value, certain.move, certain.bounds
         if self.trained and (seen is None or self.level.simulations <= 0):
             seen = self._thinker.look(position, key)
             chosen = int(seen.action) if certain or value is None else chosen
