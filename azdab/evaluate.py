@@ -8,7 +8,6 @@ from rich.console import Console
 from azdab.common import cli, screen
 from azdab.common.errors import UserError
 from azdab.devices import device
-from azdab.engine.levels import DEFAULT_LEVEL, LEVELS
 from azdab.measure import ruler_command, strength, tournament
 from azdab.measure.ruler_command import RulerOptions
 from azdab.measure.strength import MeasureOptions
@@ -62,9 +61,9 @@ def _parser() -> cli.Parser:
     add_middle(
         "--level",
         metavar="LEVEL",
-        type=cli.choice(list(LEVELS)),
+        type=cli.choice(strength.LEVEL_NAMES),
         nargs="+",
-        help=f"levels of the engine to measure: {', '.join(LEVELS)}; {DEFAULT_LEVEL} by default",
+        help=f"of {', '.join(strength.LEVEL_NAMES)}, those to measure; by default {strength.LEVEL}",
     )
     add_middle(
         "--time-per-move", metavar="SECONDS", type=cli.seconds, help="that the engine may think"

@@ -3,8 +3,8 @@
 import sys
 
 from azdab.common import cli, screen
-from azdab.terminal import solving
-from azdab.terminal.solving import SolveOptions
+from azdab.measure import solving
+from azdab.measure.solving import SolveOptions
 
 
 def _parser() -> cli.Parser:

@@ -43,10 +43,10 @@ def values_of(board: Board, edges: np.ndarray) -> np.ndarray:
 @hypothesis.given(boards, common.seeds)
 def test_mirror_images_have_one_form(board: Board, seed: int) -> None:
     edges = random_edges(board, seed)
-    form = book.form_of(board, edges)
+    form = book.canonical_of(board, edges)
     for image in edge_permutations(board):
-        assert book.form_of(board, edges[image]).key == form.key
-    assert book.form_of(book.lying_board(board), form.edges).key == form.key
+        assert book.canonical_of(board, edges[image]).key == form.key
+    assert book.canonical_of(book.lying_board(board), form.edges).key == form.key
 
 
 @hypothesis.given(common.seeds)
@@ -57,7 +57,7 @@ def test_a_board_on_its_side_has_the_same_forms(seed: int) -> None:
     for edge in np.flatnonzero(edges).tolist():
         kind, row, col = lying.place(edge)
         turned[(standing.vertical if kind == "h" else standing.horizontal)(col, row)] = True
-    assert book.form_of(standing, turned).key == book.form_of(lying, edges).key
+    assert book.canonical_of(standing, turned).key == book.canonical_of(lying, edges).key
 
 
 def test_lines_around_a_corner_are_interchangeable() -> None:
@@ -67,7 +67,7 @@ def test_lines_around_a_corner_are_interchangeable() -> None:
         for kind, row, col in (first, second):
             edges = np.zeros(board.num_edges, bool)
             edges[(board.horizontal if kind == "h" else board.vertical)(row, col)] = True
-            keys.add(book.form_of(board, edges).key)
+            keys.add(book.canonical_of(board, edges).key)
         assert len(keys) == 1
     assert len(bookmaking.different_moves(Board(4, 4), np.zeros(40, bool))) == 6
 
@@ -77,7 +77,7 @@ def test_the_moves_of_a_form_are_moves_of_the_position_of_the_same_value(
     board: Board, seed: int
 ) -> None:
     edges = random_edges(board, seed)
-    form = book.form_of(board, edges)
+    form = book.canonical_of(board, edges)
     here, there = values_of(board, edges), values_of(book.lying_board(board), form.edges)
     assert sorted(form.own) == list(range(board.num_edges))
     np.testing.assert_array_equal(here[form.own], there)
@@ -115,7 +115,7 @@ def test_a_book_is_right_and_has_all_that_its_follower_can_meet(
                 edge, used = found.edge, used + 1
             else:
                 scout.forget()
-                form = book.form_of(board, edges)
+                form = book.canonical_of(board, edges)
                 assert scout.proven_action(form.edges, 3) is not None
                 break  # from here on it is quick
             before = common.indices(edges)
@@ -150,7 +150,7 @@ def test_what_is_shipped_is_right(path: Path) -> None:
         for key in openings
     }
     for key, edges in forms.items():
-        assert book.form_of(board, edges.astype(bool)).key == key
+        assert book.canonical_of(board, edges.astype(bool)).key == key
         assert not edges[openings[key].edge]
     # Those with the most edges drawn are the quickest to solve.
     late = sorted(forms, key=lambda key: forms[key].sum())[-4:]

@@ -767,7 +767,7 @@ def test_where_storage_is_forbidden_one_can_play(browser: Any, host: Restarted) 
     page.reload()
     expect(page.locator("#no-moves")).to_be_visible()
     assert asked == ["beforeunload"]
-    forgive(opened, "404 (Not Found)")
+    forgive(opened, "404 (Not Found)", "ERR_CONNECTION_REFUSED")
     opened.close()
 
 

@@ -198,7 +198,7 @@ def test_ctrl_c_keeps_what_is_known(
 
     monkeypatch.setattr(Prover, "value", stop)
     assert solve.main(["1x1", "--folder", str(tmp_path)]) == 130
-    assert "Stopped. What is proven is in" in " ".join(capsys.readouterr().out.split())
+    assert "Stopped. What is proven is in" in " ".join(capsys.readouterr().err.split())
     assert "00" in json.loads((tmp_path / "values.json").read_text())["positions"]
 
 

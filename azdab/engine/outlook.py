@@ -145,6 +145,11 @@ def ask_position(
     return Outlook(*(x[0] for x in ask(trained, position.state(), simulations, key=key, chunk=1)))
 
 
+def final_margins(board: Board) -> np.ndarray:
+    """The future margins, in boxes, that a network tells apart, ``float64[M]``."""
+    return np.asarray(model.margins(board), float)
+
+
 def expected_result(trained: TrainedNetwork, found: Outlook, lead: int) -> tuple[float, float]:
     """What to expect of a game.
 
@@ -157,7 +162,7 @@ def expected_result(trained: TrainedNetwork, found: Outlook, lead: int) -> tuple
       The mover's expected final margin in boxes, and the mover's probability to win, where
       a draw counts half.
     """
-    margins = np.asarray(model.margins(trained.board), float)
+    margins = final_margins(trained.board)
     weights = np.asarray(found.margins, float)
     weights = weights / weights.sum()
     value = float(found.value)

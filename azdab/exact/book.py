@@ -21,7 +21,7 @@ from azdab.game.symmetry import edge_permutations
 _FOLDER = Path(__file__).parent / "books"
 
 
-class Form(NamedTuple):
+class Canonical(NamedTuple):
     """A position as it is known by: the first of all that are equal to it.
 
     Attributes:
@@ -69,7 +69,7 @@ def _corners(board: Board) -> list[np.ndarray]:
     return [np.array(edges) for edges in alone.values() if len(edges) > 1]
 
 
-def form_of(board: Board, edges: Bool[np.ndarray, "E"]) -> Form:
+def canonical_of(board: Board, edges: Bool[np.ndarray, "E"]) -> Canonical:
     """The form of a position, the same for all that are equal to it.
 
     Args:
@@ -84,7 +84,7 @@ def form_of(board: Board, edges: Bool[np.ndarray, "E"]) -> Form:
         drawn[:, corner] = np.take_along_axis(drawn[:, corner], order, axis=1)
         own[:, corner] = np.take_along_axis(own[:, corner], order, axis=1)
     first = min(range(len(drawn)), key=lambda image: drawn[image].tobytes())
-    return Form(drawn[first], own[first])
+    return Canonical(drawn[first], own[first])
 
 
 class Opening(NamedTuple):
@@ -146,6 +146,6 @@ def known_opening(board: Board, edges: Bool[np.ndarray, "E"]) -> Opening | None:
     openings = shipped_book(board)
     if not openings:
         return None
-    form = form_of(board, edges)
+    form = canonical_of(board, edges)
     found = openings.get(form.key)
     return None if found is None else Opening(found.value, int(form.own[found.edge]))

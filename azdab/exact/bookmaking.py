@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from azdab.exact.book import Opening, form_of
+from azdab.exact.book import Opening, canonical_of
 from azdab.exact.proof import Prover
 from azdab.exact.solver import Solver
 from azdab.game import geometry
@@ -24,7 +24,7 @@ def different_moves(board: Board, edges: np.ndarray) -> list[int]:
     """One open edge for each kind: two are alike where the positions after them are equal."""
     kinds: dict[str, int] = {}
     for edge in np.flatnonzero(~edges).tolist():
-        kinds.setdefault(form_of(board, _after(board, edges, edge)[0]).key, edge)
+        kinds.setdefault(canonical_of(board, _after(board, edges, edge)[0]).key, edge)
     return list(kinds.values())
 
 
@@ -38,7 +38,7 @@ def _replies(board: Board, edges: np.ndarray) -> Iterator[np.ndarray]:
         before = todo.pop()
         for edge in different_moves(board, before):
             after, again = _after(board, before, edge)
-            key = form_of(board, after).key
+            key = canonical_of(board, after).key
             if key not in seen and not after.all():
                 seen.add(key)
                 if again:
@@ -76,23 +76,23 @@ def make_book(
     todo = deque([(empty, 0)])
     todo.extend((_after(board, empty, edge)[0], 0) for edge in different_moves(board, empty))
     openings: dict[str, Opening] = {}
-    seen = {form_of(board, edges).key for edges, _ in todo}
+    seen = {canonical_of(board, edges).key for edges, _ in todo}
     done = 0
     while todo:
         edges, guess = todo.popleft()
         tell(done, len(todo) + 1)
         done += 1
         scout.forget()
-        slow = scout.proven_action(edges, quick) is None
+        form = canonical_of(board, edges)
+        slow = scout.proven_action(form.edges, quick) is None
         if not slow and edges.sum() > 1:
             continue
-        form = form_of(board, edges)
         opening = prover.opening(board, form.edges, guess)
         openings[form.key] = Opening(opening.value, opening.edge)
         if not slow:
             continue
         for later in _next_turns(board, form.edges, opening.edge):
-            key = form_of(board, later).key
+            key = canonical_of(board, later).key
             if key not in seen:
                 seen.add(key)
                 todo.append((later, opening.value))

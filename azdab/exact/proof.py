@@ -24,7 +24,7 @@ from jaxtyping import Bool
 
 from azdab.common import durable
 from azdab.common.errors import UserError
-from azdab.exact.book import Form, Opening, form_of, lying_board
+from azdab.exact.book import Canonical, Opening, canonical_of, lying_board
 from azdab.exact.position_table import copy_entries
 from azdab.exact.solver import Solver
 from azdab.game import geometry
@@ -66,7 +66,7 @@ class Slice(NamedTuple):
       full: the share of the table that is used.
     """
 
-    form: Form
+    form: Canonical
     known: Known
     rate: float
     full: float
@@ -138,7 +138,7 @@ class Prover:
             self._unsaved = 0
         self._saved = time.monotonic()
 
-    def _slices(self, form: Form, known: Known, search: Callable[[int], Any]) -> Any:
+    def _slices(self, form: Canonical, known: Known, search: Callable[[int], Any]) -> Any:
         """Search in slices until one gives an answer."""
         size = max(int(self._rate * _SLICE_SECONDS), _FIRST_SLICE)
         while True:
@@ -157,12 +157,12 @@ class Prover:
             if answer is not None:
                 return answer
 
-    def _report(self, form: Form, known: Known) -> None:
+    def _report(self, form: Canonical, known: Known) -> None:
         sample = self._solver.table[:: max(len(self._solver.table) >> 12, 1), 2]
         full = np.count_nonzero(sample) / len(sample)
         self._tell(Slice(form, known, self._rate, full))
 
-    def _known(self, form: Form) -> Known:
+    def _known(self, form: Canonical) -> Known:
         boxes = self.board.num_boxes - int(geometry.closed_boxes(self.board, form.edges))
         return self.known.setdefault(form.key, Known(-boxes, boxes))
 
@@ -174,7 +174,7 @@ class Prover:
           edges: ``bool[E]``, the drawn edges.
           guess: a value to try first.
         """
-        form = form_of(board, edges)
+        form = canonical_of(board, edges)
         known = self._known(form)
         bound = guess + ((guess ^ known.low) & 1)
         while known.low < known.high:
@@ -190,7 +190,7 @@ class Prover:
     def opening(self, board: Board, edges: Bool[np.ndarray, "E"], guess: int = 0) -> Opening:
         """The same with an optimal move; the position must not be finished."""
         value = self.value(board, edges, guess)
-        form = form_of(board, edges)
+        form = canonical_of(board, edges)
         known = self._known(form)
         if known.edge < 0:
             search = functools.partial(self._solver.proven_action, form.edges)

@@ -7,7 +7,6 @@ import numpy as np
 from azdab.engine import outlook
 from azdab.exact.oracle import ILLEGAL, Oracle
 from azdab.game.position import Position
-from azdab.network import model
 from azdab.runs.networks import TrainedNetwork
 
 
@@ -66,7 +65,7 @@ def study_position(
     ownership = np.where(position.owners < 0, ownership, position.owners == 0)
     return View(
         position, found.prior, found.visits / simulations, found.q + lead, exact, ownership,
-        model.margins(trained.board).astype(float) + lead, found.margins,
+        outlook.final_margins(trained.board) + lead, found.margins,
         float(found.margin) + lead,
     )  # fmt: skip
 

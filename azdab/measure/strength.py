@@ -16,7 +16,7 @@ from azdab import __version__
 from azdab.common import files, progress
 from azdab.common.errors import UserError
 from azdab.devices import device
-from azdab.engine.levels import DEFAULT_LEVEL
+from azdab.engine.levels import DEFAULT_LEVEL, LEVELS
 from azdab.exact import oracle
 from azdab.exact.oracle import Oracle
 from azdab.game.board import Board
@@ -28,6 +28,9 @@ from azdab.measure.ruler import Ruler
 from azdab.players import matches
 from azdab.runs import networks
 from azdab.runs.networks import TrainedNetwork
+
+LEVEL, LEVEL_NAMES = DEFAULT_LEVEL, tuple(LEVELS)
+"""The engine's usual level, and all that can be shown the middle game."""
 
 QUICK_SIMULATIONS = (0, 16, 64)
 """Simulations per move in the quick form."""

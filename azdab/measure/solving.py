@@ -13,7 +13,7 @@ from azdab.common import durable, files
 from azdab.common.errors import UserError
 from azdab.devices import device
 from azdab.exact import oracle
-from azdab.exact.book import book_text, form_of, lying_board
+from azdab.exact.book import book_text, canonical_of, lying_board
 from azdab.game import exchange
 from azdab.game.board import Board, parse_board
 from azdab.game.drawing import PLAYER_LETTERS
@@ -136,7 +136,7 @@ def _move_values(
     board = position.board
     kinds: dict[str, list[int]] = {}
     for edge in position.legal:
-        kinds.setdefault(form_of(board, position.play(edge).edges).key, []).append(edge)
+        kinds.setdefault(canonical_of(board, position.play(edge).edges).key, []).append(edge)
     found = []
     for alike in kinds.values():
         after = position.play(alike[0])
@@ -187,7 +187,7 @@ def solve_position(options: SolveOptions, console: Console) -> None:
             said = f"Stopped. What is proven is in {folder}; the same command goes on."
             raise KeyboardInterrupt(said) from None
         prover.save()
-    effort = prover.known[form_of(board, position.edges).key]
+    effort = prover.known[canonical_of(board, position.edges).key]
     asked = (
         (options.json, lambda: _as_json(position, value, moves, effort)),
         (options.book, lambda: book or ""),
