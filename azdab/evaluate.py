@@ -12,7 +12,6 @@ from azdab.measure import ruler_command, strength, tournament
 from azdab.measure.ruler_command import RulerOptions
 from azdab.measure.strength import MeasureOptions
 from azdab.measure.tournament import MatchOptions
-from azdab.runs import networks
 
 
 def _parser() -> cli.Parser:
@@ -103,7 +102,7 @@ def _evaluate(given: argparse.Namespace, console: Console) -> None:
     device.divide_cpu()
     device.enable_cache()
     device.start()
-    path = networks.resolve(given.checkpoint, given.runs) if given.checkpoint else None
+    path = strength.asked_network(given.checkpoint, given.runs)
     match = cli.typed(MatchOptions, given)
     if match.match or match.tournament:
         tournament.run_from_options(match, path, console)

@@ -180,6 +180,15 @@ def figures_text(
     return json.dumps(report.plain(values), indent=2) + "\n"
 
 
+def asked_network(checkpoint: str | None, runs: str) -> Path | None:
+    """Where the network is that a command line names, if it names one.
+
+    Raises:
+      UserError: there is no such network.
+    """
+    return networks.resolve(checkpoint, runs) if checkpoint else None
+
+
 def measure_checkpoint(
     path: Path, board: Board | None, options: MeasureOptions, console: Console
 ) -> None:
