@@ -180,7 +180,7 @@ def figures_text(
     return json.dumps(report.plain(values), indent=2) + "\n"
 
 
-def asked_network(checkpoint: str | None, runs: str) -> Path | None:
+def asked_network(checkpoint: str | None, runs: Path) -> Path | None:
     """Where the network is that a command line names, if it names one.
 
     Raises:
