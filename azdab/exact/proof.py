@@ -119,7 +119,7 @@ class Prover:
         if not path.exists():
             return
         try:
-            old = np.load(path, mmap_mode="r")
+            old = np.load(path, mmap_mode="r", allow_pickle=False)
         except (ValueError, EOFError):  # damaged: all of it can be found again
             return
         if old.dtype == np.uint64 and old.ndim == 2 and old.shape[1:] == (4,):
