@@ -1,22 +1,26 @@
 """``azdab.evaluate --make-ruler``: options, progress, and where the work was stopped."""
 
-import statistics
 import time
 from pathlib import Path
 from typing import NamedTuple
 
 from rich.console import Console
-from rich.progress import MofNCompleteColumn, TextColumn
+from rich.progress import TextColumn
 
 from azdab.common import progress
 from azdab.common.errors import UserError
+from azdab.common.limits import SEARCH_EDGES
 from azdab.game.board import Board
 from azdab.measure import ruler_making
 from azdab.measure.ruler_making import RulerPlan
 from azdab.runs import networks
 
 RULER_POSITIONS = 2040
-"""Positions of a ruler, unless the options say otherwise: 170 for each of twelve numbers."""
+"""Positions of a ruler, unless the options say otherwise."""
+
+_GAMES_WORK = 0.3  # of a position's games; to solve it takes 1 with ``SEARCH_EDGES`` left
+
+_SAID_EVERY = 60  # seconds
 
 
 class RulerOptions(NamedTuple):
@@ -40,7 +44,7 @@ class RulerOptions(NamedTuple):
 def make_from_options(checkpoint: Path, options: RulerOptions, console: Console) -> None:
     """Make a ruler with the network in a checkpoint, or go on with one.
 
-    A line is printed before each batch of games.
+    A line is printed every minute.
 
     Raises:
       UserError: an option or the file cannot be used.
@@ -59,23 +63,32 @@ def make_from_options(checkpoint: Path, options: RulerOptions, console: Console)
     plan = RulerPlan(trained.board, fewest, most, wanted, options.seed)
     solve = ruler_making.exact_moves(trained.board)
     cast = ruler_making.strong_cast(trained)
-    first = len(ruler_making.resume_making(path, plan).kept)
-    begin = last = time.perf_counter()
-    took: dict[int, list[float]] = {}
+    plies = trained.board.num_plies
+    first = [plies - len(moves) for moves in ruler_making.resume_making(path, plan).kept]
+    total = sum(number * _work(left) for left, number in plan.quotas().items())
+    done = before = sum(map(_work, first))
+    begin = said = time.perf_counter()
     label = TextColumn("{task.fields[now]}")
-    with progress.bar(console, "positions", MofNCompleteColumn(), label, transient=True) as shown:
-        bar = shown.add_task("", total=wanted, completed=first, now="")
+    with progress.bar(console, "{task.description}", label, transient=True) as shown:
+        bar = shown.add_task("positions", total=total, now="")
+        shown.update(bar, completed=done)
 
         def watch(kept: int, left: int) -> None:
-            nonlocal last
+            nonlocal done, said, first
             now = time.perf_counter()
-            if left:
-                took.setdefault(left, []).append(now - last)
-                shown.update(bar, completed=kept, now=f"{left} edges left")
-            else:
-                shown.update(bar, completed=kept, now="games")
-                console.print(_so_far(kept, wanted, (kept - first) / (now - begin), took))
-            last = now
+            done += _work(left) * (kept - len(first))
+            first += [left] * (kept - len(first))
+            doing = f"{left} edges left" if left else "games"
+            shown.update(bar, completed=done, now=f"{kept:,} of {wanted:,}, {doing}")
+            if now - said >= _SAID_EVERY and done > before:
+                said = now
+                minutes = (now - begin) / 60
+                rest = minutes * (total - done) / (done - before)
+                console.print(
+                    f"{kept:,} of {wanted:,} positions, {doing}; {minutes:.0f} minutes, about "
+                    f"{rest:.0f} left",
+                    soft_wrap=True,
+                )
 
         try:
             ruler_making.make_ruler(path, plan, cast, solve, watch)
@@ -86,12 +99,6 @@ def make_from_options(checkpoint: Path, options: RulerOptions, console: Console)
     console.print(f"{path} is complete: {wanted:,} positions.", soft_wrap=True)
 
 
-def _so_far(kept: int, wanted: int, rate: float, took: dict[int, list[float]]) -> str:
-    """One line for a log."""
-    text = f"{kept:,} of {wanted:,} positions"
-    if rate:
-        text += f", {60 * rate:.1f} a minute, {(wanted - kept) / rate / 60:.0f} minutes left"
-    if took:
-        medians = (f"{left}: {statistics.median(took[left]):.2g}" for left in sorted(took))
-        text += f"; median seconds by edges left {', '.join(medians)}"
-    return text
+def _work(left: int) -> float:
+    """About how long a position takes, with the games that it needs."""
+    return _GAMES_WORK + 3.0 ** (left - SEARCH_EDGES)

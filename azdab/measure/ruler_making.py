@@ -1,4 +1,4 @@
-"""Making a ruler: games first, a batch at a time, then the exact values of their positions.
+"""Making a ruler: games, and the exact values of their positions, those near the end first.
 
 The file is written after every position, so a kill loses at most one. It can be read as a ruler
 from the first position on. What is made depends on the :class:`RulerPlan` alone, and not on how
@@ -41,7 +41,9 @@ _VISITS = 10_000  # of alpha-beta for a move
 _EXACT_EDGES, _EXACT_NODES = 36, 20_000  # the games' engine plays exactly from there on
 _CHUNK = 16  # positions that the games' network is shown at once
 _FROM_A_GAME = 4  # positions, at most
-_DEAR = 0.7  # so many positions where the work doubles
+_DEAR = 0.5  # of so many positions where each costs about three times as much
+
+_FRUITLESS = 30  # batches in a row, after which it is given up
 
 _T = TypeVar("_T")
 
@@ -62,13 +64,13 @@ class RulerPlan(NamedTuple):
     most: int
     positions: int
     seed: int = 0
-    games: int = 24
+    games: int = 36
 
     def quotas(self) -> dict[int, int]:
         """How many positions with each number of edges left.
 
         Equally many, but for those with more edges than ``SEARCH_EDGES``: each further edge
-        about doubles the work, and there are fewer.
+        costs about three times as much work, and there are half as many.
         """
         counts = range(self.fewest, self.most + 1)
         weights = np.array([_DEAR ** max(left - SEARCH_EDGES, 0) for left in counts])
@@ -177,20 +179,22 @@ def one_of_images(board: Board, edges: np.ndarray) -> bytes:
     return min(np.packbits(edges[image]).tobytes() for image in symmetry.edge_permutations(board))
 
 
-def candidates(plan: RulerPlan, games: np.ndarray) -> list[tuple[int, ...]]:
-    """Positions of some games, few of each game, mixed as the quotas say."""
+def candidates(plan: RulerPlan, games: np.ndarray, number: int) -> list[tuple[int, ...]]:
+    """Positions of a batch of games, few of each; every kind of game gives all numbers of edges.
+
+    Args:
+      plan: what is made.
+      games: ``int32[games, plies]``.
+      number: of the batch.
+    """
     step = -(-(plan.most - plan.fewest + 1) // _FROM_A_GAME)
-    quotas = plan.quotas()
-    chosen: dict[int, list[tuple[int, ...]]] = {left: [] for left in quotas}
-    for number, moves in enumerate(games.tolist()):
-        for left in range(plan.fewest + number % step, plan.most + 1, step):
-            chosen[left].append(tuple(moves[: plan.board.num_plies - left]))
-    ranked = []
-    for left, some in chosen.items():
-        share = quotas[left] / max(quotas.values())
-        ranked += [((i + 0.5) / share, moves) for i, moves in enumerate(some) if share]
-    longest = max(map(len, chosen.values()))
-    return [moves for rank, moves in sorted(ranked) if rank < longest]
+    return [
+        tuple(moves[: plan.board.num_plies - left])
+        for game, moves in enumerate(games.tolist())
+        for left in range(
+            plan.fewest + (game // len(Cast._fields) + number) % step, plan.most + 1, step
+        )
+    ]
 
 
 def _plan_array(plan: RulerPlan) -> np.ndarray:
@@ -271,37 +275,47 @@ def make_ruler(
         told 0 edges when games are played.
 
     Raises:
-      UserError: the file cannot be read or written, or is of another plan.
+      UserError: the file cannot be read or written, or is of another plan; or there are not so
+        many positions.
     """
-    board, quotas = plan.board, plan.quotas()
+    board, room = plan.board, plan.quotas()
     batches, kept, values, pending = resume_making(path, plan)
     seen = {one_of_images(board, Position(board, moves).edges) for moves in kept}
-    room = dict(quotas)
+    fruitful = batches
     for moves in kept:
         room[board.num_plies - len(moves)] -= 1
 
     def save() -> None:
         save_making(path, plan, Making(batches, kept, values, pending))
 
-    while any(room.values()):
-        if not pending:
+    while open_numbers := [left for left, number in room.items() if number]:
+        plies = board.num_plies - min(open_numbers)
+        place = next((i for i, moves in enumerate(pending) if len(moves) == plies), None)
+        if place is None:
             watch(len(kept), 0)
-            pending = candidates(plan, play_batch(plan, cast, batches))
+            if batches - fruitful >= _FRUITLESS:
+                raise UserError(
+                    f"{_FRUITLESS} batches of games gave no new position with a choice and "
+                    f"{min(open_numbers)} edges left: ask for fewer, or with more edges"
+                )
+            more = candidates(plan, play_batch(plan, cast, batches), batches)
+            pending += [moves for moves in more if room[board.num_plies - len(moves)]]
             batches += 1
             save()
-        moves, pending = pending[0], pending[1:]
-        left = board.num_plies - len(moves)
+            continue
+        moves = pending.pop(place)
         edges = Position(board, moves).edges
         image = one_of_images(board, edges)
-        if not room[left] or image in seen:
+        if image in seen:
             continue
         found = _apart(functools.partial(solve, edges))
         if has_choice(found):
             kept.append(moves)
             values.append(found)
             seen.add(image)
-            room[left] -= 1
+            room[board.num_plies - plies] -= 1
+            fruitful = batches
         save()
-        watch(len(kept), left)
-    pending = []
+        watch(len(kept), board.num_plies - plies)
+    pending.clear()
     save()
