@@ -18,7 +18,7 @@ from azdab.runs import networks
 RULER_POSITIONS = 2040
 """Positions of a ruler, unless the options say otherwise."""
 
-_GAMES_WORK = 0.3  # of a position's games; to solve it takes 1 with ``SEARCH_EDGES`` left
+_GAMES_WORK = 1.3  # of games for one position with each number of edges left; see :func:`_work`
 
 _SAID_EVERY = 60  # seconds
 
@@ -65,8 +65,8 @@ def make_from_options(checkpoint: Path, options: RulerOptions, console: Console)
     cast = ruler_making.strong_cast(trained)
     plies = trained.board.num_plies
     first = [plies - len(moves) for moves in ruler_making.resume_making(path, plan).kept]
-    total = sum(number * _work(left) for left, number in plan.quotas().items())
-    done = before = sum(map(_work, first))
+    total = sum(number * _work(plan, left) for left, number in plan.quotas().items())
+    done = before = sum(_work(plan, left) for left in first)
     begin = said = time.perf_counter()
     label = TextColumn("{task.fields[now]}")
     with progress.bar(console, "{task.description}", label, transient=True) as shown:
@@ -76,7 +76,7 @@ def make_from_options(checkpoint: Path, options: RulerOptions, console: Console)
         def watch(kept: int, left: int) -> None:
             nonlocal done, said, first
             now = time.perf_counter()
-            done += _work(left) * (kept - len(first))
+            done += _work(plan, left) * (kept - len(first))
             first += [left] * (kept - len(first))
             doing = f"{left} edges left" if left else "games"
             shown.update(bar, completed=done, now=f"{kept:,} of {wanted:,}, {doing}")
@@ -99,6 +99,6 @@ def make_from_options(checkpoint: Path, options: RulerOptions, console: Console)
     console.print(f"{path} is complete: {wanted:,} positions.", soft_wrap=True)
 
 
-def _work(left: int) -> float:
-    """About how long a position takes, with the games that it needs."""
-    return _GAMES_WORK + 3.0 ** (left - SEARCH_EDGES)
+def _work(plan: RulerPlan, left: int) -> float:
+    """About how long a position takes. The games for all are played while the first are solved."""
+    return 3.0 ** (left - SEARCH_EDGES) + (_GAMES_WORK if left == plan.fewest else 0)
