@@ -14,6 +14,9 @@ QUICK_TABLE_EDGES = 16
 ENGINE_DOTS = 64
 """Most dots of a board that the exact engine takes: as many as a word has bits."""
 
+TABLE_ENTRY_BYTES = 32
+"""Bytes of an entry of the exact engine's table of positions."""
+
 ENGINE_EDGES = 112
 """Most edges of a board of ``ENGINE_DOTS`` dots, which 8x8 dots have."""
 

@@ -79,11 +79,6 @@ class Deliberation:
         """The only position's outlook, in numpy; its attributes lack the first axis."""
         return Outlook(*(np.asarray(x)[0] for x in outlook.in_boxes(self._trained, raw)))
 
-    @property
-    def full(self) -> bool:
-        """Whether the tree has no room for more."""
-        return self.simulations >= self._room
-
     def grow(self, simulations: int) -> None:
         """Make more simulations, as far as there is room."""
         until = min(self.simulations + simulations, self._room)

@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 import psutil
 
+from azdab.common.limits import TABLE_ENTRY_BYTES
 from azdab.exact import oracle
 from azdab.game.board import Board
 from azdab.game.position import Position
 
-_CERTAIN_EDGES = 18  # fewer open edges than these make at most 2^18 positions
-_ENTRY = 32  # bytes of the solver's table
 _MEMORY_SHARE = 32  # its table takes at most this part of the machine's memory
 _RATE = 2_000_000  # positions that a core looks at in a second, about
 
@@ -27,7 +26,7 @@ def solver_bits(nodes: int | None, seconds: float | None) -> int:
     """
     if seconds is None:
         return 20 if nodes is not None and nodes < 2**20 else 21
-    most = (psutil.virtual_memory().total // _MEMORY_SHARE // _ENTRY).bit_length() - 1
+    most = (psutil.virtual_memory().total // _MEMORY_SHARE // TABLE_ENTRY_BYTES).bit_length() - 1
     return max(min(int(2 * _RATE * seconds).bit_length(), most, 24), 20)
 
 
@@ -88,14 +87,9 @@ class MoveProver:
           nodes: most positions to look at; None: any number.
           enough: asked again and again whether to stop.
         """
-        certain = nodes is None or (len(order) <= _CERTAIN_EDGES and nodes >= 2**_CERTAIN_EDGES)
-        if not (self._remembers or certain):
-            self._solver.forget()
-        return self._begun(position.edges, order, guess, nodes, enough)
-
-    def _begun(
-        self, edges: np.ndarray, order: np.ndarray, guess: float, nodes: int | None, enough: Any
-    ) -> MoveProof:
+        edges = position.edges
+        if not self._remembers:
+            self._solver.forget_where_it_counts(edges, nodes)
         bounds = np.empty((len(edges), 2), np.int64)
         result = self._pool.submit(
             self._solver.proven_action, edges, nodes,

@@ -35,8 +35,6 @@ from azdab.game.board import Board
 ILLEGAL = -128
 """What an action value is where the edge is drawn already."""
 
-_CERTAIN_EDGES = 18  # fewer open edges than these make at most 2^18 positions
-
 
 def has_choice(values: np.ndarray) -> np.ndarray:
     """Where the moves differ in value, ``bool[...]`` from action values ``[..., E]``."""
@@ -116,20 +114,16 @@ def search_oracle(board: Board, max_edges: int, limit: int | None = None) -> Ora
 
     engine = solver.Solver(board)
 
-    def begin(edges: np.ndarray) -> None:
-        if limit is not None and (np.sum(~edges) > _CERTAIN_EDGES or limit < 2**_CERTAIN_EDGES):
-            engine.forget()
-
     def solve(edges: np.ndarray) -> np.ndarray:
         nothing = np.full(board.num_edges, ILLEGAL, np.int8)
         found = []
         for position in edges:
-            begin(position)
+            engine.forget_where_it_counts(position, limit)
             found.append(engine.action_values(position, limit))
         return np.stack([nothing if values is None else values for values in found])
 
     def choose(rng: np.random.Generator, edges: np.ndarray) -> int:
-        begin(edges)
+        engine.forget_where_it_counts(edges, limit)
         found = engine.best_action(edges, rng.permutation(np.flatnonzero(~edges)), limit)
         return -1 if found is None else found[0]
 

@@ -16,9 +16,10 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from azdab.common.limits import TABLE_ENTRY_BYTES
 from azdab.exact.bitboard import ONE, Word, jit
 
-_ENTRY_WORDS, _LINE_WORDS = 4, 8
+_ENTRY_WORDS, _LINE_WORDS = TABLE_ENTRY_BYTES // 8, 8
 
 
 @intrinsic

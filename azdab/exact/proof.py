@@ -24,6 +24,8 @@ from jaxtyping import Bool
 
 from azdab.common import durable
 from azdab.common.errors import UserError
+from azdab.common.json_text import json_text
+from azdab.common.limits import TABLE_ENTRY_BYTES
 from azdab.exact.book import Canonical, Opening, canonical_of, lying_board
 from azdab.exact.position_table import copy_entries
 from azdab.exact.solver import Solver
@@ -32,7 +34,6 @@ from azdab.game.board import Board
 
 _SLICE_SECONDS = 1.0
 _FIRST_SLICE = 1 << 14  # nodes
-_ENTRY_BYTES = 32
 _MOST_BITS = 24  # of a table's index where nobody asks for more: 512 MB
 _SPARE_EDGES = 8  # a search from 2^n positions meets far fewer: so much smaller is its table
 _WORTH_KEEPING = 1 << 18  # nodes; what takes fewer is as soon found again
@@ -83,7 +84,7 @@ def table_bits(board: Board, memory: int | None = None) -> int:
     if memory is None:
         memory = psutil.virtual_memory().available // 2
         bits = min(bits, _MOST_BITS)
-    return max(min(bits, (memory // _ENTRY_BYTES).bit_length() - 1), 10)
+    return max(min(bits, (memory // TABLE_ENTRY_BYTES).bit_length() - 1), 10)
 
 
 class Prover:
@@ -131,7 +132,7 @@ class Prover:
             key: dataclasses.asdict(known) for key, known in self.known.items()
         }}  # fmt: skip
         with durable.new_file(self._folder / "values.json") as file:
-            file.write((json.dumps(text, indent=1) + "\n").encode())
+            file.write((json_text(text, indent=1) + "\n").encode())
         if self._unsaved >= _WORTH_KEEPING:
             with durable.new_file(self._folder / "table.npy") as file:
                 np.save(file, self._solver.table)
@@ -174,7 +175,9 @@ class Prover:
           edges: ``bool[E]``, the drawn edges.
           guess: a value to try first.
         """
-        form = canonical_of(board, edges)
+        return self._value(canonical_of(board, edges), guess)
+
+    def _value(self, form: Canonical, guess: int) -> int:
         known = self._known(form)
         bound = guess + ((guess ^ known.low) & 1)
         while known.low < known.high:
@@ -189,8 +192,8 @@ class Prover:
 
     def opening(self, board: Board, edges: Bool[np.ndarray, "E"], guess: int = 0) -> Opening:
         """The same with an optimal move; the position must not be finished."""
-        value = self.value(board, edges, guess)
         form = canonical_of(board, edges)
+        value = self._value(form, guess)
         known = self._known(form)
         if known.edge < 0:
             search = functools.partial(self._solver.proven_action, form.edges)

@@ -23,6 +23,7 @@ _ILLEGAL = -128
 _NEAR = 4  # a position with at most one of so many edges drawn is near the empty board
 _MIRRORED = 12  # open edges from which on it pays to look for mirror images
 _NOISE = 1 << 12  # in the history that all threads but the first begin with
+_CERTAIN_EDGES = 18  # fewer open edges than these make at most 2^18 positions
 _PATIENCE = 0.002  # seconds until it is asked again whether to stop
 
 Answer = TypeVar("Answer")
@@ -142,6 +143,14 @@ class Solver:
     def forget(self) -> None:
         """Forget what was searched: the next search is as a new solver's."""
         self._table[:] = 0
+
+    def forget_where_it_counts(self, edges: Bool[np.ndarray, "E"], limit: int | None) -> None:
+        """Forget, if what is remembered may decide whether a limit is too low for a position.
+
+        Arguments as in :meth:`value`.
+        """
+        if limit is not None and (np.sum(~edges) > _CERTAIN_EDGES or limit < 2**_CERTAIN_EDGES):
+            self.forget()
 
     def _start(self, edges: Any, limit: int | None) -> tuple[np.uint64, np.uint64]:
         """The words of a position, with the searches allowed to begin."""

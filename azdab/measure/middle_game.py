@@ -84,8 +84,8 @@ def search_answers(
     trained: TrainedNetwork, ruler: Ruler, count: int, chunk: int, advance: Callable[[int], None]
 ) -> Answers:
     """The network's answers: alone with 0 simulations, else with search."""
-    states = position_sets.states_of_set(trained.board, ruler.position_set())
-    margin = ruler.position_set().margin
+    known = ruler.position_set()
+    states, margin = position_sets.states_of_set(trained.board, known), known.margin
     actions, win = [], []
     for start in range(0, len(margin), chunk):
         rows = slice(start, start + chunk)

@@ -1,7 +1,6 @@
 """What ``azdab.solve`` does: a proof with its progress, kept in a folder, and what came of it."""
 
 import datetime
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,6 +10,7 @@ from rich.table import Table
 
 from azdab.common import durable, files
 from azdab.common.errors import UserError
+from azdab.common.json_text import json_text
 from azdab.devices import device
 from azdab.exact import oracle
 from azdab.exact.book import book_text, canonical_of, lying_board
@@ -210,7 +210,7 @@ def _as_json(position: Position, value: int, moves: list[MoveValue], effort: "Kn
         "positions": effort.nodes,
         "seconds": round(effort.seconds, 3),
     }
-    return json.dumps(content, indent=1) + "\n"
+    return json_text(content, indent=1) + "\n"
 
 
 def _show(

@@ -1,6 +1,5 @@
 """Measuring a network as ``azdab.evaluate`` and ``azdab.export`` do: how much, shown, as JSON."""
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from rich.text import Text
 from azdab import __version__
 from azdab.common import files, progress
 from azdab.common.errors import UserError
+from azdab.common.json_text import json_text
 from azdab.devices import device
 from azdab.engine.levels import DEFAULT_LEVEL, LEVELS
 from azdab.exact import oracle
@@ -177,7 +177,7 @@ def figures_text(
         **found._asdict(),
         "middle_game": middle,
     }
-    return json.dumps(report.plain(values), indent=2) + "\n"
+    return json_text(report.plain(values), indent=2) + "\n"
 
 
 def asked_network(checkpoint: str | None, runs: Path) -> Path | None:

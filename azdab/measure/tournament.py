@@ -4,7 +4,6 @@
 """
 
 import argparse
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from rich.table import Table
 from azdab import __version__
 from azdab.common import cli, files, progress
 from azdab.common.errors import UserError
+from azdab.common.json_text import json_text
 from azdab.game.board import Board, parse_board
 from azdab.measure import report
 from azdab.players import matches, ratings, registry
@@ -141,7 +141,7 @@ def run_from_options(
     table = match_table(result.matches[0, 1]) if options.match else standings(result)
     values = tournament_values(result, board, options.seed)
     asked = (
-        (options.json, lambda: json.dumps(values, indent=2) + "\n"),
+        (options.json, lambda: json_text(values, indent=2) + "\n"),
         (options.plot, lambda: picture_of_tournament(result, options.plot)),
     )
 
