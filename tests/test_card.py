@@ -241,9 +241,9 @@ def test_what_the_user_has_set_stays(
 
 def test_a_cap_below_the_driver_s_part_is_refused(driver: Callable[..., Driver]) -> None:
     driver(ONE)
-    with pytest.raises(UserError, match=r"device.memory_gb: of 0.4 GB the driver takes 0.5"):
+    with pytest.raises(UserError, match=r"device.memory_gb: of 0.4 GB the driver takes 0.75"):
         device.limit_memory(Config(), 400_000_000)
-    assert math.isclose(card.CONTEXT_GB, 0.5)
+    assert math.isclose(card.CONTEXT_GB, 0.75)
 
 
 @pytest.mark.parametrize(

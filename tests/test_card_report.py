@@ -16,14 +16,26 @@ from tests.test_benchmark import TINY
 
 RUN = WatchedRun(
     [
-        {"iteration": 2, "time/self_play": 2.0, "device/idle": 0.01, "device/memory_gb": 1.0},
-        {"iteration": 3, "time/self_play": 4.0, "device/idle": 0.03, "time/arena": 5.0},
+        {
+            "iteration": 2,
+            "time/iteration": 3.0,
+            "time/self_play": 2.0,
+            "device/idle": 0.01,
+            "device/gpu_utilisation": 88.0,
+        },
+        {
+            "iteration": 3,
+            "time/iteration": 9.0,
+            "time/self_play": 4.0,
+            "device/idle": 0.03,
+            "time/arena": 5.0,
+            "device/gpu_utilisation": 76.0,
+        },
     ],
     seconds=12.0,
-    utilisation=79.0,
     memory=5_900_000_000,
 )
-BLIND = WatchedRun([], 0.0, None, None, "azdab.train: error: no")
+BLIND = WatchedRun([], 0.0, None, "azdab.train: error: no")
 
 
 def test_a_bar_holds_or_not() -> None:
@@ -41,6 +53,7 @@ def test_a_run_s_figures() -> None:
     assert values == {
         "the preset, 2 iterations after the first: each": (6, None),
         "of that arena": (5, None),
+        "of that iteration": (6, None),
         "of that self_play": (3, None),
         "devices without work": (pytest.approx(2), True),
         "GPU utilisation by the driver": (79, False),
@@ -97,4 +110,4 @@ def test_a_run_that_fails_and_one_that_takes_too_long() -> None:
     variables = {**os.environ, "JAX_PLATFORMS": "cuda"}
     assert "JAX cannot start" in card_report.watch_run(Config(), variables, 300).failed
     cut = card_report.watch_run(Config(), dict(os.environ), 0.5)
-    assert cut == WatchedRun([], 0.0, None, None, "")
+    assert cut == WatchedRun([], 0.0, None, "")

@@ -2,7 +2,6 @@
 
 import threading
 import time
-from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Any
 
@@ -193,28 +192,23 @@ def test_the_timeline_sees_what_runs_and_what_is_waited_for() -> None:
     x = jnp.eye(300)
     jax.block_until_ready(slow(x))
     watched.read()
-    y = slow(x)
-    watched.dispatched("work", y)
+    with watched.dispatching("work") as results:
+        time.sleep(0.1)  # a card's call takes nearly as long as its program
+        y = slow(x)
+        results.set_result(y)
     jax.block_until_ready(y)
+    with pytest.raises(ValueError, match="mistake"), watched.dispatching("work"):
+        raise ValueError("a mistake")
     with watched.waiting("nothing"):
         time.sleep(0.2)
     with watched.running("more"):
         time.sleep(0.1)
     took = watched.read()
     assert took.busy.keys() == {"work", "more"}
-    assert took.busy["work"] > 0
+    assert took.busy["work"] > 0.1
     assert took.busy["more"] == pytest.approx(0.1, abs=0.09)
     assert took.idle["nothing"] > 0
     assert sum(took.busy.values()) + sum(took.idle.values()) == pytest.approx(took.seconds)
-
-
-class Inline(Executor):
-    """Does everything at once: nothing overlaps."""
-
-    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        done: Future[Any] = Future()
-        done.set_result(fn(*args, **kwargs))
-        return done
 
 
 TAUGHT = ["--config", "smoke", "--selfplay.engine_positions", "500", "--iterations", "3"]
@@ -254,7 +248,7 @@ def test_a_slow_teacher_changes_nothing_and_holds_nothing_up(
         overlapped = run(tmp_path, "overlapped")
     assert log[:3] == ["started", "started", "taught"]
     with monkeypatch.context() as patch:
-        patch.setattr(teaching, "ThreadPoolExecutor", lambda count: Inline())
+        patch.setattr(teaching, "ThreadPoolExecutor", lambda count: teaching.AtOnce())
         inline = run(tmp_path, "inline")
     chex.assert_trees_all_equal(saved(overlapped), saved(inline))
     assert lasting(overlapped) == lasting(inline)

@@ -61,13 +61,13 @@ def search(policy: str, batched: bool, simulations: int, max_depth: int, seed: j
             qtransform=transform,
         )
         select = functools.partial(
-            mctx.gumbel_muzero_interior_action_selection, qtransform=transform
+            mctx.gumbel_muzero_interior_action_selection, qtransform=transform, depth=1
         )
         arguments |= {"qtransform": transform, "max_num_considered_actions": 4}
         run: Any = mctx.gumbel_muzero_policy
     else:
-        select = mctx.muzero_action_selection
-        select_root = functools.partial(select, depth=0)
+        choose = mctx.muzero_action_selection
+        select_root, select = (functools.partial(choose, depth=depth) for depth in (0, 1))
         run = mctx.muzero_policy
     if batched:
         loop = simulation.simulation_loop(params, world, select_root, select, max_depth)

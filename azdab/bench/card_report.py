@@ -105,24 +105,19 @@ class WatchedRun(NamedTuple):
     Attributes:
       lines: the metrics of its iterations, but for the first.
       seconds: from the end of the first iteration to the end of the last.
-      utilisation: of the cards in that time, percent; None: they cannot say.
       memory: the most bytes by the driver's count, less what was used before; None likewise.
       failed: what it printed at last, if it ended with an error.
     """
 
     lines: list[dict[str, Any]]
     seconds: float
-    utilisation: float | None
     memory: int | None
     failed: str = ""
 
 
 def watch_run(config: Config, variables: Mapping[str, str], limit: float) -> WatchedRun:
     """Train in a process of its own with these variables, and end it after ``limit`` seconds."""
-    with (
-        tempfile.TemporaryDirectory(prefix="azdab-card-") as place,
-        card.UtilisationMeter() as meter,
-    ):
+    with tempfile.TemporaryDirectory(prefix="azdab-card-") as place:
         settings, printed = Path(place) / "watched.yaml", Path(place) / "printed"
         presets.write_settings(config, settings)
         command = [sys.executable, "-m", "azdab.train", "--config", str(settings), "--runs", place]
@@ -140,8 +135,6 @@ def watch_run(config: Config, variables: Mapping[str, str], limit: float) -> Wat
                     if (used := _used()) is not None and before is not None:
                         most = max(most or 0, used - before)
                     done = path.read_bytes().count(b"\n") if path.exists() else 0
-                    if done and not ends:
-                        meter.mean()  # what was seen while it compiled does not count
                     ends += [time.monotonic()] * (done - len(ends))
             finally:
                 process.kill()
@@ -152,7 +145,7 @@ def watch_run(config: Config, variables: Mapping[str, str], limit: float) -> Wat
         if process.returncode > 0:
             failed = one_line(printed.read_text(encoding="utf-8", errors="replace")[-300:])
         seconds = ends[-1] - ends[0] if ends else 0.0
-        return WatchedRun(lines[1:], seconds, meter.mean() if lines[1:] else None, most, failed)
+        return WatchedRun(lines[1:], seconds, most, failed)
 
 
 def _used() -> int | None:
@@ -175,11 +168,18 @@ def run_figures(config: Config, run: WatchedRun) -> Iterator[Figure]:
         yield Figure(f"  of that {name.removeprefix('time/')}", _mean(run.lines, name), "s")
     if (idle := _mean(run.lines, "device/idle")) is not None:
         yield Figure("  devices without work", 100 * idle, "%", 3, least=False)
-    yield Figure("  GPU utilisation by the driver", run.utilisation, "%", 80)
+    yield Figure("  GPU utilisation by the driver", _utilisation(run.lines), "%", 80)
     memory = None if run.memory is None else run.memory / 1e9
     yield Figure(
         "  memory by the driver's count", memory, "GB", config.device.memory_gb, least=False
     )
+
+
+def _utilisation(lines: Sequence[dict[str, Any]]) -> float | None:
+    """Mean over the time of iterations; None where the driver cannot tell."""
+    told = [line for line in lines if line.get("device/gpu_utilisation") is not None]
+    busy = sum(line["device/gpu_utilisation"] * line["time/iteration"] for line in told)
+    return busy / sum(line["time/iteration"] for line in told) if told else None
 
 
 def _each(run: WatchedRun) -> float | None:

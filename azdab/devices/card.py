@@ -15,9 +15,9 @@ import jax
 
 _T = TypeVar("_T")
 
-CONTEXT_GB = 0.5
-"""What the driver takes of a card for a process, beside the arrays: 0.39 GB were measured on an
-H200. It is not in JAX's own count, and larger recorded launches take a little more."""
+CONTEXT_GB = 0.75
+"""What the driver takes of a card for a process, beside the arrays: 0.66 GB were measured on an
+H200 with loops recorded (notebooks/gpu.md), 0.39 without. It is not in JAX's own count."""
 
 DESKTOP_GB = 0.7
 """What a desktop with a browser takes of a card: 0.4 to 0.9 GB are usual at one or two screens."""

@@ -1,12 +1,15 @@
 """When the devices worked, and for whom they waited.
 
-Programs are dispatched and run on while Python goes on. So no clock around a call says how
-long its program took. A thread waits for the results instead, in the order of dispatch.
+On the CPU a call returns at once, and its program runs on while Python goes on. On a card a call
+returns when the last part of its program is launched, which is near the program's end. So no clock
+around a call says how long its program took. A thread waits for the results instead, in the order
+of dispatch.
 """
 
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from typing import Any, NamedTuple
@@ -74,7 +77,7 @@ class Timeline:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._dispatched: SimpleQueue[tuple[str, float, Any] | None] = SimpleQueue()
+        self._dispatched: SimpleQueue[tuple[str, float, Future[Any]] | None] = SimpleQueue()
         self._busy: list[Span] = []
         self._running: tuple[str, float] | None = None
         self._waits: list[Span] = []
@@ -88,14 +91,24 @@ class Timeline:
     def __exit__(self, *exception: object) -> None:
         self._dispatched.put(None)
 
-    def dispatched(self, name: str, results: Any) -> None:
-        """A program was dispatched just now.
+    @contextmanager
+    def dispatching(self, name: str) -> Iterator[Future[Any]]:
+        """While a program is dispatched.
 
         Args:
           name: what it does.
-          results: arrays that it yields, at best small ones; nothing may be donated of them.
+
+        Yields:
+          To be given arrays that the program yields, at best small ones; nothing may be donated
+          of them.
         """
+        results: Future[Any] = Future()
         self._dispatched.put((name, time.perf_counter(), results))
+        try:
+            yield results
+        finally:
+            if not results.done():  # it could not be dispatched
+                results.set_result(None)
 
     @contextmanager
     def running(self, name: str) -> Iterator[None]:
@@ -136,7 +149,7 @@ class Timeline:
             with self._lock:
                 self._running = name, max(start, self._free)
             with suppress(Exception):  # whoever reads the results hears of it
-                jax.block_until_ready(results)
+                jax.block_until_ready(results.result())
             del program, results
             with self._lock:
                 self._free = time.perf_counter()

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from mctx import Tree
 
 from azdab.common.config import Config
 from azdab.engine import outlook
@@ -18,13 +17,14 @@ from azdab.game.rules import State
 from azdab.runs.networks import TrainedNetwork
 from azdab.search import growing
 from azdab.search.evaluator import network_evaluator
+from azdab.search.simulation import Growth
 
 
 class _Programs(NamedTuple):
     """What is compiled for a network's search, whatever the number of simulations."""
 
-    begin: Callable[..., tuple[Outlook, Tree]]
-    grow: Callable[..., Tree]
+    begin: Callable[..., tuple[Outlook, Growth]]
+    grow: Callable[..., Growth]
     finish: Callable[..., Outlook]
 
 
@@ -33,17 +33,18 @@ def _programs(board: Board, run: Config, room: int) -> _Programs:
     """The programs for trees with room for so many simulations."""
     evaluate = network_evaluator(board, run.network, run.search.utility)
 
-    def begin(params: Any, key: Any, states: State) -> tuple[Outlook, Tree]:
+    def begin(params: Any, key: Any, states: State) -> tuple[Outlook, Growth]:
         alone, evaluation = outlook.network_outlook(board, run, params, states)
         return alone, growing.seedling(board, run.search, evaluation, key, states, room)
 
-    def grow(params: Any, key: Any, tree: Tree, schedule: Any, done: Any, until: Any) -> Tree:
-        return growing.grown(board, run.search, evaluate, params, key, tree, schedule, done, until)
+    def grow(params: Any, key: Any, growth: Growth, schedule: Any, done: Any, until: Any) -> Growth:
+        search = run.search
+        return growing.grown(board, search, evaluate, params, key, growth, schedule, done, until)
 
-    def finish(key: Any, alone: Outlook, tree: Tree) -> Outlook:
-        return outlook.searched(alone, growing.harvest(run.search, key, tree))
+    def finish(key: Any, alone: Outlook, growth: Growth) -> Outlook:
+        return outlook.searched(alone, growing.harvest(run.search, key, growth))
 
-    # The tree is changed where it is, not copied.
+    # The trees are changed where they are, not copied.
     return _Programs(jax.jit(begin), jax.jit(grow, donate_argnums=2), jax.jit(finish))
 
 
@@ -68,7 +69,7 @@ class Deliberation:
         self._trained, self._key, self._room = trained, key, room
         run = trained.config
         self._programs = _programs(trained.board, run, room)
-        raw, self._tree = self._programs.begin(trained.params, key, position.state())
+        raw, self._growth = self._programs.begin(trained.params, key, position.state())
         self._raw = jax.device_get(raw)
         self.alone = self._first(self._raw)
         self.simulations = 0
@@ -83,13 +84,15 @@ class Deliberation:
         """Make more simulations, as far as there is room."""
         until = min(self.simulations + simulations, self._room)
         tree = self._programs.grow(
-            self._trained.params, self._key, self._tree, self._schedule, self.simulations, until
+            self._trained.params, self._key, self._growth, self._schedule, self.simulations, until
         )
-        self._tree = jax.block_until_ready(tree)
+        self._growth = jax.block_until_ready(tree)
         self.simulations = until
 
     def outlook(self) -> Outlook:
         """What network and search say now."""
         if not self.simulations:
             return self.alone
-        return self._first(jax.device_get(self._programs.finish(self._key, self._raw, self._tree)))
+        return self._first(
+            jax.device_get(self._programs.finish(self._key, self._raw, self._growth))
+        )

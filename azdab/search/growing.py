@@ -23,6 +23,7 @@ from azdab.game.rules import State
 from azdab.network.model import Params
 from azdab.search import simulation, tree_search
 from azdab.search.evaluator import Evaluation, Evaluator
+from azdab.search.simulation import Growth
 from azdab.search.tree_search import SearchOutput
 
 
@@ -76,9 +77,9 @@ def seedling(
     key: PRNGKeyArray,
     states: State,
     room: int,
-) -> Tree:
+) -> Growth:
     """Trees of positions alone, with their evaluation; they have room for ``room`` simulations."""
-    return tree_search.policy(
+    output = tree_search.policy(
         config,
         room,
         explore=False,
@@ -88,7 +89,8 @@ def seedling(
         recurrent_fn=_no_steps,
         invalid_actions=~rules.legal_actions(states),
         loop_fn=_as_it_is(None),
-    ).search_tree
+    )
+    return simulation.unchosen(output.search_tree)
 
 
 def grown(
@@ -97,11 +99,11 @@ def grown(
     evaluate: Evaluator,
     params: Params,
     key: PRNGKeyArray,
-    tree: Tree,
+    growth: Growth,
     schedule: Int[Array, "room"],
     done: int | Int[Array, ""],
     until: int | Int[Array, ""],
-) -> Tree:
+) -> Growth:
     """Trees with ``until`` simulations.
 
     Args:
@@ -110,7 +112,7 @@ def grown(
       evaluate: leaf and prior evaluation.
       params: passed on to ``evaluate``.
       key: random key.
-      tree: from :func:`seedling` or from here.
+      growth: from :func:`seedling` or from here.
       schedule: from :func:`halving_schedule`; the same for all trees.
       done: simulations so far.
       until: simulations to end with, at most ``room``.
@@ -118,14 +120,9 @@ def grown(
     select_root, select = tree_search.selections(config, len(schedule))
     if config.policy == "gumbel":
         select_root = _scheduled(config, schedule)
-    loop = simulation.simulation_loop(
-        params,
-        tree_search.recurrent(board, config, evaluate),
-        select_root,
-        select,
-        board.num_plies,
-    )
-    return loop(done, until, None, (key, tree))[1]
+    recurrent_fn = tree_search.recurrent(board, config, evaluate)
+    run = simulation.simulations(params, recurrent_fn, select_root, select, board.num_plies)
+    return run(done, until, key, growth)
 
 
 def _scheduled(config: SearchConfig, schedule: Int[Array, "room"]) -> Any:
@@ -144,9 +141,9 @@ def _scheduled(config: SearchConfig, schedule: Int[Array, "room"]) -> Any:
     return select_root
 
 
-def harvest(config: SearchConfig, key: PRNGKeyArray, tree: Tree) -> SearchOutput:
+def harvest(config: SearchConfig, key: PRNGKeyArray, growth: Growth) -> SearchOutput:
     """What a search that comes to these trees says."""
-    root = Tree.ROOT_INDEX
+    root, tree = Tree.ROOT_INDEX, growth.tree
     return tree_search.output_of(
         tree_search.policy(
             config,

@@ -25,6 +25,7 @@ from azdab.game.rules import State
 from azdab.network.model import Params
 from azdab.search import simulation
 from azdab.search.evaluator import Evaluator, check_evaluation, check_states
+from azdab.search.simulation import Select
 
 
 class SearchOutput(NamedTuple):
@@ -203,15 +204,15 @@ def recurrent(board: Board, config: SearchConfig, evaluate: Evaluator) -> mctx.R
     return recurrent_fn
 
 
-def selections(config: SearchConfig, num_simulations: int) -> tuple[Any, Any]:
-    """How a search chooses at the root and below, as :func:`simulation_loop` takes it.
+def selections(config: SearchConfig, num_simulations: int) -> tuple[Select, Select]:
+    """How a search chooses at the root and below.
 
     Gumbel MuZero: sequential halving at the root, completed Q-values everywhere. Else
     AlphaZero's: PUCT at every node.
     """
     if config.policy != "gumbel":
         select: Any = mctx.muzero_action_selection
-        return functools.partial(select, depth=0), select
+        return functools.partial(select, depth=0), functools.partial(select, depth=1)
     qtransform = completed(config)
     root = functools.partial(
         mctx.gumbel_muzero_root_action_selection,
@@ -220,7 +221,7 @@ def selections(config: SearchConfig, num_simulations: int) -> tuple[Any, Any]:
         qtransform=qtransform,
     )
     select = mctx.gumbel_muzero_interior_action_selection
-    return root, functools.partial(select, qtransform=qtransform)
+    return root, functools.partial(select, qtransform=qtransform, depth=1)
 
 
 def completed(config: SearchConfig) -> Any:

@@ -76,17 +76,15 @@ class Started(NamedTuple):
     Attributes:
       number: from 1.
       keys: its random keys.
-      waves: the examples, on the devices.
-      stats: of each wave.
+      waves: examples and statistics of each wave, on the devices.
       games: the examples on the host, wave by wave.
       taught: what the exact engine finds in them; None if it is not used.
     """
 
     number: int
     keys: Keys
-    waves: list[Example]
-    stats: list[SelfPlayStats]
-    games: Future[list[Parts]]
+    waves: list[Future[tuple[Example, SelfPlayStats]]]
+    games: list[Future[Parts]]
     taught: Taught | None
 
 
@@ -108,15 +106,20 @@ def begin_games(context: Context, state: TrainState, number: int) -> Started:
     player = state.best_params if config.arena.gating else state.learner.ema_params
     count = config.selfplay.games_per_iteration // config.selfplay.parallel_games
     wave_keys = mesh.placed(context.devices, list(jax.random.split(keys.play, count)))
-    waves, stats = [], []
-    for key in wave_keys:
-        examples, of_wave = context.programs.self_play(player, key)
-        context.timeline.dispatched("self-play", of_wave)
-        waves.append(examples)
-        stats.append(of_wave)
-    games = teaching.read(context.beside, waves)
+
+    def play(key: PRNGKeyArray) -> tuple[Example, SelfPlayStats]:
+        with context.timeline.dispatching("self-play") as results:
+            examples, stats = context.programs.self_play(player, key)
+            results.set_result(stats)
+        return examples, stats
+
+    def read(wave: Future[tuple[Example, SelfPlayStats]]) -> Parts:
+        return teaching.on_host(wave.result()[0])
+
+    waves = [context.beside.player.submit(play, key) for key in wave_keys]
+    games = [context.beside.reader.submit(read, wave) for wave in waves]
     taught = teaching.begin(context.beside, context.board, config, games)
-    return Started(number, keys, waves, stats, games, taught)
+    return Started(number, keys, waves, games, taught)
 
 
 def complete(
@@ -141,19 +144,23 @@ def complete(
       DivergedError: losses or parameters are not finite.
     """
     run, config, number = context.programs, context.config, started.number
-    buffer = state.replay
-    if earlier is not None and run.correct is not None:
+    found: list[GameValues] = []
+    if earlier is not None:
         with context.timeline.waiting("teacher"):
             found = earlier.result()
+    waves = [wave.result() for wave in started.waves]
+    jax.block_until_ready([stats for _, stats in waves])
+
+    context.phase("learning")
+    buffer = state.replay
+    if found and run.correct is not None:
         each = config.selfplay.parallel_games * config.examples_per_game // context.devices.size
         buffer = teaching.put_right(context.devices, run.correct, buffer, found, each)
-    for examples in started.waves:
+    for examples, _ in waves:
         buffer = run.add(buffer, examples)
-
-    learned, losses = run.learn(state.learner, buffer, started.keys.learn)
-    context.timeline.dispatched("learning", losses)
-    jax.block_until_ready(started.stats)
-    context.phase("learning")
+    with context.timeline.dispatching("learning") as results:
+        learned, losses = run.learn(state.learner, buffer, started.keys.learn)
+        results.set_result(losses)
     fitted = {f"loss/{name}": value for name, value in losses._asdict().items()}
     fitted = jax.device_get(fitted | diverged.ranges(learned))
     if not diverged.finite(fitted):
@@ -189,14 +196,14 @@ def taught_again(context: Context, state: TrainState, newest: int) -> Taught | N
         [jax.tree.map(lambda x, at=at: x[0, at : at + count], part) for part in held]
         for at in range(0, newest, count)
     ]
-    there = context.beside.reader.submit(lambda: games)
+    there = [context.beside.reader.submit(list, wave) for wave in games]
     return teaching.begin(context.beside, context.board, config, there)
 
 
 def measured(context: Context, started: Started) -> Metrics:
     """What is known of an iteration's games and of the time since the last call, as metrics."""
     config, took = context.config, context.timeline.read()
-    played = statistics.summary([mesh.gather(one) for one in started.stats])
+    played = statistics.summary([mesh.gather(wave.result()[1]) for wave in started.waves])
     games = config.selfplay.games_per_iteration
     searched = games * (context.board.num_plies - config.solver_horizon)
     samples = config.learner.steps_per_iteration * config.learner.batch_size
@@ -253,8 +260,8 @@ def write_games(context: Context, started: Started) -> None:
     """Give an iteration's games to the gamebook."""
     config = context.config
     each = config.selfplay.parallel_games // context.devices.size
-    for wave, parts in enumerate(started.games.result()):
-        context.gamebook.self_play(started.number, wave, parts, each)
+    for wave, parts in enumerate(started.games):
+        context.gamebook.self_play(started.number, wave, parts.result(), each)
 
 
 def play_gate(context: Context, state: TrainState, key: PRNGKeyArray) -> tuple[TrainState, Metrics]:

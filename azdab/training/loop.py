@@ -62,7 +62,8 @@ def train(
             state = checkpoints.restore(state)
         done = int(state.iteration)
 
-        # The programs, compiled before anything runs.
+        # The programs, compiled before anything runs; beside them the host's exact engine.
+        beside = teaching.beside(board, config)
         plan = programs.compile_programs(
             board,
             config,
@@ -86,7 +87,6 @@ def train(
             Timeline() as timeline,
             card.UtilisationMeter(jax.local_devices()) as meter,
         ):
-            beside = teaching.beside(board, config)
             gamebook = Gamebook(board, run / "games" if save_games else None)
             context = Context(
                 board, config, devices, plan.phases, beside, timeline, gamebook, display.phase

@@ -61,7 +61,7 @@ class Saver:
         if jax.process_count() > 1:
             segment = None
             if saved:
-                waves = [mesh.gather(wave) for wave in started.waves]
+                waves = [mesh.gather(wave.result()[0]) for wave in started.waves]
                 values = [mesh.gather(mesh.from_local(devices, wave)) for wave in found or []]
                 segment = _segment(devices, waves, values)
             self._checkpoints.save(state, segment, metrics)
@@ -75,7 +75,8 @@ class Saver:
             self._display.phase("saving")
             segment = None
             if saved:
-                segment = _segment(devices, list(map(_whole, started.games.result())), found)
+                waves = [_whole(wave.result()) for wave in started.games]
+                segment = _segment(devices, waves, found)
             self._checkpoints.save(state, segment, metrics)
             if self._display.now == "saving":
                 self._display.phase(before)

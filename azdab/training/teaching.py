@@ -1,7 +1,8 @@
-"""Threads beside the device: games are read and taught while it goes on.
+"""Threads beside the program: games are played, read and taught while it goes on.
 
-Games come back from the device as soon as they are played, once for all who need them: the
-host's exact engine, the record of games, and the disk.
+A card's program holds up the thread that calls it nearly to its end. So games are played from a
+thread of their own. They come back from the device as soon as they are played, wave by wave, once
+for all who need them: the host's exact engine, the record of games, and the disk.
 """
 
 from collections.abc import Callable
@@ -26,32 +27,46 @@ Teach = Callable[[np.ndarray, np.ndarray, int], GameValues]
 
 
 class Beside(NamedTuple):
-    """What goes on beside the device.
+    """What goes on beside the program.
 
     Attributes:
+      player: dispatches self-play.
       reader: brings games to the host.
       tutor: runs the exact engine, which has threads of its own.
       teach: the exact engine; None: it is not used.
     """
 
+    player: Executor
     reader: Executor
     tutor: Executor
     teach: Teach | None
 
     def close(self) -> None:
         """Drop what has not begun."""
-        for executor in (self.reader, self.tutor):
+        for executor in (self.player, self.reader, self.tutor):
             executor.shutdown(wait=False, cancel_futures=True)
 
 
 def beside(board: Board, config: Config) -> Beside:
-    """Threads and engine for a run."""
-    teach = None
+    """Threads and engine for a run. The engine begins to be compiled, which takes some seconds."""
+    teach, tutor = None, ThreadPoolExecutor(1)
     if positions := config.selfplay.engine_positions:
         from azdab.exact.valuation import GameTeacher  # only here is numba needed
 
         teach = GameTeacher(board, positions, device.cores())
-    return Beside(ThreadPoolExecutor(1), ThreadPoolExecutor(1), teach)
+        tutor.submit(teach, np.zeros((1, 0), int), np.zeros(1, int), 0)
+    alone = jax.process_count() == 1
+    player = ThreadPoolExecutor(1) if alone else AtOnce()
+    return Beside(player, ThreadPoolExecutor(1), tutor, teach)
+
+
+class AtOnce(Executor):
+    """Does what it is given before it returns: several processes dispatch in one order."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        done.set_result(fn(*args, **kwargs))
+        return done
 
 
 def on_host(examples: Example) -> Parts:
@@ -60,11 +75,13 @@ def on_host(examples: Example) -> Parts:
     return [Example(*part) for part in zip(*leaves, strict=True)]
 
 
-def taught(board: Board, config: Config, teach: Teach, waves: list[Parts]) -> list[GameValues]:
+def taught(
+    board: Board, config: Config, teach: Teach, waves: list[Future[Parts]]
+) -> list[GameValues]:
     """What the exact engine finds out about the games of each wave of this process."""
     found = []
-    for parts in waves:
-        games = [corrections.played_games(board, config, part) for part in parts]
+    for wave in waves:
+        games = [corrections.played_games(board, config, part) for part in wave.result()]
         moves = np.concatenate([game.moves for game in games])
         value = np.concatenate([game.value for game in games])
         found.append(teach(moves, value, games[0].plies))
@@ -72,18 +89,13 @@ def taught(board: Board, config: Config, teach: Teach, waves: list[Parts]) -> li
 
 
 def begin(
-    there: Beside, board: Board, config: Config, games: Future[list[Parts]]
+    there: Beside, board: Board, config: Config, waves: list[Future[Parts]]
 ) -> Future[list[GameValues]] | None:
-    """Begin to teach games as soon as they are on the host; None without an engine."""
+    """Begin to teach games, each wave as soon as it is on the host; None without an engine."""
     teach = there.teach
     if teach is None:
         return None
-    return there.tutor.submit(lambda: taught(board, config, teach, games.result()))
-
-
-def read(there: Beside, waves: list[Example]) -> Future[list[Parts]]:
-    """Begin to read games."""
-    return there.reader.submit(lambda: [on_host(wave) for wave in waves])
+    return there.tutor.submit(lambda: taught(board, config, teach, waves))
 
 
 def put_right(
