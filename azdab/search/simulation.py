@@ -30,7 +30,7 @@ Node = Int[Array, "B"]
 Select = Callable[[PRNGKeyArray, Tree, Int[Array, ""]], Int[Array, ""]]
 """A choice at a node of one tree, ``(key, tree, node) -> action``."""
 
-LEVELS = 4
+_LEVELS = 4
 """How many levels a loop goes down or up at once. On a card every pass of a loop is some launches
 by itself, however little it does."""
 
@@ -134,7 +134,7 @@ def descend(
 
     def step(state: Any) -> Any:
         node, action, child, depth, live = state
-        for _ in range(LEVELS):
+        for _ in range(_LEVELS):
             node, depth = jnp.where(live, child, node), depth + 1
             action = jnp.where(live, choices[rows, node], action)
             child, more = goes_on(node, action, depth)
@@ -189,12 +189,12 @@ def backward(key: PRNGKeyArray, growth: Growth, leaf: Node, select: Select) -> G
     chex.assert_shape(leaf, (batch_size,))
     chex.assert_type(leaf, int)
     rows = jnp.arange(batch_size)
-    keys = jax.random.split(key, (LEVELS, batch_size))
+    keys = jax.random.split(key, (_LEVELS, batch_size))
 
     def climb(state: tuple[Growth, Array, Array, Node]) -> tuple[Growth, Array, Array, Node]:
         (tree, choices), value, node_value, node = state
         levels = []
-        for _ in range(LEVELS):
+        for _ in range(_LEVELS):
             live = node != Tree.ROOT_INDEX
             parent = jnp.where(live, tree.parents[rows, node], Tree.ROOT_INDEX)
             action = jnp.where(live, tree.action_from_parent[rows, node], 0)
