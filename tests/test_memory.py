@@ -1,6 +1,5 @@
 """Memory, planned and as it is."""
 
-import functools
 from types import SimpleNamespace
 from typing import Any
 
@@ -65,11 +64,9 @@ def test_what_is_resident_is_what_a_run_allocates() -> None:
         assert planned == pytest.approx(sum(found), rel=0.01)
 
 
-@functools.cache
-def planned(games: int) -> int:
+def planned(board: Board, run: Config, games: int) -> int:
     """Bytes of self-play in the compiler's plan."""
-    board = Board(2, 2)
-    run = memory.with_batch(smoke(replay={"capacity": 200_000}), games, games)
+    run = memory.with_batch(run, games, games)
     plan: dict[str, programs.ProgramMemory] = {}
     params = jax.eval_shape(lambda: learner.init_learner(jax.random.key(0), board, run)).params
     compile = programs.compiler(common.one_device(), lambda name: None, plan)
@@ -78,16 +75,26 @@ def planned(games: int) -> int:
 
 
 @pytest.mark.slow
-def test_the_largest_batch_fits_and_the_next_does_not() -> None:
-    board = Board(2, 2)
-    run = memory.with_batch(smoke(replay={"capacity": 200_000}), 8, 4096)
-    limit = 20_000_000
+@pytest.mark.parametrize(
+    ("board", "horizon", "limit"),
+    [(Board(2, 2), 4, 20_000_000), (Board(3, 4), 20, 340_000_000), (Board(3, 4), 20, 150_000_000)],
+    ids=["no chunks", "many chunks of endings", "less than a chunk"],
+)
+def test_the_largest_batch_fits_and_the_next_does_not(
+    board: Board, horizon: int, limit: int
+) -> None:
+    run = smoke(
+        board={"rows": board.rows, "cols": board.cols},
+        selfplay={"solver_horizon": horizon},
+        replay={"capacity": 400_000},
+    )
+    run = memory.with_batch(run, 8, 4096)
     found = memory.largest_batch(board, run, common.one_device(), limit, lambda name: None)
     chosen = found.selfplay.parallel_games
     assert 32 < chosen < 4096
     assert found.selfplay.games_per_iteration == 4096
-    assert planned(chosen) <= 1.02 * limit
-    assert planned(2 * chosen) > limit
+    assert planned(board, run, chosen) <= 1.02 * limit
+    assert planned(board, run, 2 * chosen) > limit
 
 
 @pytest.mark.slow

@@ -27,8 +27,9 @@ from azdab.learning.programs import ProgramMemory
 SMALL_CARD_GB = 8
 """Memory of the smallest cards that the presets for cards are made for."""
 
-_PROBES = 16, 32
-"""Games of the batches that are compiled to learn what one game takes."""
+_PROBE = 16
+"""Games of the smallest batch that is compiled, and a second one of twice as many, to learn what a
+game takes."""
 
 
 def tree_num_bytes(tree: Any) -> int:
@@ -172,13 +173,18 @@ def largest_batch(
         programs.self_play_program(board, at, mesh, params, compile)
         return max(peak(plan, parts).values())
 
-    few, more = (playing(games) for games in _PROBES)
-    each = (more - few) / (_PROBES[1] - _PROBES[0])
-    room = limit - few + _PROBES[0] * each
-    fitting = [n for n in sizes if n / mesh.size * each <= room]
+    # Beyond a chunk of exact endings, only the rest grows with the games.
+    horizon = config.solver_horizon
+    chunk = endings.chunk_size(total, horizon, TABLE_ROOM) if horizon else _PROBE
+    for games in sorted({max(chunk, _PROBE), _PROBE}, reverse=True):
+        few, more = playing(games), playing(2 * games)
+        most = games + (limit - few) / ((more - few) / games)
+        if most >= games:
+            break
+    fitting = [n for n in sizes if n / mesh.size <= most]
     if not fitting:
         raise UserError(
-            f"--max-memory: {few / 1e9:,.2f} GB are needed for {_PROBES[0]} games at once, of "
+            f"--max-memory: {few / 1e9:,.2f} GB are needed for {_PROBE} games at once, of "
             f"which {parts['replay'] / 1e9:,.2f} GB for replay.capacity {config.replay.capacity:,}"
         )
     return with_batch(config, fitting[-1], total)
