@@ -178,10 +178,10 @@ def largest_batch(
     chunk = endings.chunk_size(total, horizon, TABLE_ROOM) if horizon else _PROBE
     for games in sorted({max(chunk, _PROBE), _PROBE}, reverse=True):
         few, more = playing(games), playing(2 * games)
-        most = games + (limit - few) / ((more - few) / games)
-        if most >= games:
+        fits = games + (limit - few) / ((more - few) / games)
+        if fits >= games:
             break
-    fitting = [n for n in sizes if n / mesh.size <= most]
+    fitting = [n for n in sizes if n / mesh.size <= fits]
     if not fitting:
         raise UserError(
             f"--max-memory: {few / 1e9:,.2f} GB are needed for {_PROBE} games at once, of "
