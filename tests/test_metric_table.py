@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +59,29 @@ def idle(board: Board, config: Config) -> Context:
     return Context(
         board, config, devices, programs, beside, Timeline(), Gamebook(board, None), print
     )
+
+
+def test_a_program_that_holds_its_caller_up_holds_up_nothing_else() -> None:
+    """As on a card, where a call returns near its program's end."""
+    config = config_from_dict(presets.read_settings("smoke"))
+    context, going = idle(Board(2, 2), config), threading.Event()
+
+    def self_play(params: Any, key: Any) -> Any:
+        assert going.wait(60)
+        time.sleep(0.2)
+        return played(params, key)
+
+    played = context.programs.self_play
+    context = context._replace(programs=context.programs._replace(self_play=self_play))
+    state = checkpoint.initial_state(Board(2, 2), config, context.devices)
+    started = iteration.begin_games(context, state, 1)
+    assert not started.waves[0].done()
+    going.set()
+    iteration.complete(context, state, started, None)
+    took = context.timeline.read()
+    context.beside.close()
+    assert took.busy["self-play"] > 0.1
+    assert took.seconds == pytest.approx(sum(took.busy.values()) + sum(took.idle.values()))
 
 
 @pytest.mark.parametrize(
