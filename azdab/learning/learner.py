@@ -6,7 +6,6 @@ import chex
 import jax
 import jax.numpy as jnp
 import optax
-import optax.contrib
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
@@ -16,6 +15,7 @@ from azdab.devices.mesh import AXIS, SPLIT, WHOLE, divided, own_key
 from azdab.game import symmetry
 from azdab.game.board import Board
 from azdab.learning import replay
+from azdab.learning.optimizer import optimizer
 from azdab.learning.replay import Replay
 from azdab.learning.selfplay import Example, zero_examples
 from azdab.network import model
@@ -63,56 +63,6 @@ class Losses(NamedTuple):
     entropy: Array
     grad_norm: Array
     grad_norm_max: Array
-
-
-def optimizer(config: LearnerConfig) -> optax.GradientTransformation:
-    """Clipping, then Muon, AdamW or SGD, on a warm-up and cosine schedule.
-
-    Muon (Jordan et al., 2024) orthogonalises the updates of matrices. Scaled as in
-    "Muon is Scalable for LLM Training" (Liu et al., 2025) they are as large as
-    AdamW's, so one learning rate serves both and everything that is not a matrix.
-    """
-    schedule = optax.warmup_cosine_decay_schedule(
-        init_value=0.0 if config.warmup_steps else config.learning_rate,
-        peak_value=config.learning_rate,
-        warmup_steps=config.warmup_steps,
-        decay_steps=max(config.schedule_steps, config.warmup_steps + 1),
-        end_value=config.learning_rate / 10,
-    )
-    if config.optimizer == "adamw":
-        update = optax.adamw(schedule, weight_decay=config.weight_decay, mask=_decayed)
-    elif config.optimizer == "muon":
-        update = optax.contrib.muon(
-            schedule,
-            weight_decay=config.weight_decay,
-            consistent_rms=0.2,
-            muon_weight_dimension_numbers=_matrices,
-        )
-    else:
-        update = optax.chain(
-            optax.add_decayed_weights(config.weight_decay, mask=_decayed),
-            optax.sgd(schedule, momentum=0.9, nesterov=True),
-        )
-    return optax.chain(optax.clip_by_global_norm(config.max_grad_norm), update)
-
-
-def _decayed(params: Params) -> Params:
-    """Weight decay applies to kernels, not to biases and norm scales."""
-    return jax.tree.map(lambda x: x.ndim > 1, params)
-
-
-def _matrices(params: Params) -> Params:
-    """Which axes of the kernels are inputs and which outputs; None: not a matrix."""
-
-    def matrix(path: Any, x: Array) -> optax.contrib.MuonDimensionNumbers | None:
-        module, name = (key.key for key in path[-2:])
-        if name != "kernel":
-            return None
-        inputs = 1 if module in ("query", "key", "value") else x.ndim - 1
-        axes = tuple(range(x.ndim))
-        return optax.contrib.MuonDimensionNumbers(axes[:inputs], axes[inputs:])
-
-    return jax.tree_util.tree_map_with_path(matrix, params)
 
 
 def init_learner(
