@@ -67,11 +67,10 @@ def test_what_is_resident_is_what_a_run_allocates() -> None:
 def planned(board: Board, run: Config, games: int) -> int:
     """Bytes of self-play in the compiler's plan."""
     run = memory.with_batch(run, games, games)
-    plan: dict[str, programs.ProgramMemory] = {}
     params = jax.eval_shape(lambda: learner.init_learner(jax.random.key(0), board, run)).params
-    compile = programs.compiler(common.one_device(), lambda name: None, plan)
+    compile = programs.Compiler(common.one_device(), lambda name: None)
     programs.self_play_program(board, run, common.one_device(), params, compile)
-    return max(memory.peak(plan, memory.resident(board, run)).values())
+    return max(memory.peak(compile.memory, memory.resident(board, run)).values())
 
 
 @pytest.mark.slow

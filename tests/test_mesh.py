@@ -92,9 +92,28 @@ def test_a_replay_divided_anew_holds_the_newest_examples_in_order(
     assert common.same_trees(moved_to(before, capacity), shards)
 
 
+@pytest.mark.parametrize("beside", [False, True], ids=["one by one", "several at once"])
+def test_programs_are_compiled_and_their_memory_is_known(beside: bool) -> None:
+    two, named = devices(2), list[str]()
+    with programs.Compiler(two, named.append, beside) as compile:
+        twice = compile("twice", lambda x: 2 * x, SPLIT, SPLIT, jnp.zeros(8))
+        total = compile("sum", jnp.sum, SPLIT, WHOLE, jnp.zeros((8, 50)))
+    assert np.asarray(twice(np.arange(8.0))).tolist() == list(range(0, 16, 2))
+    assert float(total(np.ones((8, 50)))) == 400
+    assert list(compile.memory) == ["twice", "sum"]
+    assert [needed.arguments for needed in compile.memory.values()] == [16, 800]
+    assert set(named) == {"twice", "sum"}
+    with pytest.raises(TypeError, match="no shape"), programs.Compiler(two, print, beside) as wrong:
+        wrong("refused", lambda x: _refused(), SPLIT, SPLIT, jnp.zeros(8))
+
+
+def _refused() -> Any:
+    raise TypeError("no shape")
+
+
 def test_devices_play_different_games_and_store_their_own() -> None:
     board, run, two = Board(2, 2), smoke(), devices(2)
-    compile = programs.compiler(two, lambda name: None, {})
+    compile = programs.Compiler(two, lambda name: None)
     state = checkpoint.initial_state(board, run, two)
     play, _ = programs.self_play_program(board, run, two, state.learner.params, compile)
     examples, _ = play(state.learner.ema_params, jax.random.key(0))

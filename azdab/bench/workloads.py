@@ -106,9 +106,9 @@ class Workloads:
         self, function: Callable[..., Any], inputs: Any, outputs: Any, *arguments: Any,
         donate: Any = (),
     ) -> tuple[Callable[..., Any], float]:  # fmt: skip
-        """Compile as :func:`programs.compiler` does; returns the program and its seconds."""
+        """Compile as :class:`programs.Compiler` does; returns the program and its seconds."""
         start = time.perf_counter()
-        compile = programs.compiler(self.mesh, lambda name: None, {})
+        compile = programs.Compiler(self.mesh, lambda name: None)
         program = compile("", function, inputs, outputs, *arguments, donate=donate)
         return program, time.perf_counter() - start
 

@@ -165,13 +165,12 @@ def largest_batch(
     params = jax.eval_shape(lambda: learner.init_learner(jax.random.key(0), board, config)).params
 
     def playing(games: int) -> int:
-        plan: dict[str, ProgramMemory] = {}
-        compile = programs.compiler(mesh, report, plan)
+        compile = programs.Compiler(mesh, report)
         everywhere = games * mesh.size
         enough = dataclasses.replace(config.replay, capacity=everywhere * config.examples_per_game)
         at = with_batch(dataclasses.replace(config, replay=enough), everywhere, everywhere)
         programs.self_play_program(board, at, mesh, params, compile)
-        return max(peak(plan, parts).values())
+        return max(peak(compile.memory, parts).values())
 
     # Beyond a chunk of exact endings, only the rest grows with the games.
     horizon = config.solver_horizon

@@ -3,12 +3,13 @@
 Each device plays games and stores them by itself. Only the learner's gradients are
 averaged over all devices.
 
-All programs are compiled before anything runs. So compile time does not count as
-speed, and the memory of each program is known in advance.
+All programs are compiled before anything runs, on a card several at once. So compile time does not
+count as speed, and the memory of each program is known in advance.
 """
 
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
@@ -17,6 +18,7 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, PRNGKeyArray
 
 from azdab.common.config import Config
+from azdab.devices import device
 from azdab.devices.device import device_share
 from azdab.devices.mesh import (
     AXIS,
@@ -42,7 +44,7 @@ from azdab.network.model import Params
 from azdab.search.evaluator import Evaluator, network_evaluator
 
 Compile = Callable[..., Any]
-"""How a program is compiled, as :func:`compiler` says."""
+"""How a program is compiled, as :class:`Compiler` does."""
 
 SelfPlay = Callable[[Params, PRNGKeyArray], tuple[Example, SelfPlayStats]]
 """A compiled round of self-play."""
@@ -89,46 +91,76 @@ class Plan(NamedTuple):
     memory: dict[str, ProgramMemory]
 
 
-def compiler(
-    mesh: Mesh, report: Callable[[str], None], memory: dict[str, ProgramMemory]
-) -> Compile:
-    """How programs are compiled: ``(name, function, inputs, outputs, *arguments)``.
+class Compiler:
+    """Compiles programs: ``compile(name, function, inputs, outputs, *arguments)``.
 
-    ``inputs`` and ``outputs`` say how arguments and results are divided among the
-    devices, ``arguments`` are arrays or shapes. The compiled function takes arrays from
-    wherever they are.
+    ``inputs`` and ``outputs`` say how arguments and results are divided among the devices,
+    ``arguments`` are arrays or shapes. The compiled function takes arrays from wherever they are.
+    As a context it waits for all at its end.
 
     Args:
       mesh: the devices.
-      report: told the name of each program before it is compiled.
-      memory: filled with what each program needs.
+      report: told the name of each program that is traced or waited for.
+      beside: whether a context compiles several at once, while the next are traced; None: unless
+        they are for the CPU, whose compiler uses all cores by itself.
+
+    Attributes:
+      memory: what each program needs.
     """
 
-    def compile(
-        name: str, function: Callable[..., Any], inputs: Any, outputs: Any, *arguments: Any,
+    def __init__(
+        self, mesh: Mesh, report: Callable[[str], None], beside: bool | None = None
+    ) -> None:
+        self._mesh, self._report = mesh, report
+        self._beside = mesh.devices.flat[0].platform != "cpu" if beside is None else beside
+        self._pool: ThreadPoolExecutor | None = None
+        self._building: dict[str, Future[Any]] = {}
+        self.memory: dict[str, ProgramMemory] = {}
+
+    def __enter__(self) -> "Compiler":
+        if self._beside:
+            self._pool = ThreadPoolExecutor(device.cores())
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._pool is None:
+            return
+        self._pool.shutdown(wait=False, cancel_futures=exception[0] is not None)
+        if exception[0] is None:
+            for name, building in self._building.items():
+                if not building.done():
+                    self._report(name)
+                self.memory[name] = _needed(building.result())
+
+    def __call__(
+        self, name: str, function: Callable[..., Any], inputs: Any, outputs: Any, *arguments: Any,
         donate: Any = (),
     ) -> Any:  # fmt: skip
-        report(name)
-        compiled = (
-            jax.jit(
-                function,
-                in_shardings=shardings(mesh, inputs),
-                out_shardings=shardings(mesh, outputs),
-                donate_argnums=donate,
-            )
-            .lower(*arguments)
-            .compile()
-        )
-        analysis: Any = compiled.memory_analysis()
-        memory[name] = ProgramMemory(
-            analysis.argument_size_in_bytes,
-            # A donated argument's memory is the output's.
-            analysis.output_size_in_bytes - analysis.alias_size_in_bytes,
-            analysis.temp_size_in_bytes,
-        )
-        return lambda *arguments: compiled(*placed(mesh, arguments, inputs))
+        """Compile a program, see the class."""
+        self._report(name)
+        lowered = jax.jit(
+            function,
+            in_shardings=shardings(self._mesh, inputs),
+            out_shardings=shardings(self._mesh, outputs),
+            donate_argnums=donate,
+        ).lower(*arguments)
+        if self._pool is None:
+            compiled = lowered.compile()
+            self.memory[name] = _needed(compiled)
+            return lambda *arguments: compiled(*placed(self._mesh, arguments, inputs))
+        building = self._building[name] = self._pool.submit(lowered.compile)
+        return lambda *arguments: building.result()(*placed(self._mesh, arguments, inputs))
 
-    return compile
+
+def _needed(compiled: Any) -> ProgramMemory:
+    """What a compiled program needs on the device."""
+    analysis = compiled.memory_analysis()
+    return ProgramMemory(
+        analysis.argument_size_in_bytes,
+        # A donated argument's memory is the output's.
+        analysis.output_size_in_bytes - analysis.alias_size_in_bytes,
+        analysis.temp_size_in_bytes,
+    )
 
 
 def self_play_program(
@@ -141,7 +173,7 @@ def self_play_program(
       config: the whole run's.
       mesh: the devices; each plays its share of the games.
       params: the network's parameters, or their shapes.
-      compile: as :func:`compiler` makes them.
+      compile: compiles it.
 
     Returns:
       ``(params, key) -> (examples, statistics)``, divided among the devices, and the
@@ -286,21 +318,26 @@ def compile_programs(
       UserError: the work cannot be divided among so many devices.
     """
     start = time.perf_counter()
-    memory: dict[str, ProgramMemory] = {}
-    compile = compiler(mesh, report, memory)
     params: Params = learner_state.params
-    self_play, examples = self_play_program(board, config, mesh, params, compile)
-    against = baselines_of(board, mesh, report)
+    with Compiler(mesh, report) as compile:
+        # The largest first, so that all are done at about the same time.
+        self_play, examples = self_play_program(board, config, mesh, params, compile)
+        learn = learning_program(board, config, mesh, learner_state, buffer, compile)
+        gate = gate_program(board, config, mesh, params, compile)
+        against = baselines_of(board, mesh, report)
+        play_baselines = baselines_program(board, config, mesh, params, against, compile)
+        add = replay_program(mesh, buffer, examples, compile)
+        correct = None
+        if config.selfplay.engine_positions:
+            correct = correction_program(board, config, mesh, buffer, compile)
     phases = Programs(
         self_play=self_play,
-        add=replay_program(mesh, buffer, examples, compile),
-        correct=correction_program(board, config, mesh, buffer, compile)
-        if config.selfplay.engine_positions
-        else None,
-        learn=learning_program(board, config, mesh, learner_state, buffer, compile),
-        gate=gate_program(board, config, mesh, params, compile),
-        baselines=baselines_program(board, config, mesh, params, against, compile),
+        add=add,
+        correct=correct,
+        learn=learn,
+        gate=gate,
+        baselines=play_baselines,
         opponents=tuple(against.agents),
         solved=against.solved,
     )
-    return Plan(phases, time.perf_counter() - start, memory)
+    return Plan(phases, time.perf_counter() - start, compile.memory)
