@@ -32,7 +32,7 @@ def _parser() -> cli.Parser:
     add(
         "--folder",
         metavar="DIR",
-        type=cli.named_path,
+        type=cli.output_folder,
         help="where the proof is kept; otherwise proofs/ and the size of the board",
     )
     add(

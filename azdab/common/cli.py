@@ -70,12 +70,32 @@ def even(low: int) -> Callable[[str], int]:
     return read
 
 
+def number(low: float, high: float) -> Callable[[str], float]:
+    """A type for argparse: a number from ``low`` to ``high``."""
+
+    def read(text: str) -> float:
+        value = _float(text)
+        if not low <= value <= high:
+            shown = one_line(repr(text), 40)
+            raise argparse.ArgumentTypeError(
+                f"must be a number from {low:g} to {high:g}, got {shown}"
+            )
+        return value
+
+    return read
+
+
+def _float(text: str) -> float:
+    """A number, NaN where the text is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
 def seconds(text: str) -> float:
     """A type for argparse: more than no time, at most an hour."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = _float(text)
     if not 0 < value <= 3600:
         shown = one_line(repr(text), 40)
         raise argparse.ArgumentTypeError(
