@@ -186,6 +186,7 @@ def test_the_command_proves_a_position_of_a_record(
         (["9x9"], "boards have at most 64 dots here"),
         (["1x1", "--game", "2"], "1x1 has games 1 to 1, not 2"),
         (["1x1", "--ply", "1"], "--ply: this game has moves 0 to 0"),
+        (["1x1", "--quick", "2"], "--quick needs --book"),
         (["1x1", "--threads", "0"], "must be a whole number from 1 to 256"),
     ],
 )

@@ -8,7 +8,7 @@ import itertools
 import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
@@ -228,6 +228,28 @@ class Parser(argparse.ArgumentParser):
         for (one, path), (other, again) in itertools.combinations(named, 2):
             if _same_file(path, again):
                 self.error(f"{one} and {other} name the same file, {again}: give two")
+
+    def refuse_idle(
+        self, options: argparse.Namespace, doing: str, uses: Mapping[str, Sequence[str]]
+    ) -> None:
+        """Refuse options that would do nothing in what a command is asked to do.
+
+        Args:
+          options: parsed.
+          doing: what that is, in words.
+          uses: in what each option does something, by its name in ``options``.
+
+        Raises:
+          UserError: names the option, and what it is for.
+        """
+        for name, places in uses.items():
+            if doing not in places and getattr(options, name) != self.get_default(name):
+                option = f"--{name.replace('_', '-')}"
+                if option in places:
+                    raise UserError(f"choose one of {option} and {doing}")
+                raise UserError(
+                    f"{option} needs {' or '.join(places)}; it does nothing with {doing}"
+                )
 
     def run(self, work: Callable[[], None], console: Console, stopped: str) -> int:
         """Do a command's work, and end the command: every command ends here.
