@@ -93,6 +93,26 @@ def _parser() -> cli.Parser:
     return command
 
 
+_PARTS, _ITERATION, _CARD = "the usual benchmark", "--iteration", "--card"
+
+_USES = {
+    **dict.fromkeys(("quick", "full", "scaling", "opponent", "compare", "profile"), (_PARTS,)),
+    "rounds": (_PARTS, _ITERATION),
+    "json": (_PARTS, _CARD),
+    "card": (_CARD,),
+    "iteration": (_ITERATION,),
+    "endgames": ("--endgames",),
+    "page": ("--page",),
+}
+"""In what an option does something; all others always do."""
+
+
+def _doing(options: BenchmarkOptions) -> str:
+    """What is asked for, in the words of ``_USES``."""
+    instead = ("page", "endgames", "iteration", "card")
+    return next((f"--{name}" for name in instead if getattr(options, name)), _PARTS)
+
+
 def _benchmark(options: BenchmarkOptions, overrides: dict[str, Any], console: Console) -> None:
     """Refuse what cannot be measured, then measure."""
     config = config_from_dict(presets.merge(presets.read_settings(options.config), overrides))
@@ -133,11 +153,12 @@ def main(argv: list[str] | None = None) -> int:
     given, overrides = command.parse(argv)
     options = cli.typed(BenchmarkOptions, given)
     console.is_all = not (options.json or options.profile)
-    return command.run(
-        lambda: _benchmark(options, overrides, console),
-        console,
-        "stopped; nothing was written",
-    )
+
+    def work() -> None:
+        command.refuse_idle(given, _doing(options), _USES)
+        _benchmark(options, overrides, console)
+
+    return command.run(work, console, "stopped; nothing was written")
 
 
 if __name__ == "__main__":

@@ -97,6 +97,29 @@ def _parser() -> cli.Parser:
     return made
 
 
+_MEASURE, _MATCH, _TOURNAMENT, _RULER = (
+    "a network to measure", "--match", "--tournament", "--make-ruler"
+)  # fmt: skip
+
+_USES = {
+    **dict.fromkeys(
+        ("full", "simulations", "max_edges", "level", "time_per_move", "engine_positions", "ruler"),
+        (_MEASURE,),
+    ),
+    **dict.fromkeys(("games", "opening_plies", "json", "plot"), (_MEASURE, _MATCH, _TOURNAMENT)),
+    **dict.fromkeys(("sprt", "batch"), (_MATCH, _TOURNAMENT)),
+    **dict.fromkeys(("make_ruler", "ruler_edges"), (_RULER,)),
+    "positions": (_MEASURE, _RULER),
+}
+"""In what an option does something; all others always do."""
+
+
+def _doing(given: argparse.Namespace) -> str:
+    """What is asked for, in the words of ``_USES``."""
+    asked = {_MATCH: given.match, _TOURNAMENT: given.tournament, _RULER: given.make_ruler}
+    return next((what for what, is_asked in asked.items() if is_asked), _MEASURE)
+
+
 def _evaluate(given: argparse.Namespace, console: Console) -> None:
     """Measure a network or play matches, as the options ask."""
     device.divide_cpu()
@@ -120,7 +143,12 @@ def main(argv: list[str] | None = None) -> int:
     command = _parser()
     given, _ = command.parse(argv)
     console.is_all = not (given.json or given.plot)
-    return command.run(lambda: _evaluate(given, console), console, "Stopped.")
+
+    def work() -> None:
+        command.refuse_idle(given, _doing(given), _USES)
+        _evaluate(given, console)
+
+    return command.run(work, console, "Stopped.")
 
 
 if __name__ == "__main__":

@@ -97,8 +97,16 @@ def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     console = screen.open_screen()
     command = _parser()
-    options = cli.typed(ExportOptions, command.parse(argv)[0])
-    return command.run(lambda: _export(options, console), console, "Stopped; nothing is written.")
+    given, _ = command.parse(argv)
+    options = cli.typed(ExportOptions, given)
+
+    def work() -> None:
+        doing = "a CHECKPOINT" if options.training is None else "--training"
+        about = dict.fromkeys(("name", "licence", "games"), ("a CHECKPOINT",))
+        command.refuse_idle(given, doing, about)
+        _export(options, console)
+
+    return command.run(work, console, "Stopped; nothing is written.")
 
 
 if __name__ == "__main__":

@@ -104,6 +104,34 @@ def _parser() -> cli.Parser:
     return made
 
 
+_HUMAN, _AI, _DUAL = "--mode human", "--mode ai", "--mode dual-ai"
+_WEB, _PROTOCOL, _REPLAY = "--web", "--protocol", "--replay"
+
+_USES = {
+    **dict.fromkeys(("checkpoint2", "simulations2"), (_DUAL,)),
+    **dict.fromkeys(("num_games", "opening_plies"), (_AI, _DUAL)),
+    **dict.fromkeys(
+        ("level", "checkpoint", "simulations", "time_per_move", "time_per_game", "ponder",
+         "no_solver", "seed"),
+        (_HUMAN, _AI, _DUAL, _WEB, _PROTOCOL),
+    ),
+    **dict.fromkeys(
+        ("host", "port", "no_browser", "allow_host", "path_prefix", "max_connections",
+         "request_seconds"),
+        (_WEB,),
+    ),
+    "ai_first": (_HUMAN,),
+    "save_games": (_HUMAN, _AI, _DUAL),
+}  # fmt: skip
+"""In what an option does something; all others always do."""
+
+
+def _doing(options: PlayOptions) -> str:
+    """What is asked for, in the words of ``_USES``."""
+    asked = {_WEB: options.web, _PROTOCOL: options.protocol, _REPLAY: options.replay}
+    return next((what for what, is_asked in asked.items() if is_asked), f"--mode {options.mode}")
+
+
 def _check(options: PlayOptions, engine: EngineOptions, games: GameOptions) -> None:
     """Refuse options that make no sense together.
 
@@ -112,8 +140,6 @@ def _check(options: PlayOptions, engine: EngineOptions, games: GameOptions) -> N
     """
     if sum((options.web, options.protocol, bool(options.replay), options.mode != "human")) > 1:
         raise UserError("choose one of --web, --protocol, --replay and --mode")
-    if options.mode != "dual-ai" and (games.checkpoint2 or games.simulations2 is not None):
-        raise UserError("--checkpoint2 and --simulations2 need --mode dual-ai")
     if engine.ponder and engine.time_per_move is None and engine.time_per_game is None:
         raise UserError("--ponder needs --time-per-move or --time-per-game")
     if options.mode == "dual-ai" and not (engine.checkpoint and games.checkpoint2):
@@ -140,7 +166,6 @@ def _play(
     options: PlayOptions, engine: EngineOptions, games: GameOptions, console: Console
 ) -> None:
     """Do what the options ask for."""
-    _check(options, engine, games)
     if games.save_games:
         gamefile.check_appendable(games.save_games)
     device.enable_cache()
@@ -170,7 +195,13 @@ def main(argv: list[str] | None = None) -> int:
     options, engine = cli.typed(PlayOptions, given), cli.typed(EngineOptions, given)
     games = cli.typed(GameOptions, given)
     console.is_all = not (options.web or games.save_games)
-    return command.run(lambda: _play(options, engine, games, console), console, "\nStopped.")
+
+    def work() -> None:
+        _check(options, engine, games)
+        command.refuse_idle(given, _doing(options), _USES)
+        _play(options, engine, games, console)
+
+    return command.run(work, console, "\nStopped.")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def _parser() -> cli.Parser:
     add(
         "--folder",
         metavar="DIR",
-        type=cli.named_path,
+        type=cli.output_folder,
         help="where the proof is kept; otherwise proofs/ and the size of the board",
     )
     add(
@@ -63,8 +63,15 @@ def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     console = screen.open_screen()
     command = _parser()
-    options = cli.typed(SolveOptions, command.parse(argv)[0])
-    return command.run(lambda: solving.solve_position(options, console), console, "Stopped.")
+    given, _ = command.parse(argv)
+    options = cli.typed(SolveOptions, given)
+
+    def work() -> None:
+        doing = "a proof alone" if options.book is None else "--book"
+        command.refuse_idle(given, doing, {"quick": ("--book",)})
+        solving.solve_position(options, console)
+
+    return command.run(work, console, "Stopped.")
 
 
 if __name__ == "__main__":

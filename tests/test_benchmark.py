@@ -17,7 +17,7 @@ from azdab.common import cli, presets
 from azdab.common.config import config_from_dict
 from tests import common
 
-TINY = ["--config", "smoke", "--rounds", "1", "--board.rows", "1", "--board.cols", "1"]
+TINY = ["--config", "smoke", "--board.rows", "1", "--board.cols", "1"]
 TINY += ["--selfplay.solver_horizon", "0"]
 TINY += ["--learner.optimizer", "sgd", "--network.filters", "8"]  # what compiles fast
 PROGRAMS = {"environment", "bare network", "search", "self-play", "replay", "learning", "iteration"}
@@ -28,7 +28,7 @@ def test_it_reports_every_program_and_compares(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = str(tmp_path / "times.json")
-    assert benchmark.main([*TINY, "--json", file]) == 0
+    assert benchmark.main([*TINY, "--rounds", "1", "--json", file]) == 0
     printed = capsys.readouterr().out
     report = json.loads(Path(file).read_text(encoding="utf-8"))
     assert {result["name"] for result in report["results"]} == PROGRAMS
@@ -80,6 +80,11 @@ def test_what_cannot_be_measured_is_refused(
         return common.refused(benchmark.main, capsys, *argv, "--config", "smoke")
 
     assert "--rounds" in refused("--rounds", "0")
+    for mode in ("--page", "--endgames", "--iteration"):
+        file = str(tmp_path / "new.json")
+        assert "--json needs the usual benchmark or --card" in refused(mode, "--json", file)
+    assert "choose one of --card and --iteration" in refused("--iteration", "--card")
+    assert "--quick needs the usual benchmark" in refused("--quick", "--card")
     assert "openspiel" in refused("--opponent", "gnugo")
     assert "cannot read" in refused("--compare", str(tmp_path / "none.json"))
     (tmp_path / "other.json").write_text("[]", encoding="utf-8")

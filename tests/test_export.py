@@ -124,6 +124,7 @@ def test_an_export_is_loaded_by_its_path(exported: Path) -> None:
         (["3x3", "--to", "."], "exists"),
         (["3x3", "--to", "NEW", "--games", "3"], "must be even"),
         (["3x3", "--to", f"{__file__}/below", "--games", "0"], "cannot write"),
+        (["--training", "run", "--to", "NEW", "--games", "2"], "--games needs a CHECKPOINT"),
     ],
 )
 def test_what_is_refused(argv: list[str], reason: str, tmp_path: Path, capsys: Any) -> None:

@@ -332,6 +332,9 @@ def test_mistakes_are_named_in_one_line(words: list[str], message: str) -> None:
         (["--games", "7"], "argument --games: must be even"),
         (["--batch", "0"], "argument --batch: must be a whole number of at least 2"),
         (["--batch", "5"], "argument --batch: must be even"),
+        (["--sprt", "0", "nan"], "argument --sprt: must be a number from -2000 to 2000, got 'nan'"),
+        (["--sprt", "inf", "0"], "argument --sprt: must be a number from -2000 to 2000"),
+        (["--sprt", "0", "1e308"], "argument --sprt: must be a number from -2000 to 2000"),
     ],
 )
 def test_wrong_values_are_named_by_their_option(

@@ -16,8 +16,9 @@ from azdab.common.config import Config, config_from_dict
 from azdab.common.errors import UserError
 from azdab.devices import device, mesh
 from azdab.game import rules
-from azdab.game.board import Board
+from azdab.game.board import Board, board_of
 from azdab.learning import learner, memory, programs, replay
+from azdab.learning.programs import ProgramMemory
 from azdab.runs import checkpoint
 from azdab.training import opening
 from tests import common
@@ -100,6 +101,26 @@ def test_the_largest_batch_fits_and_the_next_does_not(
 def test_what_cannot_fit_is_said() -> None:
     with pytest.raises(UserError, match=r"--max-memory: .* GB are needed .* replay.capacity 400"):
         memory.largest_batch(Board(2, 2), smoke(), common.one_device(), 1000, lambda name: None)
+
+
+@pytest.mark.parametrize("preset", list(presets.known_presets()))
+def test_every_preset_is_fitted_into_less_memory(
+    preset: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_from_dict(presets.read_settings(preset))
+    board, mine = board_of(config), common.one_device()
+
+    def planned_for(
+        board: Board, at: Config, mesh: object, params: object, plan: dict[str, ProgramMemory]
+    ) -> None:
+        plan["self-play"] = ProgramMemory(0, 0, 1000 * at.selfplay.parallel_games)
+
+    monkeypatch.setattr(programs, "compiler", lambda mesh, report, plan: plan)
+    monkeypatch.setattr(programs, "self_play_program", planned_for)
+    total = config.selfplay.games_per_iteration
+    half = sum(memory.resident(board, config).values()) + 1000 * (total // 2)
+    found = memory.largest_batch(board, config, mine, half, lambda name: None)
+    assert found == memory.with_batch(config, total // 2, total)
 
 
 @pytest.mark.parametrize(

@@ -172,6 +172,10 @@ def test_the_command_proves_a_position_of_a_record(
     assert "B wins by 1; B is to move and gets +1" in capsys.readouterr().out
     assert "the game is over there" in common.refused(solve.main, capsys, str(game))
     assert "has games 1 to 1, not 2" in common.refused(solve.main, capsys, str(game), "--game", "2")
+    assert "this game has moves 0 to 4" in common.refused(solve.main, capsys, str(game), "--ply=5")
+    assert "game.txt is a file, give a directory" in common.refused(
+        solve.main, capsys, "1x1", "--folder", str(game)
+    )
 
 
 @pytest.mark.parametrize(
@@ -180,6 +184,9 @@ def test_the_command_proves_a_position_of_a_record(
         (["4x"], "write rows and columns of boxes as 5x5, got '4x', and there is no such file"),
         (["2x2", "h 9 9"], "there is no horizontal edge 9 9"),
         (["9x9"], "boards have at most 64 dots here"),
+        (["1x1", "--game", "2"], "1x1 has games 1 to 1, not 2"),
+        (["1x1", "--ply", "1"], "--ply: this game has moves 0 to 0"),
+        (["1x1", "--quick", "2"], "--quick needs --book"),
         (["1x1", "--threads", "0"], "must be a whole number from 1 to 256"),
     ],
 )

@@ -36,7 +36,7 @@ pytest.importorskip("uvicorn", reason="the extra 'web' is not installed")
 
 from azdab.web import app, guard, json_views, server, turns
 from azdab.web.connections import LIMITS, ConnectionLimits
-from azdab.web.sessions import RefusedError, Sessions
+from azdab.web.sessions import HostedGame, RefusedError, Sessions
 from azdab.web.thinking import Analyses, Engines
 from azdab.web.turns import Shares, WorkQueue
 
@@ -763,6 +763,26 @@ def test_a_game_the_host_lost_is_brought_back_as_it_was(client: Client) -> None:
     for ply, status in ((5, 400), (-1, 400), ("2", 400)):
         asked = {"text": text, "ply": ply}
         assert client.refused("POST", "/api/games/import", asked)[0] == status
+
+
+def test_a_record_holds_what_is_known_and_no_position_of_it_is_made_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = Position(Board(10, 10), tuple(range(220)))
+    known, game = Analyses(), HostedGame("name", Record(whole), ("human", "human"), ply=200)
+    for ply, margin in ((1, 1.5), (2, -2.0), (200, 3.0), (210, 9.0), (12, None)):
+        known.keep(whole.at(ply), Analysis(margin, None, None, []))
+    made: list[Position] = []
+    monkeypatch.setattr(Position, "__post_init__", lambda self: made.append(self))
+    found = game.record(known)
+    assert len(made) <= 3
+    monkeypatch.undo()
+    assert found.position == whole.at(200)
+    # Margins are the first player's.
+    signs = {ply: -1 if whole.movers[ply] else 1 for ply in (1, 2, 200)}
+    margins = {0: 1.5 * signs[1], 1: -2.0 * signs[2], 199: 3.0 * signs[200]}
+    assert found.evaluations == margins
+    assert set(signs.values()) == {1, -1}
 
 
 def test_what_is_known_of_a_position_is_known_in_every_game() -> None:

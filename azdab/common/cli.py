@@ -8,7 +8,7 @@ import itertools
 import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
@@ -70,12 +70,32 @@ def even(low: int) -> Callable[[str], int]:
     return read
 
 
+def number(low: float, high: float) -> Callable[[str], float]:
+    """A type for argparse: a number from ``low`` to ``high``."""
+
+    def read(text: str) -> float:
+        value = _float(text)
+        if not low <= value <= high:
+            shown = one_line(repr(text), 40)
+            raise argparse.ArgumentTypeError(
+                f"must be a number from {low:g} to {high:g}, got {shown}"
+            )
+        return value
+
+    return read
+
+
+def _float(text: str) -> float:
+    """A number, NaN where the text is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
 def seconds(text: str) -> float:
     """A type for argparse: more than no time, at most an hour."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = _float(text)
     if not 0 < value <= 3600:
         shown = one_line(repr(text), 40)
         raise argparse.ArgumentTypeError(
@@ -208,6 +228,28 @@ class Parser(argparse.ArgumentParser):
         for (one, path), (other, again) in itertools.combinations(named, 2):
             if _same_file(path, again):
                 self.error(f"{one} and {other} name the same file, {again}: give two")
+
+    def refuse_idle(
+        self, options: argparse.Namespace, doing: str, uses: Mapping[str, Sequence[str]]
+    ) -> None:
+        """Refuse options that would do nothing in what a command is asked to do.
+
+        Args:
+          options: parsed.
+          doing: what that is, in words.
+          uses: in what each option does something, by its name in ``options``.
+
+        Raises:
+          UserError: names the option, and what it is for.
+        """
+        for name, places in uses.items():
+            if doing not in places and getattr(options, name) != self.get_default(name):
+                option = f"--{name.replace('_', '-')}"
+                if option in places:
+                    raise UserError(f"choose one of {option} and {doing}")
+                raise UserError(
+                    f"{option} needs {' or '.join(places)}; it does nothing with {doing}"
+                )
 
     def run(self, work: Callable[[], None], console: Console, stopped: str) -> int:
         """Do a command's work, and end the command: every command ends here.

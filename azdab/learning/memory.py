@@ -167,7 +167,9 @@ def largest_batch(
     def playing(games: int) -> int:
         compile = programs.Compiler(mesh, report)
         everywhere = games * mesh.size
-        enough = dataclasses.replace(config.replay, capacity=everywhere * config.examples_per_game)
+        # A replay must hold its batch of games: the config's, and the one tried here.
+        capacity = max(config.replay.capacity, everywhere * config.examples_per_game)
+        enough = dataclasses.replace(config.replay, capacity=capacity)
         at = with_batch(dataclasses.replace(config, replay=enough), everywhere, everywhere)
         programs.self_play_program(board, at, mesh, params, compile)
         return max(peak(compile.memory, parts).values())

@@ -18,6 +18,7 @@ from azdab.game import exchange
 from azdab.game.board import Board, parse_board
 from azdab.game.drawing import PLAYER_LETTERS
 from azdab.game.position import Position, move_name
+from azdab.game.record import Record
 from azdab.runs import run_directory
 
 if TYPE_CHECKING:  # they need numba
@@ -69,17 +70,19 @@ def _position(options: SolveOptions, console: Console) -> Position:
       UserError: there is no such board, file, game or move, or nothing is left to play.
     """
     try:
-        position = Position(parse_board(options.start))
+        games = [Record(Position(parse_board(options.start)))]
     except UserError as error:
         path = files.named(options.start)
         if not path.exists():
             raise UserError(f"{error}, and there is no such file") from None
         games = exchange.load_games(path, None, console.print)
-        if options.game > len(games):
-            raise UserError(f"{path} has games 1 to {len(games)}, not {options.game}") from None
-        position = games[options.game - 1].position
-        if options.ply is not None:
-            position = position.at(options.ply)
+    if options.game > len(games):
+        raise UserError(f"{options.start} has games 1 to {len(games)}, not {options.game}")
+    position = games[options.game - 1].position
+    if options.ply is not None:
+        if options.ply > len(position.moves):
+            raise UserError(f"--ply: this game has moves 0 to {len(position.moves)}")
+        position = position.at(options.ply)
     for move in options.moves:
         position = position.play(move)
     if position.is_over:

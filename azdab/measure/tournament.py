@@ -27,6 +27,9 @@ from azdab.runs import networks
 
 _FORFEITS_SHOWN = 5  # of a match, each with its reason
 
+MOST_ELO = 2000.0
+"""The largest difference that a sequential test is about; beyond it all games are won."""
+
 GAMES_PER_MATCH = 200
 """Games per match unless the options say otherwise."""
 
@@ -81,7 +84,7 @@ def add_match_options(parser: argparse.ArgumentParser) -> None:
         "--sprt",
         metavar=("ELO0", "ELO1"),
         nargs=2,
-        type=float,
+        type=cli.number(-MOST_ELO, MOST_ELO),
         help="stop a match when it has decided between A leading by ELO0 and by ELO1 points",
     )
     group.add_argument(

@@ -108,6 +108,9 @@ def watch_match(
     if engines:
         board = loading.chosen_board(engines[0])
     else:
+        for name in ("level", "time_per_move", "time_per_game", "ponder", "no_solver"):
+            if getattr(options, name):
+                raise UserError(f"--{name.replace('_', '-')} is of networks, and nobody plays one")
         board = tournament.board_of_match(options.board, named, None, options.runs)
     plies = 2 if games.opening_plies is None else games.opening_plies
     matches.check_opening(board, plies, "--opening-plies")

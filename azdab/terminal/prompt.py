@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from azdab.common import files
-from azdab.common.errors import UserError
+from azdab.common.errors import UserError, one_line
 from azdab.engine.engine import Analysis, Engine
 from azdab.engine.levels import DEFAULT_LEVEL, LEVELS
 from azdab.game import exchange, record
@@ -59,8 +59,7 @@ class _Prompt(cmd.Cmd):
         return False
 
     def default(self, line: str) -> None:
-        word = line.split()[0][:40]
-        self.complain(f"Unknown command '{word}'; try 'help'.")
+        self.complain(f"Unknown command '{one_line(line.split()[0], 40)}'; try 'help'.")
 
     def do_EOF(self, argument: str) -> bool:  # noqa: N802  the name that cmd gives the end of input
         self.console.print()

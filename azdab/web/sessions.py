@@ -241,8 +241,8 @@ class HostedGame:
         here = self.position
         known = self._record.going_on(here)
         evaluations = dict(known.evaluations)
-        for ply in range(self.ply):
-            if (found := analyses.get(here.at(ply + 1))) and found.margin is not None:
+        for ply, found in enumerate(analyses.along(here)):
+            if found is not None and found.margin is not None:
                 margin = -found.margin if here.movers[ply + 1] else found.margin
                 evaluations.setdefault(ply, margin)
         return dataclasses.replace(

@@ -37,6 +37,11 @@ class Analyses:
         """The analysis of a position, if there is one. Any thread may ask."""
         return self._found.get((position.board, position.moves))
 
+    def along(self, game: Position) -> list[Analysis | None]:
+        """What :meth:`get` finds after each move of a game, no position of which is made anew."""
+        board, moves = game.board, game.moves
+        return [self._found.get((board, moves[:ply])) for ply in range(1, len(moves) + 1)]
+
     def keep(self, position: Position, found: Analysis) -> None:
         """Remember the analysis of a position."""
         self._found[position.board, position.moves] = found
