@@ -1,24 +1,37 @@
 """Training that tells its phases: ``python -m tests.killable FD [training's arguments]``.
 
 Each phase is written to the file descriptor as a line when it begins, so that another
-process can kill this one in the middle of it. Nothing in azdab knows of it.
+process can kill this one in the middle of it. A checkpoint is saved beside the phases that follow:
+``saving`` is when that begins, ``saved`` when it ends. Nothing in azdab knows of it.
 """
 
 import os
 import sys
+from typing import Any
 
 from azdab import train
 from azdab.common import progress
+from azdab.runs.retention import Checkpoints
 
 
 def main(descriptor: int, argv: list[str]) -> int:
-    show = progress.Display.phase
+    show, save = progress.Display.phase, Checkpoints.save
 
-    def tell(display: progress.Display, name: str) -> None:
+    def tell(name: str) -> None:
         os.write(descriptor, f"{name}\n".encode())
+
+    def phase(display: progress.Display, name: str) -> None:
+        if name != "saving":
+            tell(name)
         show(display, name)
 
-    progress.Display.phase = tell  # type: ignore[method-assign, assignment]
+    def saving(*arguments: Any) -> None:
+        tell("saving")
+        save(*arguments)
+        tell("saved")
+
+    progress.Display.phase = phase  # type: ignore[method-assign, assignment]
+    Checkpoints.save = saving  # type: ignore[method-assign, assignment]
     return train.main(argv)
 
 

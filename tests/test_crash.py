@@ -29,12 +29,15 @@ class Killable:
         self.process = runs.start(module, folder, *argv, pass_fds=(end,))
         os.close(end)
         self._rest = b""
+        self._saving = False
 
     def phases(self) -> Iterator[str]:
-        """The phases as they begin, until the process ends."""
+        """The phases as they begin, until the process ends; and ``saved``."""
         while True:
             while b"\n" in self._rest:
                 line, self._rest = self._rest.split(b"\n", 1)
+                if line in (b"saving", b"saved"):
+                    self._saving = line == b"saving"
                 yield line.decode()
             assert select.select([self._pipe], [], [], PATIENCE)[0], "the run is stuck"
             if not (more := os.read(self._pipe, 4096)):
@@ -50,19 +53,25 @@ class Killable:
     def kill(self, phase: str) -> str:
         """Kill it; the phase in which it died, ``phase`` unless it told another meanwhile."""
         self.process.send_signal(signal.SIGKILL)
-        *_, last = [phase, *self.phases()]
+        *_, last = [phase, *(told for told in self.phases() if told in PHASES)]
         printed = self.end()
         assert self.process.returncode == -signal.SIGKILL, printed
-        return last
+        return "saving" if self._saving else last
 
 
 def timed(run: Killable) -> dict[str, float]:
     """Let a run finish; the median seconds of its phases."""
     seconds = collections.defaultdict(list)
-    name, began = "", 0.0
+    name, began, saving = "", 0.0, 0.0
     for phase in run.phases():
-        seconds[name].append(time.perf_counter() - began)
-        name, began = phase, time.perf_counter()
+        now = time.perf_counter()
+        if phase == "saving":
+            saving = now
+        elif phase == "saved":
+            seconds["saving"].append(now - saving)
+        else:
+            seconds[name].append(now - began)
+            name, began = phase, now
     printed = run.end()
     assert run.process.returncode == 0, printed
     return {phase: sorted(seconds[phase])[len(seconds[phase]) // 2] for phase in PHASES}
