@@ -111,11 +111,10 @@ def test_every_preset_is_fitted_into_less_memory(
     board, mine = board_of(config), common.one_device()
 
     def planned_for(
-        board: Board, at: Config, mesh: object, params: object, plan: dict[str, ProgramMemory]
+        board: Board, at: Config, mesh: object, params: object, compile: programs.Compiler
     ) -> None:
-        plan["self-play"] = ProgramMemory(0, 0, 1000 * at.selfplay.parallel_games)
+        compile.memory["self-play"] = ProgramMemory(0, 0, 1000 * at.selfplay.parallel_games)
 
-    monkeypatch.setattr(programs, "compiler", lambda mesh, report, plan: plan)
     monkeypatch.setattr(programs, "self_play_program", planned_for)
     total = config.selfplay.games_per_iteration
     half = sum(memory.resident(board, config).values()) + 1000 * (total // 2)
@@ -142,8 +141,8 @@ GB = 1_000_000_000
 @pytest.mark.parametrize(
     ("scratch", "config", "limit", "said"),
     [
-        (3, {"memory_gb": 6}, None, "at most 3.00 of 5.50 GB (6 GB are allowed, less the driver"),
-        (6, {"memory_gb": 6}, None, "5.50 GB (6 GB are allowed, less the driver's part), which is"),
+        (3, {"memory_gb": 6}, None, "at most 3.00 of 5.25 GB (6 GB are allowed, less the driver"),
+        (6, {"memory_gb": 6}, None, "5.25 GB (6 GB are allowed, less the driver's part), which is"),
         (3, {}, 4 * GB, "at most 3.00 of 4.00 GB (are allowed); it fits on a card of 8 GB"),
         (3, {}, None, "at most 3.00 of 16.00 GB (there is); it fits"),
         (7, {}, None, "at most 7.00 of 16.00 GB (there is); it does not fit on a card of 8 GB"),
