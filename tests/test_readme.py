@@ -32,6 +32,7 @@ SMALLER = {
     "azdab.train --config quick": ["--iterations", "1", *TINY, *SMALL],
     "azdab.train --resume": ["--iterations", "2", *TINY],
     "azdab.play --mode dual-ai": ["--num-games", "2", "--simulations", "2"],
+    "azdab.play --replay": [],
     "azdab.play": ["--level", "easy"],
     "azdab.analyze": ["--level", "easy"],
     "azdab.evaluate 5x5 --match": ["--games", "2"],
