@@ -111,10 +111,11 @@ def test_every_preset_is_fitted_into_less_memory(
     board, mine = board_of(config), common.one_device()
 
     def planned_for(
-        board: Board, at: Config, mesh: object, params: object, compile: programs.Compiler
+        board: Board, at: Config, mesh: object, params: object, compile: SimpleNamespace
     ) -> None:
         compile.memory["self-play"] = ProgramMemory(0, 0, 1000 * at.selfplay.parallel_games)
 
+    monkeypatch.setattr(programs, "Compiler", lambda mesh, report: SimpleNamespace(memory={}))
     monkeypatch.setattr(programs, "self_play_program", planned_for)
     total = config.selfplay.games_per_iteration
     half = sum(memory.resident(board, config).values()) + 1000 * (total // 2)

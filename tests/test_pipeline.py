@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from azdab import train
+from azdab.common.at_once import AtOnce
 from azdab.common.config import BoardConfig, Config, ReplayConfig, SelfPlayConfig
 from azdab.devices import timeline
 from azdab.devices.timeline import Span, Timeline
@@ -248,7 +249,7 @@ def test_a_slow_teacher_changes_nothing_and_holds_nothing_up(
         overlapped = run(tmp_path, "overlapped")
     assert log[:3] == ["started", "started", "taught"]
     with monkeypatch.context() as patch:
-        patch.setattr(teaching, "ThreadPoolExecutor", lambda count: teaching.AtOnce())
+        patch.setattr(teaching, "ThreadPoolExecutor", lambda count: AtOnce())
         inline = run(tmp_path, "inline")
     chex.assert_trees_all_equal(saved(overlapped), saved(inline))
     assert lasting(overlapped) == lasting(inline)

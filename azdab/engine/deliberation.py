@@ -83,10 +83,10 @@ class Deliberation:
     def grow(self, simulations: int) -> None:
         """Make more simulations, as far as there is room."""
         until = min(self.simulations + simulations, self._room)
-        tree = self._programs.grow(
+        growth = self._programs.grow(
             self._trained.params, self._key, self._growth, self._schedule, self.simulations, until
         )
-        self._growth = jax.block_until_ready(tree)
+        self._growth = jax.block_until_ready(growth)
         self.simulations = until
 
     def outlook(self) -> Outlook:

@@ -9,7 +9,7 @@ count as speed, and the memory of each program is known in advance.
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
@@ -17,6 +17,7 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, PRNGKeyArray
 
+from azdab.common.at_once import AtOnce
 from azdab.common.config import Config
 from azdab.devices import device
 from azdab.devices.device import device_share
@@ -103,9 +104,6 @@ class Compiler:
       report: told the name of each program that is traced or waited for.
       beside: whether a context compiles several at once, while the next are traced; None: unless
         they are for the CPU, whose compiler uses all cores by itself.
-
-    Attributes:
-      memory: what each program needs.
     """
 
     def __init__(
@@ -113,9 +111,8 @@ class Compiler:
     ) -> None:
         self._mesh, self._report = mesh, report
         self._beside = mesh.devices.flat[0].platform != "cpu" if beside is None else beside
-        self._pool: ThreadPoolExecutor | None = None
+        self._pool: Executor = AtOnce()
         self._building: dict[str, Future[Any]] = {}
-        self.memory: dict[str, ProgramMemory] = {}
 
     def __enter__(self) -> "Compiler":
         if self._beside:
@@ -123,14 +120,17 @@ class Compiler:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self._pool is None:
-            return
-        self._pool.shutdown(wait=False, cancel_futures=exception[0] is not None)
-        if exception[0] is None:
-            for name, building in self._building.items():
-                if not building.done():
-                    self._report(name)
-                self.memory[name] = _needed(building.result())
+        failed = exception[0] is not None
+        self._pool.shutdown(wait=False, cancel_futures=failed)
+        for name, building in () if failed else self._building.items():
+            if not building.done():
+                self._report(name)
+            building.result()
+
+    @property
+    def memory(self) -> dict[str, ProgramMemory]:
+        """What each program needs."""
+        return {name: _needed(building.result()) for name, building in self._building.items()}
 
     def __call__(
         self, name: str, function: Callable[..., Any], inputs: Any, outputs: Any, *arguments: Any,
@@ -144,10 +144,6 @@ class Compiler:
             out_shardings=shardings(self._mesh, outputs),
             donate_argnums=donate,
         ).lower(*arguments)
-        if self._pool is None:
-            compiled = lowered.compile()
-            self.memory[name] = _needed(compiled)
-            return lambda *arguments: compiled(*placed(self._mesh, arguments, inputs))
         building = self._building[name] = self._pool.submit(lowered.compile)
         return lambda *arguments: building.result()(*placed(self._mesh, arguments, inputs))
 

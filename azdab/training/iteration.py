@@ -154,7 +154,7 @@ def complete(
     context.phase("learning")
     buffer = state.replay
     if found and run.correct is not None:
-        each = config.selfplay.parallel_games * config.examples_per_game // context.devices.size
+        each = examples_of_wave(context)
         buffer = teaching.put_right(context.devices, run.correct, buffer, found, each)
     for examples, _ in waves:
         buffer = run.add(buffer, examples)
@@ -178,6 +178,12 @@ def complete(
     return state, values
 
 
+def examples_of_wave(context: Context) -> int:
+    """How many examples a wave of games adds to the replay of each device."""
+    config = context.config
+    return config.selfplay.parallel_games * config.examples_per_game // context.devices.size
+
+
 def taught_again(context: Context, state: TrainState, newest: int) -> Taught | None:
     """What the engine was finding out when a run was interrupted: it begins anew.
 
@@ -187,8 +193,7 @@ def taught_again(context: Context, state: TrainState, newest: int) -> Taught | N
       newest: examples that the last iteration added to the replay of each device, and that are
         there; 0 if they are not, or are of games of another kind.
     """
-    config = context.config
-    count = config.selfplay.parallel_games * config.examples_per_game // context.devices.size
+    count = examples_of_wave(context)
     if context.beside.teach is None or not newest or newest % count:
         return None
     held = teaching.on_host(replay.newest_examples(state.replay, newest))
@@ -197,7 +202,7 @@ def taught_again(context: Context, state: TrainState, newest: int) -> Taught | N
         for at in range(0, newest, count)
     ]
     there = [context.beside.reader.submit(list, wave) for wave in games]
-    return teaching.begin(context.beside, context.board, config, there)
+    return teaching.begin(context.beside, context.board, context.config, there)
 
 
 def measured(context: Context, started: Started) -> Metrics:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from azdab.common.at_once import AtOnce
 from azdab.common.config import Config
 from azdab.devices import device, mesh
 from azdab.exact.endings import GameValues
@@ -56,17 +57,9 @@ def beside(board: Board, config: Config) -> Beside:
         teach = GameTeacher(board, positions, device.cores())
         tutor.submit(teach, np.zeros((1, 0), int), np.zeros(1, int), 0)
     alone = jax.process_count() == 1
+    # Several processes dispatch in one order.
     player = ThreadPoolExecutor(1) if alone else AtOnce()
     return Beside(player, ThreadPoolExecutor(1), tutor, teach)
-
-
-class AtOnce(Executor):
-    """Does what it is given before it returns: several processes dispatch in one order."""
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        done: Future[Any] = Future()
-        done.set_result(fn(*args, **kwargs))
-        return done
 
 
 def on_host(examples: Example) -> Parts:
