@@ -5,6 +5,7 @@ Tests marked ``slow`` are left out unless asked for: ``pytest -n 2 -m slow``.
 
 import dataclasses
 import functools
+import gc
 import os
 import re
 import shutil
@@ -21,11 +22,15 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 _FLAGS = (
     "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0 "
     "--xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false "
-    "--xla_cpu_max_isa=AVX2 --xla_cpu_multi_thread_eigen=false"
+    "--xla_cpu_max_isa=AVX2 --xla_cpu_multi_thread_eigen=false "
+    "--xla_cpu_parallel_codegen_split_count=1"
 )
 os.environ["JAX_PLATFORMS"] = "cpu"
 if _FLAGS not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FLAGS}".strip()
+
+# Tracing makes millions of objects that stay: looking through them all often costs 3% of the time.
+gc.set_threshold(100_000, 20, 20)
 
 # What one test compiles no other has to, in this process or in those that tests start.
 _OWN_CACHE = "JAX_COMPILATION_CACHE_DIR" not in os.environ
