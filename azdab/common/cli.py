@@ -125,12 +125,15 @@ def output_file(text: str) -> Path:
     """A type for argparse: a file that can be written, as far as one sees before it is."""
     found = named_path(text)
     try:
-        folder = found.absolute().parent
-        if not folder.is_dir():
-            raise argparse.ArgumentTypeError(f"there is no directory {found.parent}")
-        if found.is_dir():
+        real = Path(os.path.realpath(found))  # links are followed when it is written
+        if real.is_symlink():
+            raise argparse.ArgumentTypeError(f"{found} is a link that leads back to itself")
+        if not real.parent.is_dir():
+            folder = real.parent if found.is_symlink() else found.parent
+            raise argparse.ArgumentTypeError(f"there is no directory {folder}")
+        if real.is_dir():
             raise argparse.ArgumentTypeError(f"{found} is a directory, give a file")
-        if not os.access(found if found.exists() else folder, os.W_OK):
+        if not os.access(real if real.exists() else real.parent, os.W_OK):
             raise argparse.ArgumentTypeError(f"{found} cannot be written: see its permissions")
     except OSError as error:  # a name too long
         shown = one_line(repr(text), 80)
@@ -141,8 +144,9 @@ def output_file(text: str) -> Path:
 def output_folder(text: str) -> Path:
     """A type for argparse: a directory to write in, which may not exist yet."""
     found = named_path(text)
-    if os.path.exists(found) and not found.is_dir():
-        raise argparse.ArgumentTypeError(f"{found} is a file, give a directory")
+    if os.path.lexists(found) and not found.is_dir():
+        kind = "a file" if found.exists() else "a link to nothing"
+        raise argparse.ArgumentTypeError(f"{found} is {kind}, give a directory")
     return found
 
 
@@ -151,6 +155,11 @@ def _same_file(one: Path, other: Path) -> bool:
     if os.path.exists(one) and os.path.exists(other):  # Path's fails for a name too long
         return one.is_file() and one.samefile(other)  # both may be a device, such as /dev/null
     return os.path.realpath(one) == os.path.realpath(other)
+
+
+def _called(action: argparse.Action) -> str:
+    """What people call an option or an argument."""
+    return action.option_strings[0] if action.option_strings else f"{action.metavar}"
 
 
 def typed(kind: type[_Options], options: argparse.Namespace) -> _Options:
@@ -201,6 +210,7 @@ class Parser(argparse.ArgumentParser):
             known = [option for action in self._actions for option in action.option_strings]
             word = unknown[0].split("=")[0]
             self.error(f"unknown option '{word}'{suggest(word, known)}")
+        self._check_words(options)
         self._check_outputs(options)
         overrides: dict[str, Any] = {}
         for name, _ in self._fields:
@@ -216,11 +226,20 @@ class Parser(argparse.ArgumentParser):
                 overrides = presets.merge(overrides, value)
         return options, overrides
 
+    def _check_words(self, options: argparse.Namespace) -> None:
+        """Refuse an empty word: it would be taken for an option that was not given."""
+        for action in self._actions:
+            if action.type is None and action.dest not in dict(self._fields):
+                given = getattr(options, action.dest, None)
+                words = given if isinstance(given, list) else [given]
+                if "" in words and given != action.default:
+                    self.error(f"argument {_called(action)}: is empty")
+
     def _check_outputs(self, options: argparse.Namespace) -> None:
         """Refuse to write one file twice, or over what the command is about."""
         outputs = (output_file, output_folder)
         named = [
-            ((*action.option_strings, action.metavar)[0], path)
+            (_called(action), path)
             for action in self._actions
             if action.type in outputs or (action.type is named_path and action.required)
             if (path := getattr(options, action.dest)) is not None
