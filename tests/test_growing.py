@@ -1,6 +1,7 @@
 """A search that grows piece by piece says what one says that runs to its end."""
 
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import chex
@@ -32,6 +33,13 @@ def opinion(params: Any, states: State) -> Evaluation:
 @functools.cache
 def config(policy: Any) -> SearchConfig:
     return SearchConfig(policy=policy, max_num_considered_actions=4)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def even_noise() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jax.random, "dirichlet", common.even_noise)
+        yield
 
 
 @functools.cache

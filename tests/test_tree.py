@@ -1,6 +1,7 @@
 """The batched simulations build mctx's own trees, bit for bit."""
 
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -78,6 +79,13 @@ def search(policy: str, batched: bool, max_depth: jax.Array, seed: jax.Array) ->
         loop = simulation.simulation_loop(params, world, select_root, select, max_depth)
         arguments["loop_fn"] = loop
     return run(params, key, root, world, SIMULATIONS, **arguments)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def even_noise() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jax.random, "dirichlet", common.even_noise)
+        yield
 
 
 @pytest.mark.parametrize("policy", ["gumbel", "puct"])
