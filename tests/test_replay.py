@@ -50,7 +50,7 @@ def empty() -> Replay:
 
 
 @functools.cache
-def window(config: ReplayConfig) -> Any:
+def window_of(config: ReplayConfig) -> Any:
     return jax.jit(functools.partial(replay.window, config))
 
 
@@ -99,7 +99,7 @@ def test_samples_come_from_the_whole_window_and_nowhere_else(
     buffer, everything = filled(sizes)
     grown = int(config.window_fraction * len(everything))
     size = min(max(config.min_window, grown), len(everything), CAPACITY)
-    assert int(window(config)(buffer.total)) == size
+    assert int(window_of(config)(buffer.total)) == size
     drawn = jax.tree.map(np.asarray, sample(config, 400)(buffer, jax.random.key(0)))
     assert set(drawn.margin.tolist()) == set(everything[-size:])
     # Every field of a sample belongs to the same example.
@@ -129,7 +129,7 @@ def test_positions_with_more_open_edges_are_drawn_more_often(weight: float) -> N
 def test_the_window_grows_but_never_beyond_capacity_or_what_there_is(totals: list[int]) -> None:
     config = ReplayConfig(capacity=1_000_000, min_window=50_000, window_fraction=0.5)
     small, large = sorted(totals)
-    first, second = (int(window(config)(np.int32(n))) for n in (small, large))
+    first, second = (int(window_of(config)(np.int32(n))) for n in (small, large))
     assert first <= second
     for total, window in ((small, first), (large, second)):
         assert window <= min(total, 1_000_000)
@@ -240,12 +240,10 @@ def test_so_many_examples_are_lacking_until_the_window_is_full(
 ) -> None:
     config = ReplayConfig(capacity=30, min_window=4, window_fraction=fraction)
     held = min(held, total, 30)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(replay, "window", lambda config, total: window(config)(total))
-        number = replay.lacking(config, total, held)
+    number = replay.lacking(config, total, held)
 
     def blank(added: int) -> int:
-        return int(window(config)(np.int32(total + added))) - held - added
+        return int(window_of(config)(np.int32(total + added))) - held - added
 
     assert blank(number) <= 0
     assert number == 0 or blank(number - 1) > 0

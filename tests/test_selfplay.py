@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from azdab.common.config import BoardConfig, Config, SearchConfig, SelfPlayConfig
-from azdab.game import rules
 from azdab.game.board import Board
+from azdab.game.rules import State
 from azdab.learning import agents, selfplay, statistics
 from azdab.learning.selfplay import Example, SelfPlayStats
 from tests import common
@@ -269,15 +269,17 @@ def test_greedy_openings_err_each_at_its_own_rate(share: float) -> None:
     board, games = Board(2, 2), 20_000
     three, last = np.split(board.box_edges()[0], [3])
 
+    edges = np.zeros((games, board.num_edges), bool)
+    edges[:, three] = True
+    states: Any = State(edges, np.zeros((games, 2), np.int16), np.zeros(games, np.int8))
+
     @jax.jit
-    def two_moves() -> jax.Array:
-        start = rules.init_states(board, games)
-        states = start._replace(edges=start.edges.at[:, three].set(True))
+    def two_moves(states: State) -> jax.Array:
         opening = agents.opening_agent(board, share, games, jax.random.key(0))
         keys = jax.random.split(jax.random.key(1))
         return jax.lax.map(lambda key: opening(None, key, states), keys)
 
-    closes = np.asarray(two_moves()) == last[0]
+    closes = np.asarray(two_moves(states)) == last[0]
     one = 1 / 9
     # A greedy game that errs at the rate u closes with probability 1 - u + u / 9.
     rate = share * (1 + one) / 2 + (1 - share) * one
