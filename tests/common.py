@@ -202,6 +202,15 @@ def uniform(params: Any, states: State) -> Evaluation:
     )
 
 
+def even_noise(key: jax.Array, alpha: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """In place of ``jax.random.dirichlet``, which takes a third of PUCT's time to compile.
+
+    For tests in which it does not matter how the noise at a root is distributed.
+    """
+    found = jax.random.uniform(key, (*shape, len(alpha)))
+    return found / found.sum(axis=-1, keepdims=True)
+
+
 def same_trees(a: Any, b: Any) -> bool:
     """Whether two trees hold the same bits."""
     jax.tree.map(np.testing.assert_array_equal, a, b)

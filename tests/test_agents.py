@@ -36,12 +36,18 @@ def capturable(board: Board) -> Any:
     return jax.jit(functools.partial(agents.capturable, board))
 
 
+minimax = common.Minimax(Board(2, 2))
+exact_values = jax.jit(dense_table.exact_values)
+
+
 def late_states(seed: int) -> State:
     return common.random_states(BOARD, seed, BATCH, range(1, 13))
 
 
-def moves(name: str, seed: int, states: State, params: Any = None) -> list[int]:
-    actions: list[int] = player(name, BOARD)(params, jax.random.key(seed), states).tolist()
+def moves(
+    name: str, seed: int, states: State, board: Board = BOARD, params: Any = None
+) -> list[int]:
+    actions: list[int] = player(name, board)(params, jax.random.key(seed), states).tolist()
     return actions
 
 
@@ -101,15 +107,15 @@ def test_random_moves_are_uniform() -> None:
 @settings(max_examples=10)
 @given(common.seeds)
 def test_perfect_moves_are_exactly_the_optimal_ones(seed: int) -> None:
-    states = common.random_states(BOARD, seed, 4, range(1, 10))
-    values = np.asarray(dense_table.exact_values(common.solved(BOARD), states.edges))
-    minimax = common.Minimax(BOARD)
+    board = Board(2, 2)
+    states = common.random_states(board, seed, 4, range(1, 10))
+    values = np.asarray(exact_values(common.solved(board), states.edges))
     many = jax.tree.map(lambda x: np.repeat(np.asarray(x), 64, axis=0), states)
-    played = np.reshape(moves("perfect", seed, many, common.solved(BOARD)), (4, 64))
+    played = np.reshape(moves("perfect", seed, many, board, common.solved(board)), (4, 64))
     for (drawn, _, _), row, chosen in zip(common.each(states), values, played, strict=True):
         expected = [
             -128 if edge in drawn else minimax.move_value(drawn, edge)
-            for edge in range(BOARD.num_edges)
+            for edge in range(board.num_edges)
         ]
         assert row.tolist() == expected
         assert set(chosen.tolist()) == {e for e, v in enumerate(expected) if v == max(expected)}

@@ -42,21 +42,23 @@ PLAYERS: dict[str, Any] = {
 
 
 @functools.cache
-def match(a: str, b: str, opening: int, seed: int = 0) -> MatchGames:
-    params: Any = tuple(common.solved(BOARD) if name == "perfect" else None for name in (a, b))
-
-    def play(key: jax.Array) -> MatchGames:
+def player(a: str, b: str) -> Any:
+    def play(params: Any, key: jax.Array, opening: jax.Array) -> MatchGames:
         return arena.play_games(BOARD, (PLAYERS[a], PLAYERS[b]), params, key, GAMES, opening)
 
-    return jax.tree.map(np.asarray, jax.jit(play)(jax.random.key(seed)))
+    return jax.jit(play)
+
+
+@functools.cache
+def match(a: str, b: str, opening: int, seed: int = 0) -> MatchGames:
+    params: Any = tuple(common.solved(BOARD) if name == "perfect" else None for name in (a, b))
+    return jax.tree.map(np.asarray, player(a, b)(params, jax.random.key(seed), opening))
 
 
 def test_an_opening_leaves_a_move_to_be_chosen() -> None:
     board = Board(1, 1)
-    played = jax.tree.map(
-        np.asarray,
-        arena.play_games(board, (lowest, highest), (None, None), jax.random.key(0), 4, 9),
-    )
+    play = jax.jit(lambda key: arena.play_games(board, (lowest, highest), (None, None), key, 4, 9))
+    played = jax.tree.map(np.asarray, play(jax.random.key(0)))
     assert played.random[:-1].all()
     assert not played.random[-1].any()
     assert judging.regret(common.solved(board), played) == (0, 1)
@@ -138,14 +140,10 @@ def test_the_perfect_player_gets_at_least_the_value_of_the_position_it_takes_ove
 
 def handmade(margin: list[int]) -> MatchGames:
     half = len(margin) // 2
-    empty = jnp.zeros((1, len(margin)))
-    return MatchGames(
-        states=State(empty, empty, empty),
-        actions=empty,
-        random=empty,
-        a_seat=jnp.array([0] * half + [1] * half, jnp.int8),
-        margin=jnp.array(margin),
-    )
+    empty: Any = np.zeros((1, len(margin)))
+    seats: Any = np.array([0] * half + [1] * half, np.int8)
+    margins: Any = np.array(margin)
+    return MatchGames(State(empty, empty, empty), empty, empty, seats, margins)
 
 
 def test_a_score_by_hand() -> None:
@@ -193,7 +191,7 @@ def test_against_selects_the_games_of_one_opponent() -> None:
     def play(key: jax.Array) -> MatchGames:
         return arena.play_games(BOARD, (PLAYERS["random"], panel), (None, (None, None)), key, 8, 2)
 
-    whole = jax.jit(play)(jax.random.key(0))
+    whole = jax.tree.map(np.asarray, jax.jit(play)(jax.random.key(0)))
     for number in range(2):
         games = jax.tree.map(np.asarray, baselines.games_against(whole, number, 2))
         assert games.margin.tolist() == whole.margin[number::2].tolist()

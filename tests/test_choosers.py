@@ -11,7 +11,6 @@ import pytest
 
 from azdab.common.errors import UserError
 from azdab.engine.engine import Engine
-from azdab.engine.levels import LEVELS
 from azdab.game.board import Board
 from azdab.game.position import Position
 from azdab.measure import tournament
@@ -69,7 +68,7 @@ def hide() -> None:
 
 def test_an_agent_of_your_own_plays_matches() -> None:
     own = registry.make_player("custom:agent=tests.test_choosers.FirstEdge", BOARD)
-    engine = Engine.load(BOARD, LEVELS["hard"]._replace(simulations=16))
+    engine = Engine.load(BOARD, "easy")
     strong = registry.Player("azdab", choosers.from_chooser(BOARD, engine))
     match = matches.play_match(BOARD, (strong, own), games=8, opening_plies=2, seed=0, batch=8)
     assert match.score().rate > 0.8

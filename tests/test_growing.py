@@ -1,6 +1,7 @@
 """A search that grows piece by piece says what one says that runs to its end."""
 
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import chex
@@ -10,11 +11,11 @@ import numpy as np
 import pytest
 
 from azdab.common.config import SearchConfig
-from azdab.game import rules
 from azdab.game.board import Board
 from azdab.game.rules import State
 from azdab.search import growing, tree_search
 from azdab.search.evaluator import Evaluation
+from azdab.search.simulation import Growth
 from tests import common
 
 BOARD, ROOM = Board(2, 2), 24
@@ -34,26 +35,55 @@ def config(policy: Any) -> SearchConfig:
     return SearchConfig(policy=policy, max_num_considered_actions=4)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def even_noise() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jax.random, "dirichlet", common.even_noise)
+        yield
+
+
+@functools.cache
+def whole(policy: str, simulations: int) -> Any:
+    return jax.jit(
+        lambda key, states: tree_search.search(
+            BOARD, config(policy), opinion, None, key, states,
+            num_simulations=simulations, explore=False,
+        )
+    )  # fmt: skip
+
+
+@functools.cache
+def in_pieces(policy: str) -> tuple[Any, Any, Any]:
+    """The programs that begin, go on and end; they are the same for all numbers of simulations."""
+
+    def begin(key: Any, states: State) -> Growth:
+        seen = opinion(None, states)
+        return growing.seedling(BOARD, config(policy), seen, key, states, room=ROOM)
+
+    grow = functools.partial(growing.grown, BOARD, config(policy), opinion, None)
+    end = functools.partial(growing.harvest, config(policy))
+    return jax.jit(begin), jax.jit(grow), jax.jit(end)
+
+
 @pytest.mark.parametrize("policy", ["gumbel", "puct"])
 @pytest.mark.parametrize("simulations", [1, 7, ROOM])
 def test_pieces_make_a_whole(policy: str, simulations: int) -> None:
     key = jax.random.key(0)
     states = common.random_states(BOARD, 3, 5, (12, 9, 8, 7, 6))
-    whole = tree_search.search(
-        BOARD, config(policy), opinion, None, key, states,
-        num_simulations=simulations, explore=False,
-    )  # fmt: skip
-    tree = growing.seedling(BOARD, config(policy), opinion(None, states), key, states, room=ROOM)
-    schedule = jnp.asarray(growing.halving_schedule(4, simulations, ROOM))
+    begin, grow, end = in_pieces(policy)
+    tree = begin(key, states)
+    schedule = growing.halving_schedule(4, simulations, ROOM)
     done = 0
     for until in sorted({1, simulations // 2, simulations} - {0}):
-        tree = growing.grown(BOARD, config(policy), opinion, None, key, tree, schedule, done, until)
+        tree = grow(key, tree, schedule, done, until)
         done = until
-    found = growing.harvest(config(policy), key, tree)
-    chex.assert_trees_all_close(found, whole, rtol=1e-6)
-    assert (found.visit_counts.sum(axis=-1) == simulations).all()
-    legal = rules.legal_actions(states)
-    assert np.asarray(jnp.take_along_axis(legal, found.action[:, None], axis=1)).all()
+    found = end(key, tree)
+    chex.assert_trees_all_close(found, whole(policy, simulations)(key, states), rtol=1e-6)
+    assert (np.asarray(found.visit_counts).sum(axis=-1) == simulations).all()
+    legal = ~np.asarray(states.edges)
+    assert np.take_along_axis(legal, np.asarray(found.action)[:, None], axis=1).all()
+    for program in (begin, grow, end):
+        assert program._cache_size() == 1
 
 
 @pytest.mark.parametrize("considered", [1, 2, 3, 8, 16])

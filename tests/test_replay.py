@@ -22,22 +22,43 @@ CAPACITY = 8
 batch_sizes = st.lists(st.sampled_from([1, 3, 5, 8]), min_size=1, max_size=10)
 
 
+BLANK: Example = jax.eval_shape(lambda: zero_examples(BOARD, 1))
+
+
 def numbered(first: int, count: int) -> Example:
-    """Examples whose every field tells their number."""
+    """Examples whose every field tells their number, in numpy."""
     number = np.arange(first, first + count)
 
-    def field(zeros: jax.Array) -> Any:
+    def field(blank: Any) -> Any:
+        zeros = np.zeros((count, *blank.shape[1:]), blank.dtype)
         values = np.broadcast_to(number.reshape(-1, *[1] * (zeros.ndim - 1)), zeros.shape)
         if zeros.dtype == jnp.bool_:
             values = values >> (np.arange(zeros.shape[-1]) if zeros.ndim > 1 else 0) & 1
-        return jnp.asarray(values, zeros.dtype)
+        return values.astype(zeros.dtype)
 
-    return Example(*map(field, zero_examples(BOARD, count)))
+    return Example(*map(field, BLANK))
 
 
 @functools.cache
 def add() -> Any:
     return jax.jit(replay.add)
+
+
+@functools.cache
+def empty() -> Replay:
+    return replay.init_replay(BOARD, CAPACITY)
+
+
+@functools.cache
+def window_of(config: ReplayConfig) -> Any:
+    return jax.jit(functools.partial(replay.window, config))
+
+
+# Every part of the buffer may be the least window, and any share of all examples the next.
+CONFIGS = [
+    ReplayConfig(capacity=CAPACITY, min_window=least, window_fraction=fraction)
+    for least, fraction in [(1, 0.1), (1, 1.0), (3, 0.5), (5, 0.1), (CAPACITY, 0.5)]
+]
 
 
 @functools.cache
@@ -47,7 +68,7 @@ def sample(config: ReplayConfig, count: int) -> Any:
 
 def filled(sizes: list[int]) -> tuple[Replay, list[int]]:
     """A buffer and the numbers of all examples it was given."""
-    buffer, given_so_far = replay.init_replay(BOARD, CAPACITY), 0
+    buffer, given_so_far = empty(), 0
     for size in sizes:
         buffer = add()(buffer, numbered(given_so_far, size))
         given_so_far += size
@@ -71,20 +92,20 @@ def test_the_buffer_holds_the_newest_examples_whole(sizes: list[int]) -> None:
     assert not np.asarray(buffer.examples.margin)[empty].any()
 
 
-@given(batch_sizes, st.integers(1, CAPACITY), st.sampled_from([0.1, 0.5, 1.0]))
+@given(batch_sizes, st.sampled_from(CONFIGS))
 def test_samples_come_from_the_whole_window_and_nowhere_else(
-    sizes: list[int], min_window: int, fraction: float
+    sizes: list[int], config: ReplayConfig
 ) -> None:
-    config = ReplayConfig(capacity=CAPACITY, min_window=min_window, window_fraction=fraction)
     buffer, everything = filled(sizes)
-    size = min(max(min_window, int(fraction * len(everything))), len(everything), CAPACITY)
-    assert int(replay.window(config, buffer.total)) == size
-    drawn = sample(config, 400)(buffer, jax.random.key(0))
+    grown = int(config.window_fraction * len(everything))
+    size = min(max(config.min_window, grown), len(everything), CAPACITY)
+    assert int(window_of(config)(buffer.total)) == size
+    drawn = jax.tree.map(np.asarray, sample(config, 400)(buffer, jax.random.key(0)))
     assert set(drawn.margin.tolist()) == set(everything[-size:])
     # Every field of a sample belongs to the same example.
     rows = np.asarray(drawn.margin).astype(int)
     for number in set(rows.tolist()):
-        picked = jax.tree.map(lambda x, n=number: np.asarray(x)[rows == n][0], drawn)
+        picked = jax.tree.map(lambda x, n=number: x[rows == n][0], drawn)
         chex.assert_trees_all_equal(picked, jax.tree.map(lambda x: x[0], numbered(number, 1)))
 
 
@@ -94,7 +115,7 @@ def test_positions_with_more_open_edges_are_drawn_more_often(weight: float) -> N
     config = ReplayConfig(capacity=CAPACITY, min_window=CAPACITY, opening_weight=weight)
     buffer, _ = filled([8])
     drawn = sample(config, 20_000)(buffer, jax.random.key(0))
-    open_edges = np.asarray(~drawn.edges).sum(axis=1)
+    open_edges = (~np.asarray(drawn.edges)).sum(axis=1)
     assert set(open_edges.tolist()) == {4, 5, 6, 7}
     shares = np.bincount(open_edges)[4:] / len(open_edges) / (np.array([1, 3, 3, 1]) / 8)
     expected = np.arange(4, 8) ** weight
@@ -108,7 +129,7 @@ def test_positions_with_more_open_edges_are_drawn_more_often(weight: float) -> N
 def test_the_window_grows_but_never_beyond_capacity_or_what_there_is(totals: list[int]) -> None:
     config = ReplayConfig(capacity=1_000_000, min_window=50_000, window_fraction=0.5)
     small, large = sorted(totals)
-    first, second = (int(replay.window(config, jnp.int32(n))) for n in (small, large))
+    first, second = (int(window_of(config)(np.int32(n))) for n in (small, large))
     assert first <= second
     for total, window in ((small, first), (large, second)):
         assert window <= min(total, 1_000_000)
@@ -123,7 +144,7 @@ def test_the_announced_bytes_are_those_allocated(board: Board) -> None:
 
 
 def test_a_batch_larger_than_the_buffer_is_refused() -> None:
-    buffer = replay.init_replay(BOARD, CAPACITY)
+    buffer = empty()
     with pytest.raises(ValueError, match="cannot add 9 examples to a buffer of 8"):
         replay.add(buffer, numbered(0, 9))
 
@@ -131,14 +152,14 @@ def test_a_batch_larger_than_the_buffer_is_refused() -> None:
 @pytest.mark.parametrize(
     "spoilt",
     [
-        {"policy": jnp.zeros((3, BOARD.num_edges), jnp.float32)},
-        {"edges": jnp.zeros((3, BOARD.num_edges + 1), bool)},
-        {"outcome": jnp.zeros(2, jnp.int8)},
+        {"policy": np.zeros((3, BOARD.num_edges), np.float32)},
+        {"edges": np.zeros((3, BOARD.num_edges + 1), bool)},
+        {"outcome": np.zeros(2, np.int8)},
     ],
     ids=["type", "shape", "number"],
 )
 def test_examples_of_another_shape_or_type_are_not_stored(spoilt: dict[str, Any]) -> None:
-    buffer = replay.init_replay(BOARD, CAPACITY)
+    buffer = empty()
     with pytest.raises(AssertionError):
         replay.add(buffer, numbered(0, 3)._replace(**spoilt))
 
@@ -146,7 +167,7 @@ def test_examples_of_another_shape_or_type_are_not_stored(spoilt: dict[str, Any]
 def test_a_buffer_of_another_capacity_is_not_sampled() -> None:
     config = ReplayConfig(capacity=2 * CAPACITY, min_window=1)
     with pytest.raises(AssertionError):
-        replay.sample(replay.init_replay(BOARD, CAPACITY), config, jax.random.key(0), 4)
+        replay.sample(empty(), config, jax.random.key(0), 4)
 
 
 def together(buffers: list[Replay]) -> Replay:
@@ -175,14 +196,14 @@ def test_a_buffer_is_rebuilt_bit_for_bit_from_what_was_added(
             if positions < CAPACITY * devices:
                 kept.append(part)
                 positions += part.margin.size
-        like = together([replay.init_replay(BOARD, CAPACITY)] * devices)
+        like = together([empty()] * devices)
         held = min(positions // devices, CAPACITY, total)
         return replay.rebuilt(like, total, held, kept)
 
     for devices, iterations in stages:
         total = total * before // devices
         shards = restored(devices)
-        buffers = [jax.tree.map(lambda x, i=i: jnp.asarray(x[i]), shards) for i in range(devices)]
+        buffers = [jax.tree.map(lambda x, i=i: x[i], shards) for i in range(devices)]
         for sizes in iterations:
             waves = []
             for size in sizes:
@@ -205,7 +226,7 @@ def test_what_was_added_is_dealt_out_to_other_devices_in_order_of_age() -> None:
     two: Example = jax.tree.map(
         lambda x: np.asarray(x).reshape(2, 2, *x.shape[1:]).swapaxes(0, 1), numbered(3, 4)
     )
-    like = together([replay.init_replay(BOARD, CAPACITY)] * 2)
+    like = together([empty()] * 2)
     made = replay.rebuilt(like, 3, 3, [two, three])
     # Of seven examples the oldest cannot be dealt out.
     assert made.examples.margin[:, :3].tolist() == [[1, 3, 5], [2, 4, 6]]
@@ -222,7 +243,7 @@ def test_so_many_examples_are_lacking_until_the_window_is_full(
     number = replay.lacking(config, total, held)
 
     def blank(added: int) -> int:
-        return int(replay.window(config, jnp.int32(total + added))) - held - added
+        return int(window_of(config)(np.int32(total + added))) - held - added
 
     assert blank(number) <= 0
     assert number == 0 or blank(number - 1) > 0

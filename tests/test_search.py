@@ -23,7 +23,8 @@ from azdab.search.evaluator import Evaluation
 from azdab.search.tree_search import SearchOutput
 from tests import common
 
-BATCH = 32
+BATCH, SIMULATIONS = 32, 8  # Gumbel search looks at as many moves
+BOARD = Board(2, 2)
 policies = st.sampled_from(["gumbel", "puct"])
 
 
@@ -55,11 +56,12 @@ def exact_evaluator(board: Board, utility: str) -> Any:
 
 
 @functools.cache
-def searcher(board: Board, policy: Any, utility: Any, simulations: int, explore: bool) -> Any:
-    config = SearchConfig(policy=policy, utility=utility, num_simulations=simulations)
+def searcher(board: Board, policy: Any, utility: Any) -> Any:
+    config = SearchConfig(policy=policy, utility=utility, num_simulations=SIMULATIONS)
+    assert config.max_num_considered_actions == SIMULATIONS
     evaluate = exact_evaluator(board, utility)
 
-    def run(params: Any, key: jax.Array, states: State) -> tuple[SearchOutput, jax.Array]:
+    def run(params: Any, key: jax.Array, states: State, explore: jax.Array) -> Any:
         output = tree_search.search(board, config, evaluate, params, key, states, explore=explore)
         return output, move_utilities(board, utility, params[0], states)
 
@@ -72,7 +74,6 @@ def run(
     *,
     policy: str = "gumbel",
     utility: str = "margin",
-    simulations: int = 12,
     prior_scale: float = 10.0,
     explore: bool = False,
     open_edges: range | None = None,
@@ -80,10 +81,10 @@ def run(
     """Search a batch of random positions, of all stages of the game unless said otherwise."""
     stages = open_edges or range(1, board.num_edges + 1)
     states = common.random_states(board, seed, BATCH, stages)
-    search_with = searcher(board, policy, utility, simulations, explore)
-    params = common.solved(board), jnp.float32(prior_scale)
-    output, utilities = search_with(params, jax.random.key(seed), states)
-    return states, jax.tree.map(np.asarray, output), np.asarray(utilities)
+    params = common.solved(board), np.float32(prior_scale)
+    found = searcher(board, policy, utility)(params, jax.random.key(seed), states, explore)
+    output, utilities = jax.tree.map(np.asarray, found)
+    return states, output, utilities
 
 
 def chosen(output: SearchOutput, utilities: np.ndarray) -> np.ndarray:
@@ -98,14 +99,14 @@ def chosen(output: SearchOutput, utilities: np.ndarray) -> np.ndarray:
 def test_with_exact_values_and_an_agreeing_prior_every_move_is_optimal(
     policy: str, seed: int
 ) -> None:
-    _, output, utilities = run(Board(2, 3), seed, policy=policy)
+    _, output, utilities = run(BOARD, seed, policy=policy)
     np.testing.assert_array_equal(chosen(output, utilities), utilities.max(axis=1))
 
 
 @settings(max_examples=15)
 @given(policies, common.seeds)
 def test_with_exact_win_values_every_move_preserves_the_result(policy: str, seed: int) -> None:
-    states, output, utilities = run(Board(2, 3), seed, policy=policy, utility="win")
+    states, output, utilities = run(BOARD, seed, policy=policy, utility="win")
     # Half of the moves or so would not do: the claim is not empty.
     legal = ~np.asarray(states.edges)
     assert (legal & (utilities < utilities.max(axis=1, keepdims=True))).any(axis=1).sum() > 3
@@ -115,9 +116,8 @@ def test_with_exact_win_values_every_move_preserves_the_result(policy: str, seed
 @settings(max_examples=10)
 @given(common.seeds)
 def test_gumbel_needs_one_exact_look_at_each_move_and_no_prior(seed: int) -> None:
-    _, output, utilities = run(
-        Board(2, 2), seed, simulations=8, prior_scale=0.0, open_edges=range(8, 9)
-    )
+    exactly = range(SIMULATIONS, SIMULATIONS + 1)
+    _, output, utilities = run(BOARD, seed, prior_scale=0.0, open_edges=exactly)
     assert (output.visit_counts[utilities > -128] == 1).all()
     np.testing.assert_array_equal(chosen(output, utilities), utilities.max(axis=1))
 
@@ -126,7 +126,7 @@ def test_gumbel_needs_one_exact_look_at_each_move_and_no_prior(seed: int) -> Non
 @given(policies, st.sampled_from(["margin", "win"]), common.seeds)
 def test_a_move_visited_once_has_its_exact_value(policy: str, utility: str, seed: int) -> None:
     # A uniform prior, so that bad moves are looked at too.
-    _, output, utilities = run(Board(2, 3), seed, policy=policy, utility=utility, prior_scale=0.0)
+    _, output, utilities = run(BOARD, seed, policy=policy, utility=utility, prior_scale=0.0)
     once = output.visit_counts == 1
     assert once.sum() >= BATCH
     np.testing.assert_allclose(output.q_values[once], utilities[once], atol=1e-6)
@@ -138,7 +138,7 @@ def test_the_value_is_perfect_play_s_although_bad_moves_were_looked_at(
     utility: str, seed: int
 ) -> None:
     # Gumbel search looks at eight moves however sure the prior is.
-    _, output, utilities = run(Board(2, 3), seed, utility=utility, prior_scale=200.0)
+    _, output, utilities = run(BOARD, seed, utility=utility, prior_scale=200.0)
     assert (output.visit_counts[utilities > -128] > 0).mean() > 0.5
     np.testing.assert_allclose(output.value, utilities.max(axis=1), atol=1e-5)
 
@@ -148,7 +148,7 @@ def test_the_value_is_perfect_play_s_although_bad_moves_were_looked_at(
 def test_illegal_moves_are_neither_played_nor_visited_nor_taught(
     policy: str, explore: bool, seed: int
 ) -> None:
-    states, output, _ = run(Board(2, 3), seed, policy=policy, prior_scale=0.0, explore=explore)
+    states, output, _ = run(BOARD, seed, policy=policy, prior_scale=0.0, explore=explore)
     drawn = np.asarray(states.edges)
     assert not np.take_along_axis(drawn, np.asarray(output.action)[:, None], axis=1).any()
     assert not output.visit_counts[drawn].any()
@@ -158,15 +158,13 @@ def test_illegal_moves_are_neither_played_nor_visited_nor_taught(
 
 @pytest.mark.parametrize("policy", ["gumbel", "puct"])
 def test_only_exploration_depends_on_the_key(policy: str) -> None:
-    board = Board(2, 3)
-    states = common.random_states(board, 0, BATCH, range(8, 18))
-    params = common.solved(board), jnp.float32(0)
+    states = common.random_states(BOARD, 0, BATCH, range(6, 13))
+    params = common.solved(BOARD), np.float32(0)
 
     def moves(explore: bool, seed: int) -> list[int]:
-        key = jax.random.key(seed)
-        actions: list[int] = searcher(board, policy, "margin", 12, explore)(params, key, states)[
-            0
-        ].action.tolist()
+        search = searcher(BOARD, policy, "margin")
+        output, _ = search(params, jax.random.key(seed), states, explore)
+        actions: list[int] = output.action.tolist()
         return actions
 
     assert moves(True, 0) != moves(True, 1)
@@ -175,16 +173,19 @@ def test_only_exploration_depends_on_the_key(policy: str) -> None:
 
 
 @functools.cache
-def transition(board: Board, utility: str) -> Any:
-    return jax.jit(functools.partial(tree_search.transition, board, utility))
+def transition(board: Board) -> Any:
+    """What :func:`tree_search.transition` says under either utility."""
+    of = functools.partial(tree_search.transition, board)
+    return jax.jit(lambda *x: {utility: of(utility, *x) for utility in ("margin", "win")})
 
 
 @given(st.sampled_from([Board(1, 2), Board(2, 2), Board(3, 2)]), common.seeds)
 def test_rewards_and_discounts_are_what_the_rules_say(board: Board, seed: int) -> None:
     states = common.random_states(board, seed, BATCH, range(1, board.num_edges + 1))
-    actions = rules.random_actions(jax.random.key(seed), rules.legal_actions(states))
-    margins = jax.tree.map(np.asarray, transition(board, "margin")(states, actions))
-    results = jax.tree.map(np.asarray, transition(board, "win")(states, actions))
+    rng = np.random.default_rng(seed)
+    actions = rules.random_choices(rng, ~np.asarray(states.edges))
+    found = jax.tree.map(np.asarray, transition(board)(states, actions))
+    margins, results = found["margin"], found["win"]
     boxes = common.surroundings(board)
     for index, (drawn, player, lead) in enumerate(common.each(states)):
         action = int(actions[index])
@@ -203,16 +204,16 @@ def test_rewards_and_discounts_are_what_the_rules_say(board: Board, seed: int) -
 
 def test_a_finished_game_gives_no_reward_for_anything() -> None:
     board = Board(1, 2)
-    over = State(
-        edges=jnp.ones((2, board.num_edges), bool),
-        scores=jnp.array([[2, 0], [0, 2]], jnp.int16),
-        to_play=jnp.array([0, 0], jnp.int8),
+    over: Any = State(
+        edges=np.ones((BATCH, board.num_edges), bool),
+        scores=np.array([[2, 0], [0, 2]] * (BATCH // 2), np.int16),
+        to_play=np.zeros(BATCH, np.int8),
     )
-    for utility in ("margin", "win"):
-        states, reward, discount = transition(board, utility)(over, jnp.array([0, 3]))
+    found = transition(board)(over, np.array([0, 3] * (BATCH // 2), np.int32))
+    for states, reward, discount in found.values():
         chex.assert_trees_all_equal(states, over)
-        assert reward.tolist() == [0, 0]
-        assert discount.tolist() == [0, 0]
+        assert not reward.any()
+        assert not discount.any()
 
 
 @given(common.seeds)
@@ -227,20 +228,31 @@ def test_only_under_the_win_utility_does_the_network_see_the_score(seed: int) ->
     assert hidden.tolist() == [0] * BATCH
 
 
-@pytest.mark.parametrize("utility", ["margin", "win"])
-def test_the_network_evaluates_with_its_own_heads(utility: str) -> None:
-    board, config = Board(2, 2), NetworkConfig(filters=8, blocks=1)
-    states = common.random_states(board, 0, 16, range(1, 9))
+@functools.cache
+def evaluated() -> tuple[State, Any]:
+    """Positions; of either utility, what an evaluator and what the network itself says of them."""
+    board, config = Board(2, 2), NetworkConfig(features="edges", filters=8, blocks=1)
 
     @jax.jit
     def both(states: State) -> Any:
         params = model.init_params(jax.random.key(1), board, config)
-        evaluation = evaluator.network_evaluator(board, config, utility)(params, states)
-        inputs = evaluator.network_inputs(states, utility)
-        return evaluation, model.apply(board, config, params, *inputs)
 
-    evaluation, output = both(states)
-    chances = np.asarray(jax.nn.softmax(output.margin_logits))
+        def of(utility: str) -> Any:
+            evaluation = evaluator.network_evaluator(board, config, utility)(params, states)
+            inputs = evaluator.network_inputs(states, utility)
+            output = model.apply(board, config, params, *inputs)
+            return evaluation, output, jax.nn.softmax(output.margin_logits)
+
+        return {utility: of(utility) for utility in ("margin", "win")}
+
+    states = common.random_states(board, 0, BATCH, range(1, 9))
+    return states, jax.tree.map(np.asarray, both(states))
+
+
+@pytest.mark.parametrize("utility", ["margin", "win"])
+def test_the_network_evaluates_with_its_own_heads(utility: str) -> None:
+    states, found = evaluated()
+    evaluation, output, chances = found[utility]
     margins = np.arange(-4, 5)
     leads = np.array([lead for _, _, lead in common.each(states)])
     if utility == "win":

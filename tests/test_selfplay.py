@@ -1,38 +1,49 @@
 """Self-play examples against the rules replayed by hand and the solved board."""
 
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from azdab.common.config import BoardConfig, Config, SearchConfig, SelfPlayConfig
-from azdab.game import rules
 from azdab.game.board import Board
+from azdab.game.rules import State
 from azdab.learning import agents, selfplay, statistics
 from azdab.learning.selfplay import Example, SelfPlayStats
 from tests import common
 
 GAMES = 64
 
-# Board, solver horizon, utility, the most random plies.
-SETTINGS: list[tuple[Board, int, Any, int]] = [
-    (Board(2, 2), 0, "margin", 5),
-    (Board(2, 3), 7, "margin", 6),
-    (Board(2, 2), 5, "win", 3),
-    (Board(1, 2), 20, "margin", 8),
-    (Board(2, 2, "icelandic"), 4, "margin", 3),
+
+@pytest.fixture(autouse=True, scope="module")
+def even_noise() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jax.random, "dirichlet", common.even_noise)
+        yield
+
+
+# Board, solver horizon, utility, the most random plies, the search's policy.
+Setting = tuple[Board, int, Any, int, Any]
+SETTINGS: list[Setting] = [
+    (Board(2, 2), 0, "margin", 5, "gumbel"),
+    (Board(1, 3), 4, "margin", 5, "puct"),
+    (Board(2, 2), 5, "win", 11, "gumbel"),
+    (Board(1, 2), 20, "margin", 8, "puct"),
+    (Board(2, 2, "icelandic"), 4, "margin", 3, "puct"),
 ]
 all_settings = pytest.mark.parametrize("setting", SETTINGS, ids=lambda s: "-".join(map(str, s)))
 
 
-def config_of(setting: tuple[Board, int, Any, int]) -> Config:
-    board, horizon, utility, opening = setting
+def config_of(setting: Setting) -> Config:
+    board, horizon, utility, opening, policy = setting
     return Config(
         board=BoardConfig(board.rows, board.cols, board.variant),
-        search=SearchConfig(utility=utility, num_simulations=4, max_num_considered_actions=4),
+        search=SearchConfig(
+            policy=policy, utility=utility, num_simulations=4, max_num_considered_actions=4
+        ),
         selfplay=SelfPlayConfig(
             games_per_iteration=GAMES,
             parallel_games=GAMES,
@@ -44,14 +55,14 @@ def config_of(setting: tuple[Board, int, Any, int]) -> Config:
 
 
 @functools.cache
-def player(setting: tuple[Board, int, Any, int]) -> Any:
+def player(setting: Setting) -> Any:
     config = config_of(setting)
     play = functools.partial(selfplay.self_play, setting[0], config, common.uniform)
     return jax.jit(lambda key: play(None, key))
 
 
 @functools.cache
-def played(setting: tuple[Board, int, Any, int]) -> tuple[Example, Example, SelfPlayStats]:
+def played(setting: Setting) -> tuple[Example, Example, SelfPlayStats]:
     """The main lines as ``[plies, games, ...]``, the extra examples, the statistics."""
     examples, stats = jax.tree.map(np.asarray, player(setting)(jax.random.key(5)))
     plies = setting[0].num_plies
@@ -59,7 +70,8 @@ def played(setting: tuple[Board, int, Any, int]) -> tuple[Example, Example, Self
     return main, jax.tree.map(lambda x: x[plies * GAMES :], examples), stats
 
 
-def replayed(setting: tuple[Board, int, Any, int]) -> list[list[dict[str, Any]]]:
+@functools.cache
+def replayed(setting: Setting) -> list[list[dict[str, Any]]]:
     """What the rules say of every ply of every main line: ``[game][ply]``."""
     board = setting[0]
     edges = played(setting)[0].edges
@@ -170,7 +182,7 @@ def test_there_are_as_many_examples_as_announced_in_the_announced_form(setting: 
 
 @all_settings
 def test_outcomes_count_from_the_first_ply_that_is_not_random(setting: Any) -> None:
-    board, horizon, _, opening = setting
+    board, horizon, _, opening, _ = setting
     valid = played(setting)[0].outcome_valid
     num_random = (~valid).sum(axis=0)
     assert (np.sort(valid, axis=0) == valid).all()  # once valid, valid to the end
@@ -186,7 +198,7 @@ def test_openings_spread_the_games(setting: Any) -> None:
 
 @all_settings
 def test_the_search_value_is_kept_only_where_it_is_a_margin(setting: Any) -> None:
-    board, horizon, utility, _ = setting
+    board, horizon, utility, *_ = setting
     main, _, _ = played(setting)
     searched = main.search_margin[: max(board.num_plies - horizon, 0)]
     assert np.isnan(searched).all() if utility == "win" else np.isfinite(searched).all()
@@ -197,7 +209,7 @@ def test_the_search_value_is_kept_only_where_it_is_a_margin(setting: Any) -> Non
 
 @all_settings
 def test_statistics_are_those_of_the_games(setting: Any) -> None:
-    board, horizon, utility, _ = setting
+    board, horizon, utility, *_ = setting
     main, _, stats = played(setting)
     games = replayed(setting)
     leads = np.array([lead(plies[0]["final"], 0) for plies in games])
@@ -246,9 +258,9 @@ def test_the_value_error_does_not_depend_on_how_the_games_are_divided() -> None:
 
 def test_the_key_alone_decides_the_games() -> None:
     play = player(SETTINGS[0])
-    first, again = play(jax.random.key(5))[0], play(jax.random.key(5))[0]
+    first, again, other = (play(jax.random.key(seed))[0] for seed in (5, 5, 6))
     assert common.same_trees(first, again)
-    assert not jnp.array_equal(first.edges, play(jax.random.key(6))[0].edges)
+    assert not np.array_equal(first.edges, other.edges)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
@@ -256,10 +268,18 @@ def test_greedy_openings_err_each_at_its_own_rate(share: float) -> None:
     # One box of 2x2 has three edges: greedy closes it, a random move does so once in nine.
     board, games = Board(2, 2), 20_000
     three, last = np.split(board.box_edges()[0], [3])
-    start = rules.init_states(board, games)
-    states = start._replace(edges=start.edges.at[:, three].set(True))
-    opening = agents.opening_agent(board, share, games, jax.random.key(0))
-    closes = [opening(None, jax.random.key(i), states) == last[0] for i in (1, 2)]
+
+    edges = np.zeros((games, board.num_edges), bool)
+    edges[:, three] = True
+    states: Any = State(edges, np.zeros((games, 2), np.int16), np.zeros(games, np.int8))
+
+    @jax.jit
+    def two_moves(states: State) -> jax.Array:
+        opening = agents.opening_agent(board, share, games, jax.random.key(0))
+        keys = jax.random.split(jax.random.key(1))
+        return jax.lax.map(lambda key: opening(None, key, states), keys)
+
+    closes = np.asarray(two_moves(states)) == last[0]
     one = 1 / 9
     # A greedy game that errs at the rate u closes with probability 1 - u + u / 9.
     rate = share * (1 + one) / 2 + (1 - share) * one
@@ -269,8 +289,9 @@ def test_greedy_openings_err_each_at_its_own_rate(share: float) -> None:
 
 
 def test_openings_can_last_to_the_horizon() -> None:
-    setting = (Board(2, 2), 5, "margin", 11)
-    valid = played(setting)[0].outcome_valid
+    board, horizon, _, opening, _ = SETTINGS[2]
+    valid = played(SETTINGS[2])[0].outcome_valid
     length = (~valid).sum(axis=0)  # drawn from 0 to 11, and cut off at the horizon
-    assert length.max() == 7
+    assert opening == board.num_plies - 1
+    assert length.max() == board.num_plies - horizon == 7
     assert (length == 7).mean() > 0.3

@@ -38,7 +38,7 @@ def play_games(
     params: tuple[Any, Any],
     key: Array,
     num_games: int,
-    opening_plies: int,
+    opening_plies: int | Int[Array, ""],
 ) -> MatchGames:
     """Play ``num_games`` games; A starts half of them, B the others.
 
@@ -55,6 +55,7 @@ def play_games(
     pairs = num_games // 2
     a_seat = jnp.repeat(jnp.arange(2, dtype=jnp.int8), pairs)
     start = rules.init_states(board, num_games)
+    opening_plies = jnp.minimum(opening_plies, board.num_plies - 1)
 
     def play_ply(states: State, inputs: tuple[Array, Array]) -> tuple[State, Any]:
         ply, key = inputs
@@ -64,7 +65,7 @@ def play_games(
         a_moves = agents[0](params[0], a_key, states)
         b_moves = agents[1](params[1], b_key, states)
         chosen = jnp.where(states.to_play == a_seat, a_moves, b_moves)
-        random = jnp.full(num_games, ply < min(opening_plies, board.num_plies - 1))
+        random = jnp.full(num_games, ply < opening_plies)
         action = jnp.where(random, opening, chosen).astype(jnp.int32)
         next_states = rules.step_batch(board, states, action)
         return next_states, (states, action, random)

@@ -234,16 +234,13 @@ def gradients(
     return grads, losses
 
 
-def update(
-    state: LearnerState, board: Board, config: Config, examples: Example, mesh: Mesh
-) -> tuple[LearnerState, Losses]:
-    """One optimiser step on a batch, see :func:`gradients`.
+def stepped(state: LearnerState, config: Config, grads: Params) -> LearnerState:
+    """The optimiser's step along gradients, which the average of the parameters follows.
 
     Raises:
-      AssertionError: the examples are not of this board, or the step changes the state's
-        shapes or types, after which the next would be compiled anew.
+      AssertionError: the step changes the state's shapes or types, after which the next would
+        be compiled anew.
     """
-    grads, losses = gradients(state.params, board, config, examples, mesh)
     updates, opt_state = optimizer(config.learner).update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     # Follow closely at first, when the parameters move fast.
@@ -252,6 +249,19 @@ def update(
     ema_params = optax.incremental_update(params, state.ema_params, 1 - decay)
     next_state = LearnerState(params, ema_params, opt_state, state.step + 1)
     chex.assert_trees_all_equal_shapes_and_dtypes(next_state, state)
+    return next_state
+
+
+def update(
+    state: LearnerState, board: Board, config: Config, examples: Example, mesh: Mesh
+) -> tuple[LearnerState, Losses]:
+    """One optimiser step on a batch, see :func:`gradients` and :func:`stepped`.
+
+    Raises:
+      AssertionError: the examples are not of this board.
+    """
+    grads, losses = gradients(state.params, board, config, examples, mesh)
+    next_state = stepped(state, config, grads)
     norm = optax.tree.norm(grads)
     return next_state, losses._replace(grad_norm=norm, grad_norm_max=norm)
 

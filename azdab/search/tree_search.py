@@ -76,7 +76,7 @@ def search_policy(
     states: State,
     *,
     num_simulations: int | None = None,
-    explore: bool = True,
+    explore: bool | Bool[Array, ""] = True,
 ) -> mctx.PolicyOutput:
     """Search a batch of positions; see :func:`search` for the arguments.
 
@@ -116,7 +116,7 @@ def search(
     states: State,
     *,
     num_simulations: int | None = None,
-    explore: bool = True,
+    explore: bool | Bool[Array, ""] = True,
 ) -> SearchOutput:
     """Search a batch of positions.
 
@@ -235,7 +235,7 @@ def completed(config: SearchConfig) -> Any:
 
 
 def policy(
-    config: SearchConfig, num_simulations: int, explore: bool, **arguments: Any
+    config: SearchConfig, num_simulations: int, explore: bool | Bool[Array, ""], **arguments: Any
 ) -> mctx.PolicyOutput:
     """The search of mctx with the settings of a config.
 
@@ -251,11 +251,11 @@ def policy(
             num_simulations=num_simulations,
             qtransform=completed(config),
             max_num_considered_actions=config.max_num_considered_actions,
-            gumbel_scale=config.gumbel_scale if explore else 0.0,
+            gumbel_scale=config.gumbel_scale * explore,
         )
     return mctx.muzero_policy(
         **arguments,
         num_simulations=num_simulations,
-        dirichlet_fraction=0.25 if explore else 0.0,
-        temperature=1.0 if explore else 0.0,
+        dirichlet_fraction=0.25 * explore,
+        temperature=1.0 * explore,
     )
