@@ -40,6 +40,7 @@ def one_device() -> Mesh:
     return Mesh(np.array(jax.devices()[:1]), (mesh.AXIS,))
 
 
+@functools.cache
 def surroundings(board: Board) -> list[frozenset[int]]:
     """The four edges of each box, from the numbering in the rules alone."""
     rows, cols = board.rows, board.cols

@@ -72,13 +72,16 @@ def test_the_moves_of_a_form_are_moves_of_the_position_of_the_same_value(
     np.testing.assert_array_equal(here[form.own], there)
 
 
+QUICK = 20  # positions
+
+
 @functools.cache
 def small_book() -> dict[str, Opening]:
-    """Of 2x3, with everything in it that takes more than three positions."""
+    """Of 2x3, with everything in it that takes more than ``QUICK`` positions."""
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
-        return bookmaking.make_book(Prover(Board(2, 3), Path(folder), 10), 3)
+        return bookmaking.make_book(Prover(Board(2, 3), Path(folder), 10), QUICK)
 
 
 @pytest.mark.parametrize("board", [Board(2, 3), Board(3, 2)], ids=str)
@@ -105,7 +108,7 @@ def test_a_book_is_right_and_has_all_that_its_follower_can_meet(
             else:
                 scout.forget()
                 form = book.canonical_of(board, edges)
-                assert scout.proven_action(form.edges, 3) is not None
+                assert scout.proven_action(form.edges, QUICK) is not None
                 break  # from here on it is quick
             before = common.indices(edges)
             edges[edge] = True
