@@ -66,7 +66,7 @@ def with_open_edges(board: Board, seed: int, count: int, num_open: int) -> np.nd
     return edges
 
 
-@pytest.mark.parametrize("board", map(sized, FACTS))
+@pytest.mark.parametrize("board", [sized(board) for board in FACTS])
 def test_solved_boards_have_the_known_values(board: Board) -> None:
     table = np.asarray(common.solved(board).table)
     assert table.shape == (2**board.num_edges,)
@@ -84,7 +84,7 @@ def test_first_moves_have_the_known_values(board: Board, known: dict[str, int]) 
     assert found == known
 
 
-@pytest.mark.parametrize("board", map(sized, FIRST_MOVES_ALIKE))
+@pytest.mark.parametrize("board", [sized(board) for board in FIRST_MOVES_ALIKE])
 def test_all_first_moves_are_alike_where_they_are_known_to_be(board: Board) -> None:
     value, values = dense_table.solve(board, np.zeros(board.num_edges, bool))
     assert value == FIRST_MOVES_ALIKE[board]
