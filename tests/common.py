@@ -40,6 +40,7 @@ def one_device() -> Mesh:
     return Mesh(np.array(jax.devices()[:1]), (mesh.AXIS,))
 
 
+@functools.cache
 def surroundings(board: Board) -> list[frozenset[int]]:
     """The four edges of each box, from the numbering in the rules alone."""
     rows, cols = board.rows, board.cols
@@ -117,6 +118,59 @@ class Minimax:
         if drawn not in self.known:
             self.known[drawn] = max(self.move_value(drawn, edge) for edge in self.all - drawn)
         return self.known[drawn]
+
+
+def values_of_subsets(board: Board, edges: np.ndarray) -> tuple[list[int], np.ndarray]:
+    """A position's open edges, and the mover's optimal future margin after each subset of them.
+
+    Bit ``i`` of an index says that the ``i``-th open edge is drawn. It is minimax for many
+    positions at once, in NumPy: nothing is compiled. At most about 18 edges may be open.
+    """
+    order = indices(~edges)
+    boxes = [[order.index(edge) for edge in box if not edges[edge]] for box in surroundings(board)]
+    needed = [
+        [sum(1 << bit for bit in box) for box in boxes if place in box]
+        for place in range(len(order))
+    ]
+    subsets = np.arange(1 << len(order))
+    sizes = np.bitwise_count(subsets)
+    values = np.zeros(len(subsets), np.int8)
+    for size in reversed(range(len(order))):
+        rows = subsets[sizes == size]
+        best = np.full(len(rows), -128, np.int8)
+        for place, masks in enumerate(needed):
+            still_open = rows >> place & 1 == 0
+            after = rows[still_open] | 1 << place
+            closed = sum((after & mask == mask).astype(np.int8) for mask in masks)
+            move = np.where(closed, closed + values[after], -values[after])
+            best[still_open] = np.maximum(best[still_open], move)
+        values[rows] = best
+    return order, values
+
+
+@functools.cache
+def values_of_board(board: Board) -> np.ndarray:
+    """The value of every set of drawn edges of a plain board, ``int8[2^E]``."""
+    return values_of_subsets(board, np.zeros(board.num_edges, bool))[1]
+
+
+def move_values(
+    board: Board, edges: np.ndarray, known: tuple[list[int], np.ndarray] | None = None
+) -> np.ndarray:
+    """What each move is worth, ``int64[E]``; -128 where an edge is drawn.
+
+    From what :func:`values_of_subsets` gives for a position before it; else the board is small.
+    """
+    order, table = known or (list(range(board.num_edges)), values_of_board(board))
+    bits = {edge: 1 << i for i, edge in enumerate(order)}
+    drawn = {*indices(edges)}
+    here = sum(bits.get(edge, 0) for edge in drawn)
+    found = np.full(board.num_edges, -128)
+    for edge in indices(~edges):
+        closed = sum(edge in box and box <= drawn | {edge} for box in surroundings(board))
+        later = int(table[here | bits[edge]])
+        found[edge] = closed + later if closed else -later
+    return found
 
 
 def run_of_captures(board: Board, drawn: Iterable[int]) -> int:

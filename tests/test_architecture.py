@@ -5,6 +5,7 @@
 
 import ast
 import collections
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,6 +49,7 @@ SHARED = {"main"}
 """Public names that several modules may define: every command has an entry point."""
 
 
+@functools.cache
 def modules() -> list[Path]:
     """Every Python file of the package."""
     found = sorted(PACKAGE.rglob("*.py"))
@@ -61,6 +63,7 @@ def dotted(path: Path) -> tuple[str, ...]:
     return parts[:-1] if parts[-1] == "__init__" else parts
 
 
+@functools.cache
 def imported(path: Path) -> set[str]:
     """Full names of everything a module imports, at any depth of its code."""
     found = set()
@@ -79,6 +82,7 @@ def rooms_of(path: Path) -> set[str]:
     return {part[1] for part in parts if part[0] == "azdab" and part[1] != "__version__"}
 
 
+@functools.cache
 def arrows() -> dict[str, set[str]]:
     """For each room or command, the others it imports."""
     found: dict[str, set[str]] = {name: set() for name in (*ORDER, *COMMANDS)}
@@ -88,6 +92,7 @@ def arrows() -> dict[str, set[str]]:
     return found
 
 
+@functools.cache
 def floors() -> dict[str, int]:
     """A room stands one floor above the highest of those that it imports."""
     below = arrows()

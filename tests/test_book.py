@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies as st
 
 from azdab.common.errors import UserError
-from azdab.exact import book, bookmaking, dense_table
+from azdab.exact import book, bookmaking
 from azdab.exact.book import Opening
 from azdab.exact.proof import Prover
 from azdab.exact.solver import Solver
@@ -18,26 +18,12 @@ from azdab.game.symmetry import edge_permutations
 from tests import common
 
 SHIPPED = sorted(Path(book.__file__).parent.glob("books/*.txt"))
-values_of_board = functools.cache(dense_table.board_values)
 boards = st.sampled_from([Board(2, 3), Board(3, 2), Board(1, 4), Board(3, 1)])
 
 
 def random_edges(board: Board, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     return rng.random(board.num_edges) < rng.random()
-
-
-def values_of(board: Board, edges: np.ndarray) -> np.ndarray:
-    """What each move is worth by the dense table, -128 where the edge is drawn."""
-    table, weights = values_of_board(board), 1 << np.arange(board.num_edges)
-    drawn = {*common.indices(edges)}
-    found = np.full(board.num_edges, -128)
-    for edge in common.indices(~edges):
-        after = {*drawn, edge}
-        closed = sum(edge in box and box <= after for box in common.surroundings(board))
-        later = int(table[weights[[*after]].sum()])
-        found[edge] = closed + later if closed else -later
-    return found
 
 
 @hypothesis.given(boards, common.seeds)
@@ -78,18 +64,24 @@ def test_the_moves_of_a_form_are_moves_of_the_position_of_the_same_value(
 ) -> None:
     edges = random_edges(board, seed)
     form = book.canonical_of(board, edges)
-    here, there = values_of(board, edges), values_of(book.lying_board(board), form.edges)
+    here, there = (
+        common.move_values(board, edges),
+        common.move_values(book.lying_board(board), form.edges),
+    )
     assert sorted(form.own) == list(range(board.num_edges))
     np.testing.assert_array_equal(here[form.own], there)
 
 
+QUICK = 20  # positions
+
+
 @functools.cache
 def small_book() -> dict[str, Opening]:
-    """Of 2x3, with everything in it that takes more than three positions."""
+    """Of 2x3, with everything in it that takes more than ``QUICK`` positions."""
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
-        return bookmaking.make_book(Prover(Board(2, 3), Path(folder), 10), 3)
+        return bookmaking.make_book(Prover(Board(2, 3), Path(folder), 10), QUICK)
 
 
 @pytest.mark.parametrize("board", [Board(2, 3), Board(3, 2)], ids=str)
@@ -105,7 +97,7 @@ def test_a_book_is_right_and_has_all_that_its_follower_can_meet(
     for game in range(60):
         edges, turn, follower = np.zeros(board.num_edges, bool), 0, game % 2
         while not edges.all():
-            values = values_of(board, edges)
+            values = common.move_values(board, edges)
             found = book.known_opening(board, edges)
             if found is not None:
                 assert found.value == values.max() == values[found.edge]
@@ -116,7 +108,7 @@ def test_a_book_is_right_and_has_all_that_its_follower_can_meet(
             else:
                 scout.forget()
                 form = book.canonical_of(board, edges)
-                assert scout.proven_action(form.edges, 3) is not None
+                assert scout.proven_action(form.edges, QUICK) is not None
                 break  # from here on it is quick
             before = common.indices(edges)
             edges[edge] = True

@@ -4,12 +4,11 @@ import functools
 from collections.abc import Iterable
 
 import hypothesis
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from azdab.exact import dense_table, mirror, position_table, solver, standing
+from azdab.exact import mirror, position_table, solver, standing
 from azdab.exact.bitboard import Word, edge_bits, geometry, words
 from azdab.game import symmetry
 from azdab.game.board import Board
@@ -139,7 +138,7 @@ def test_threads_find_what_one_finds(board: Board, seed: int) -> None:
     rng = np.random.default_rng(seed)
     edges = rng.random(board.num_edges) < rng.random()
     edges[rng.integers(board.num_edges)] = False
-    values = np.asarray(dense_table.exact_values(common.solved(board), jnp.asarray(edges)))
+    values = common.move_values(board, edges)
     found = several(board).action_values(edges)
     np.testing.assert_array_equal(found, values)
     assert several(board).value(edges) == values.max()
@@ -156,7 +155,7 @@ def test_a_proven_action_is_optimal(board: Board, seed: int) -> None:
     rng = np.random.default_rng(seed)
     edges = rng.random(board.num_edges) < rng.random()
     edges[rng.integers(board.num_edges)] = False
-    values = np.asarray(dense_table.exact_values(common.solved(board), jnp.asarray(edges)))
+    values = common.move_values(board, edges)
     found = solver.Solver(board, table_bits=8).proven_action(edges)
     assert found is not None
     assert values[found[0]] == values.max() == found[1]

@@ -1,5 +1,6 @@
 """The exact ruler: nothing for perfect play, and what moves cost otherwise, counted by hand."""
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -172,7 +173,7 @@ def test_groups_by_edges_left() -> None:
 
 @pytest.mark.parametrize("max_edges", [12, 7])
 def test_losses_per_game_add_up_what_each_own_move_cost(max_edges: int) -> None:
-    known = oracle.endgame_oracle(BOARD, max_edges)
+    known = dataclasses.replace(oracle.table_oracle(BOARD), max_edges=max_edges)
     played: Any = jax.tree.map(np.asarray, match("random"))
     minimax = common.Minimax(BOARD)
     lost = judging.game_losses(known, played)

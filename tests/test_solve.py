@@ -1,6 +1,5 @@
 """Proofs in slices, kept and taken up again; and what the command prints and writes."""
 
-import functools
 import json
 import os
 import signal
@@ -15,7 +14,7 @@ import pytest
 
 from azdab import solve
 from azdab.common.errors import UserError
-from azdab.exact import dense_table, position_table, proof
+from azdab.exact import position_table, proof
 from azdab.exact.proof import Prover, Slice
 from azdab.exact.solver import Solver
 from azdab.game.board import Board, parse_board
@@ -23,9 +22,6 @@ from azdab.game.position import Position
 from tests import common
 
 SMALL, SMALL_VALUE = Board(3, 3), -3
-
-
-values_of_board = functools.cache(dense_table.board_values)
 
 
 class StopHereError(Exception):
@@ -149,7 +145,7 @@ def test_the_command_proves_a_board_and_its_first_moves(
 def test_the_command_proves_positions_as_the_table_knows_them(tmp_path: Path, board: str) -> None:
     found = run(tmp_path, board, "h 0 0", "v 1 1", "--threads", "2")
     position = Position(parse_board(board)).play("h 0 0").play("v 1 1")
-    table = values_of_board(Board(position.board.rows, position.board.cols))
+    table = common.values_of_board(Board(position.board.rows, position.board.cols))
     weights = 1 << np.arange(position.board.num_edges)
     assert found["value"] == table[weights[position.edges].sum()]
     for move in found["move_values"]:

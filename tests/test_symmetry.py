@@ -42,8 +42,9 @@ def test_a_transformed_box_has_the_transformed_edges(board: Board) -> None:
             assert frozenset(edge_perm[list(boxes[new])].tolist()) == boxes[old]
 
 
+# The rules are compiled for each board: so there are two of each kind.
 @settings(max_examples=20)
-@given(boards, common.seeds)
+@given(st.sampled_from([Board(1, 1), Board(3, 3), Board(2, 3), Board(4, 1)]), common.seeds)
 def test_the_transformed_game_gives_transformed_positions_and_the_same_scores(
     board: Board, seed: int
 ) -> None:

@@ -6,7 +6,6 @@ import json
 from typing import Any, get_args
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given
@@ -184,9 +183,7 @@ def test_all_sources_of_exact_values_agree_with_minimax(board: Board) -> None:
     pytest.importorskip("numba")
     edges = subsets(board, 60)
     values = expected_values(board, edges)
-    solved = dense_table.solve_board(board)
-    np.testing.assert_array_equal(dense_table.exact_values(solved, jnp.asarray(edges)), values)
-    assert len(solved.table) == 2**board.num_plies
+    assert len(dense_table.solve_board(board).table) == 2**board.num_plies
     search = solver.Solver(board, table_bits=16)
     for drawn, expected in zip(edges, values, strict=True):
         assert search.value(drawn) == expected.max()
@@ -262,9 +259,10 @@ def test_openings_draw_what_is_open(board: Board, seed: int) -> None:
 def test_phases_and_sets_know_the_lines() -> None:
     first = SWEDISH.start_mask()[None]
     assert judging.phases_of(SWEDISH, first).tolist() == [0]
-    chosen = position_sets.random_subsets(oracle.table_oracle(ICELANDIC), 50, seed=1)
+    board = Board(3, 2, "icelandic")
+    chosen = position_sets.random_subsets(oracle.table_oracle(board), 50, seed=1)
     assert len(chosen.edges) == 50
-    assert chosen.edges[:, ICELANDIC.start_edges].all()
+    assert chosen.edges[:, board.start_edges].all()
 
 
 @given(positions(lined))

@@ -126,7 +126,7 @@ Geometry = np.dtype(
 )
 
 
-def geometry(board: Board) -> np.record:
+def geometry(board: Board) -> np.void:
     """Describe a board.
 
     Raises:
@@ -135,16 +135,16 @@ def geometry(board: Board) -> np.record:
     rows, cols, width = board.rows, board.cols, board.cols + 1
     if board.num_dots > ENGINE_DOTS:
         raise ValueError(f"the exact engine takes boards of up to {ENGINE_DOTS} dots, got {board}")
-    g = np.rec.array(np.zeros(1, Geometry))[0]
-    g.width = width
-    g.boxes = sum(1 << (row * width + col) for row in range(rows) for col in range(cols))
+    g: np.void = np.zeros(1, Geometry)[0]
+    g["width"] = width
+    g["boxes"] = sum(1 << (row * width + col) for row in range(rows) for col in range(cols))
     last_h, last_v = rows * width, (rows - 1) * width
     corners = [(0, 0), (cols - 1, cols), (last_h, last_v), (last_h + cols - 1, last_v + cols)]
-    g.corners[:] = [[1 << h, 1 << v] for h, v in corners]
-    g.rows, g.square, g.last[:] = rows, rows == cols, (last_h + cols - 1, last_v + cols)
-    if g.square:
+    g["corners"] = [[1 << h, 1 << v] for h, v in corners]
+    g["rows"], g["square"], g["last"] = rows, rows == cols, (last_h + cols - 1, last_v + cols)
+    if rows == cols:
         places = range(width)
-        g.columns[: 1 << width] = [
+        g["columns"][: 1 << width] = [
             sum(1 << place * width for place in places if row >> place & 1)
             for row in range(1 << width)
         ]

@@ -214,13 +214,14 @@ def _values_after(box_masks: Array, subset: Array, child: Array, child_value: Ar
     return jnp.where(child == subset[..., None], -128, values).astype(jnp.int8)
 
 
-@functools.partial(jax.jit, static_argnames=("board", "num_open"))
-def _solve_position(board: Board, num_open: int, edges: Array) -> tuple[Array, Array]:
-    position = endgame(board, edges, num_open)
-    table = solve_table(position.box_masks[None], low_bits=6)[:, 0]
-    values = action_values(position.box_masks, table, jnp.int32(0))
-    scattered = jnp.full(board.num_edges, -128, jnp.int8).at[position.open_edges].set(values)
-    return table[0], scattered
+_endgame = jax.jit(endgame, static_argnames=("board", "num_open"))
+
+
+@jax.jit
+def _solve_one(box_masks: Int[Array, "r 2"]) -> tuple[Array, Array, Array]:
+    """An endgame's table, its value and those of its moves; one program for each length."""
+    table = solve_table(box_masks[None], low_bits=6)[:, 0]
+    return table, table[0], action_values(box_masks, table, jnp.int32(0))
 
 
 def solve(board: Board, edges: Bool[Array, "E"]) -> tuple[int, np.ndarray]:
@@ -247,8 +248,11 @@ def solve(board: Board, edges: Bool[Array, "E"]) -> tuple[int, np.ndarray]:
     num_open = int(board.num_edges - np.sum(np.asarray(edges)))
     if num_open > MAX_OPEN_EDGES:
         raise ValueError(f"{num_open} edges are open; the solver takes at most {MAX_OPEN_EDGES}")
-    value, values = _solve_position(board, num_open, jnp.asarray(edges))
-    return int(value), np.asarray(values)
+    position = _endgame(board, jnp.asarray(edges), num_open)
+    _, value, values = _solve_one(position.box_masks)
+    scattered = np.full(board.num_edges, -128, np.int8)
+    scattered[np.asarray(position.open_edges)] = values
+    return int(value), scattered
 
 
 def board_values(board: Board) -> np.ndarray:
@@ -257,8 +261,8 @@ def board_values(board: Board) -> np.ndarray:
     ``r`` is ``board.num_plies``. Bit ``i`` of the index says that the ``i``-th of the edges that
     are open at the start is drawn; without lines drawn at the start that is edge ``i``.
     """
-    position = endgame(board, jnp.asarray(board.start_mask()), board.num_plies)
-    return np.asarray(jax.jit(solve_table, static_argnums=1)(position.box_masks[None], 6)[:, 0])
+    position = _endgame(board, jnp.asarray(board.start_mask()), board.num_plies)
+    return np.asarray(_solve_one(position.box_masks)[0])
 
 
 class SolvedBoard(NamedTuple):
@@ -278,7 +282,7 @@ class SolvedBoard(NamedTuple):
 @functools.lru_cache(maxsize=4)  # a table has up to 16 MB, and several players ask for the same
 def solve_board(board: Board) -> SolvedBoard:
     """Solve a board with at most ``MAX_OPEN_EDGES`` moves for :func:`perfect_agent`."""
-    first = endgame(board, jnp.asarray(board.start_mask()), board.num_plies)
+    first = _endgame(board, jnp.asarray(board.start_mask()), board.num_plies)
     return SolvedBoard(first.open_edges, first.box_masks, jnp.asarray(board_values(board)))
 
 

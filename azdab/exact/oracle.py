@@ -13,6 +13,7 @@ in :mod:`azdab.common.limits`.
 """
 
 import dataclasses
+import functools
 import importlib.util
 from collections.abc import Callable
 
@@ -94,12 +95,13 @@ class Oracle:
         return rules.random_choices(rng, values == values.max(axis=-1, keepdims=True))
 
 
+_exact_values = jax.jit(dense_table.exact_values)
+
+
 def table_oracle(board: Board) -> Oracle:
     """Everything about a board with at most ``TABLE_EDGES`` edges to draw."""
-    solved = dense_table.solve_board(board)
-    look_up = batching.in_chunks(
-        jax.jit(lambda edges: dense_table.exact_values(solved, edges)), 1024
-    )
+    known = functools.partial(_exact_values, dense_table.solve_board(board))
+    look_up = batching.in_chunks(known, 1024)
     return Oracle(board, board.num_plies, "table", lambda edges: look_up(edges).astype(np.int8))
 
 

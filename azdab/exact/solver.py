@@ -25,6 +25,7 @@ _MIRRORED = 12  # open edges from which on it pays to look for mirror images
 _NOISE = 1 << 12  # in the history that all threads but the first begin with
 _CERTAIN_EDGES = 18  # fewer open edges than these make at most 2^18 positions
 _PATIENCE = 0.002  # seconds until it is asked again whether to stop
+_UNLIMITED = np.iinfo(np.int64).max  # nodes
 
 Answer = TypeVar("Answer")
 Search = Callable[[Any, Any, int, Any], Answer]
@@ -124,7 +125,7 @@ class Solver:
         self._edge_bits = edge_bits(board)
         self._geometry = geometry(board)
         self._table = new_table(table_bits)
-        self._scratches = [np.rec.array(np.zeros(1, Scratch))[0] for _ in range(threads)]
+        self._scratches = np.zeros(threads, Scratch)
         # Several threads should not all try the same moves first.
         self._histories = np.random.default_rng(0).integers(-_NOISE, _NOISE, (threads, 128))
         self._histories[0] = 0
@@ -133,7 +134,7 @@ class Solver:
     @property
     def nodes(self) -> int:
         """How many positions the last call looked at."""
-        return sum(int(min(scratch.visited, scratch.allowed)) for scratch in self._scratches)
+        return int(np.minimum(self._scratches["visited"], self._scratches["allowed"]).sum())
 
     @property
     def table(self) -> np.ndarray:
@@ -154,14 +155,15 @@ class Solver:
 
     def _start(self, edges: Any, limit: int | None) -> tuple[np.uint64, np.uint64]:
         """The words of a position, with the searches allowed to begin."""
-        number = len(self._scratches)
+        number, scratches = len(self._scratches), self._scratches
         # From far into a game hardly two positions can be reached that are mirror images.
-        near = np.sum(edges) <= len(self._edge_bits) / _NEAR
-        for i, scratch in enumerate(self._scratches):
-            scratch.visited = 0
-            scratch.allowed = np.iinfo(np.int64).max if limit is None else (limit + i) // number
-            scratch.mirrored = _MIRRORED if near else len(self._edge_bits) + 1
-            scratch.history[:] = self._histories[i]
+        near = np.count_nonzero(edges) <= len(self._edge_bits) / _NEAR
+        scratches["visited"] = 0
+        scratches["allowed"] = (
+            _UNLIMITED if limit is None else [(limit + i) // number for i in range(number)]
+        )
+        scratches["mirrored"] = _MIRRORED if near else len(self._edge_bits) + 1
+        scratches["history"] = self._histories
         return words(self._edge_bits, edges)
 
     def _search(
@@ -184,7 +186,7 @@ class Solver:
         def run(i: int) -> Answer | None:
             scratch = self._scratches[i]
             answer = search(h, v, i, (self._geometry, scratch, self._table))
-            return answer if scratch.visited <= scratch.allowed else None
+            return answer if scratch["visited"] <= scratch["allowed"] else None
 
         if len(self._scratches) == 1 and enough is None:
             return run(0)
@@ -196,9 +198,9 @@ class Solver:
                 if any(future.result() is not None for future in done):
                     break
         finally:
-            for scratch in self._scratches:
-                # They stop at their next position.
-                scratch.allowed = min(scratch.allowed, scratch.visited)
+            # They stop at their next position.
+            allowed = self._scratches["allowed"]
+            np.minimum(allowed, self._scratches["visited"], out=allowed)
         answers = [future.result() for future in futures]
         return next((answer for answer in answers if answer is not None), None)
 

@@ -129,8 +129,8 @@ class GameTeacher:
     def _memory(self) -> tuple[Any, np.ndarray]:
         """What this thread's searches write to."""
         if not hasattr(self._local, "memory"):
-            scratch = np.rec.array(np.zeros(1, Scratch))[0]
-            scratch.mirrored = len(self._bits) + 1  # mirror images are rare so far into a game
+            scratch = np.zeros(1, Scratch)[0]
+            scratch["mirrored"] = len(self._bits) + 1  # mirror images are rare so far into a game
             self._local.memory = scratch, new_table(self._table_bits)
         memory: tuple[Any, np.ndarray] = self._local.memory
         return memory
