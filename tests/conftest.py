@@ -95,6 +95,7 @@ def _what_is_compiled(config: Config) -> Config:
     return dataclasses.replace(
         config, description="", iterations=1, keep_checkpoints=1, initial=None,
         device=DeviceConfig(),
+        replay=dataclasses.replace(config.replay, saved=True),
     )  # fmt: skip
 
 
