@@ -6,6 +6,7 @@ again, slowly, so that agreement means something.
 
 import collections
 import functools
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -32,6 +33,14 @@ seeds = st.integers(0, 2**32 - 1)
 AS_A_USER = {
     "XLA_FLAGS": "--xla_backend_optimization_level=1 --xla_llvm_disable_expensive_passes=true",
     "JAX_PLATFORMS": "cpu",
+}
+# As in the tests, and compiled for them already, but with the devices that a run asks for.
+WITHOUT_DEVICES = {
+    "XLA_FLAGS": " ".join(
+        flag
+        for flag in os.environ.get("XLA_FLAGS", "").split()
+        if not flag.startswith("--xla_force_host_platform_device_count")
+    )
 }
 
 

@@ -11,7 +11,7 @@ import re
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ import pytest  # noqa: E402
 from jax.sharding import Mesh  # noqa: E402
 from xdist.scheduler import LoadScopeScheduling  # noqa: E402
 
-from azdab.common.config import Config, DeviceConfig  # noqa: E402
+from azdab.common.config import Config, DeviceConfig, LearnerConfig, ReplayConfig  # noqa: E402
 from azdab.game.board import Board  # noqa: E402
 from azdab.learning import programs  # noqa: E402
 from azdab.learning.programs import Plan  # noqa: E402
@@ -60,7 +60,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 _LONG = ("test_mesh", "test_damage", "test_train", "test_readme", "test_crash", "test_diverged")
-_SMOKE = ("test_damage", "test_train", "test_diverged")
+_SMOKE = (
+    "test_damage", "test_train", "test_diverged", "test_pipeline", "test_mesh", "test_crash",
+    "test_metric_table", "test_memory",
+)  # fmt: skip
 
 
 class _ByRoom(LoadScopeScheduling):
@@ -92,24 +95,61 @@ def _what_is_compiled(config: Config) -> Config:
     return dataclasses.replace(
         config, description="", iterations=1, keep_checkpoints=1, initial=None,
         device=DeviceConfig(),
+        replay=dataclasses.replace(config.replay, saved=True),
     )  # fmt: skip
+
+
+def _what_plays(config: Config) -> Config:
+    """The same without what the programs that play games do not depend on: how is learnt."""
+    return dataclasses.replace(
+        _what_is_compiled(config),
+        seed=0,
+        learner=LearnerConfig(),
+        replay=ReplayConfig(capacity=config.replay.capacity),
+        selfplay=dataclasses.replace(config.selfplay, engine_positions=0),
+    )
+
+
+def _shared(make: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that compiles a program that plays games, so that it does it once."""
+    made: dict[object, tuple[Any, dict[str, Any]]] = {}
+    usual = programs.Compiler
+
+    def shared(board: Board, config: Config, mesh: Mesh, *more: Any) -> Any:
+        *arguments, compiler = more
+        if not isinstance(compiler, usual):
+            return make(board, config, mesh, *more)
+        what = board, _what_plays(config), mesh
+        if what not in made:
+            own = usual(mesh, compiler._report)
+            made[what] = make(board, config, mesh, *arguments, own), own._building
+        program, building = made[what]
+        compiler._building |= building  # whose memory is asked for
+        return program
+
+    return shared
 
 
 @pytest.fixture(scope="session", autouse=True)
 def compiled_once() -> Iterator[None]:
     """Runs that differ in nothing that is compiled share their programs.
 
-    Tracing alone takes seconds. Runs in processes of their own compile all, one of them for a
-    dry run: from shapes.
+    Those that only learn in another way share the programs that play games. Tracing alone takes
+    seconds. Runs in processes of their own compile all, one of them for a dry run: from shapes.
     """
     plans: dict[object, Plan] = {}
     compile_programs, initial_state = programs.compile_programs, checkpoint.initial_state
+    baselines_of = programs.baselines_of
 
     def compiled(board: Board, config: Config, mesh: Mesh, state: Any, *more: Any) -> Plan:
         what = board, dataclasses.replace(_what_is_compiled(config), seed=0), mesh
         if what not in plans:
             plans[what] = compile_programs(board, config, mesh, state, *more)
         return plans[what]
+
+    @functools.cache
+    def baselines_once(board: Board, mesh: Mesh) -> Any:
+        return baselines_of(board, mesh, lambda name: None)
 
     @functools.cache
     def beginning(board: Board, config: Config, mesh: Mesh) -> Any:
@@ -122,6 +162,9 @@ def compiled_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(programs, "compile_programs", compiled)
+        for name in ("self_play_program", "gate_program", "baselines_program"):
+            patch.setattr(programs, name, _shared(getattr(programs, name)))
+        patch.setattr(programs, "baselines_of", lambda board, mesh, _: baselines_once(board, mesh))
         patch.setattr(checkpoint, "initial_state", begun)
         yield
 

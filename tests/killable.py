@@ -7,18 +7,20 @@ process can kill this one in the middle of it. A checkpoint is saved beside the 
 
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
+from unittest import mock
 
 from azdab import train
 from azdab.common import progress
 from azdab.runs.retention import Checkpoints
 
 
-def main(descriptor: int, argv: list[str]) -> int:
+@contextmanager
+def told(tell: Callable[[str], None]) -> Iterator[None]:
+    """Training inside of this tells its phases as they begin."""
     show, save = progress.Display.phase, Checkpoints.save
-
-    def tell(name: str) -> None:
-        os.write(descriptor, f"{name}\n".encode())
 
     def phase(display: progress.Display, name: str) -> None:
         if name != "saving":
@@ -30,9 +32,19 @@ def main(descriptor: int, argv: list[str]) -> int:
         save(*arguments)
         tell("saved")
 
-    progress.Display.phase = phase  # type: ignore[method-assign, assignment]
-    Checkpoints.save = saving  # type: ignore[method-assign, assignment]
-    return train.main(argv)
+    with (
+        mock.patch.object(progress.Display, "phase", phase),
+        mock.patch.object(Checkpoints, "save", saving),
+    ):
+        yield
+
+
+def main(descriptor: int, argv: list[str]) -> int:
+    def tell(name: str) -> None:
+        os.write(descriptor, f"{name}\n".encode())
+
+    with told(tell):
+        return train.main(argv)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from azdab import train
 from azdab.common.errors import UserError
 from azdab.runs import atomic, checkpoint, metrics, rollback, run_directory
 from azdab.runs.checkpoint import TrainState
+from azdab.runs.retention import Checkpoints
 from tests import common, runs
 
 TABLE = (Path(__file__).parents[1] / "notebooks/damage.md").read_text(encoding="utf-8")
@@ -316,6 +317,7 @@ def test_damage_is_named_and_survived(
     ending: TrainState,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run = tmp_path / "run"
     shutil.copytree(healthy, run)
@@ -351,12 +353,21 @@ def test_damage_is_named_and_survived(
     assert runs.iterations(run)[-1] == LAST + 1
     if not case.metrics_lost and not case.replay_lost:
         assert runs.lasting(run) == runs.lasting(expected)
-    assert case.replay_lost or common.same_trees(runs.saved(run), ending)
     assert runs.leftovers(run) == []
-    # It was said once: going on again finds nothing wrong.
+    # It was said once: going on again finds nothing wrong, and begins where all should end.
+    found_again: list[TrainState] = []
+    restore = Checkpoints.restore
+
+    def kept_restore(checkpoints: Checkpoints, like: TrainState) -> TrainState:
+        found_again.append(restore(checkpoints, like))
+        return found_again[-1]
+
+    monkeypatch.setattr(Checkpoints, "restore", kept_restore)
     capsys.readouterr()
     assert go_on(run) == 0
     assert messages(capsys.readouterr().out, run) == []
+    assert len(found_again) == 1
+    assert case.replay_lost or common.same_trees(found_again[0], ending)
 
 
 def test_the_table_has_no_other_rows() -> None:

@@ -24,6 +24,7 @@ from azdab.learning.learner import Losses
 from azdab.learning.programs import Programs
 from azdab.learning.selfplay import SelfPlayStats
 from azdab.runs import checkpoint, metrics
+from azdab.runs.checkpoint import TrainState
 from azdab.runs.gamebook import Gamebook
 from azdab.training import iteration, teaching
 from azdab.training.iteration import Context
@@ -61,6 +62,14 @@ def idle(board: Board, config: Config) -> Context:
     )
 
 
+def blank(context: Context) -> TrainState:
+    """A state of a run's shapes, for programs that compute nothing."""
+    board, config, devices = context.board, context.config, context.devices
+    shapes = jax.eval_shape(lambda: checkpoint.initial_state(board, config, devices))
+    state: TrainState = jax.tree.map(lambda x: jnp.asarray(np.zeros(x.shape, x.dtype)), shapes)
+    return state
+
+
 def test_a_program_that_holds_its_caller_up_holds_up_nothing_else() -> None:
     """As on a card, where a call returns near its program's end."""
     config = config_from_dict(presets.read_settings("smoke"))
@@ -73,7 +82,7 @@ def test_a_program_that_holds_its_caller_up_holds_up_nothing_else() -> None:
 
     played = context.programs.self_play
     context = context._replace(programs=context.programs._replace(self_play=self_play))
-    state = checkpoint.initial_state(Board(2, 2), config, context.devices)
+    state = blank(context)
     started = iteration.begin_games(context, state, 1)
     assert not started.waves[0].done()
     going.set()
@@ -105,7 +114,7 @@ def test_an_iteration_measures_what_the_table_says(
     }
     config = config_from_dict(presets.merge(presets.read_settings("smoke"), settings))
     context = idle(board, config)
-    state = checkpoint.initial_state(board, config, context.devices)
+    state = blank(context)
     started = iteration.begin_games(context, state, 1)
     _, values = iteration.complete(context, state, started, None)
     values |= iteration.measured(context, started) | device.device_metrics()

@@ -85,6 +85,9 @@ def test_what_the_engine_is_told_are_the_games(played: Example) -> None:
         assert solver.value(edges) == value
 
 
+corrected = jax.jit(corrections.corrected, static_argnums=0)
+
+
 @pytest.mark.parametrize("first", [0, 3, PLIES - 1, PLIES])
 def test_targets_are_put_right_from_the_first_solved_ply_on(played: Example, first: int) -> None:
     solver, games = Solver(BOARD, 12), positions(played)
@@ -98,9 +101,7 @@ def test_targets_are_put_right_from_the_first_solved_ply_on(played: Example, fir
             values.value[g, ply] = every.max()
             values.optimal[g, ply] = every == every.max()
     part = jax.tree.map(lambda x: x[: PLIES * GAMES], played)
-    found = jax.tree.map(np.asarray, jax.jit(corrections.corrected, static_argnums=0)(
-        BOARD, part, values
-    ))  # fmt: skip
+    found = jax.tree.map(np.asarray, corrected(BOARD, part, values))
     for g, game in enumerate(games):
         for ply in range(PLIES):
             row, mover = ply * GAMES + g, game[ply].to_play
@@ -129,21 +130,22 @@ def test_targets_are_put_right_from_the_first_solved_ply_on(played: Example, fir
     np.testing.assert_array_equal(found.edges, part.edges)
 
 
+add = jax.jit(replay.add)
+correct = jax.jit(corrections.correct, static_argnums=(0, 1))
+
+
 @pytest.mark.parametrize(("before", "after"), [(0, 0), (1, 2), (3, 1), (2, 3), (1, 5)])
 def test_only_what_is_still_in_the_replay_is_corrected(
     played: Example, before: int, after: int
 ) -> None:
     # A ring of four batches and a bit, in which a batch lies anywhere.
     config, count = config_with(), len(played.margin)
-    buffer = replay.init_replay(BOARD, 4 * count + 7)
-    for _ in range(before):
-        buffer = replay.add(buffer, jax.tree.map(jnp.zeros_like, played))
-    buffer = replay.add(buffer, played)
-    for _ in range(after):
-        buffer = replay.add(buffer, jax.tree.map(jnp.zeros_like, played))
+    blank, buffer = jax.tree.map(np.zeros_like, played), replay.init_replay(BOARD, 4 * count + 7)
+    for part in [blank] * before + [played] + [blank] * after:
+        buffer = add(buffer, part)
     values = corrections.blank_values(BOARD, GAMES, PLIES)
     values.first[:], values.value[:] = 0, 77
-    found = corrections.correct(BOARD, config, buffer, values, jnp.int32(after * count))
+    found = correct(BOARD, config, buffer, values, np.int32(after * count))
     changed = np.flatnonzero(np.asarray(found.examples.outcome) == 77)
     age = int(buffer.total) - 1 - np.arange(before * count, (before + 1) * count)[: PLIES * GAMES]
     still = age < len(buffer.examples.margin)
@@ -258,8 +260,15 @@ def test_a_slow_teacher_changes_nothing_and_holds_nothing_up(
     assert lasting(alone) != lasting(inline)
 
 
-def test_a_taught_run_goes_on_as_if_it_had_not_been_interrupted(tmp_path: Path) -> None:
-    whole = run(tmp_path, "whole")
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was taught, and not interrupted."""
+    return run(tmp_path_factory.mktemp("taught"), "whole")
+
+
+def test_a_taught_run_goes_on_as_if_it_had_not_been_interrupted(
+    whole: Path, tmp_path: Path
+) -> None:
     parts = run(tmp_path, "parts", "--iterations", "1")
     assert (
         train.main(["--resume", "--runs", str(tmp_path), "--run", "parts", "--iterations", "3"])
@@ -269,8 +278,8 @@ def test_a_taught_run_goes_on_as_if_it_had_not_been_interrupted(tmp_path: Path) 
     assert lasting(whole) == lasting(parts)
 
 
-def test_every_iteration_says_for_whom_the_devices_waited(tmp_path: Path) -> None:
-    for line in metrics.read_metrics(run(tmp_path, "told") / "metrics.jsonl"):
+def test_every_iteration_says_for_whom_the_devices_waited(whole: Path) -> None:
+    for line in metrics.read_metrics(whole / "metrics.jsonl"):
         waits = sum(line[f"time/idle_{name}"] for name in iteration.IDLE)
         busy = sum(line.get(f"time/{name}", 0) for name in ("self_play", "learning", "arena"))
         assert waits + busy == pytest.approx(line["time/iteration"], rel=0.01)

@@ -24,11 +24,12 @@ TYPED = "README.md", "notebooks/guide.md"
 
 TINY = ["--arena.baseline_games", "4", "--arena.num_games", "4"]
 TINY += ["--learner.steps_per_iteration", "4"]
+TINY += ["--selfplay.games_per_iteration", "32", "--selfplay.parallel_games", "32"]
 SMALL = ["--network.filters", "8", "--network.blocks", "1", "--learner.optimizer", "sgd"]
 
 SMALLER = {
     "azdab.train --list-configs": [],
-    "azdab.train --config quick --dry-run": [],
+    "azdab.train --config quick --dry-run": [*TINY, *SMALL],
     "azdab.train --config quick": ["--iterations", "1", *TINY, *SMALL],
     "azdab.train --resume": ["--iterations", "2", *TINY],
     "azdab.play --mode dual-ai": ["--num-games", "2", "--simulations", "2"],

@@ -42,6 +42,10 @@ def settings(**changed: Any) -> Config:
     return config_from_dict(presets.merge(smoke, {"keep_checkpoints": 2, "replay": changed}))
 
 
+Copied = Callable[[Path, int], "Run"]
+"""What writes a run of so many iterations to a place."""
+
+
 def devices(count: int) -> Mesh:
     return Mesh(np.array(jax.devices()[:count]), (mesh.AXIS,))
 
@@ -60,13 +64,16 @@ def drawn(board: Board, seed: int, number: int, count: int = 2) -> Segment:
     return Segment(jax.tree.map(field, like))
 
 
+add = jax.jit(jax.vmap(replay.add))
+
+
 def filled(board: Board, capacity: int, parts: list[Segment]) -> Replay:
     """The buffers that segments were added to, by the program that trains."""
     count = len(parts[0].examples.margin)
-    buffer = replay.init_replay(board, capacity // count)
-    buffers: Replay = jax.tree.map(lambda x: jnp.stack([x] * count), buffer)
+    blank = jax.eval_shape(lambda: replay.init_replay(board, capacity // count))
+    buffers: Replay = jax.tree.map(lambda x: np.zeros((count, *x.shape), x.dtype), blank)
     for part in parts:
-        buffers = jax.vmap(replay.add)(buffers, jax.tree.map(jnp.asarray, part.examples))
+        buffers = add(buffers, part.examples)
     done: Replay = jax.tree.map(np.asarray, buffers)
     return done
 
@@ -115,21 +122,39 @@ def saved(path: Path, iterations: int, number: int = 30, **changed: Any) -> Run:
     return run
 
 
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory: pytest.TempPathFactory) -> Copied:
+    """The same, for tests in which it does not matter when it was written: written once."""
+    made: dict[int, Run] = {}
+
+    def copy(path: Path, iterations: int) -> Run:
+        if iterations not in made:
+            made[iterations] = saved(tmp_path_factory.mktemp("saved") / "run", iterations)
+        shutil.copytree(made[iterations].path, path, dirs_exist_ok=True)
+        return made[iterations]._replace(path=path)
+
+    return copy
+
+
 def files(run: Run) -> list[int]:
     return segments.numbers(run.path / "replay")
 
 
 @pytest.mark.parametrize("iterations", [1, 3, 9])
-def test_a_run_gets_its_replay_back_bit_for_bit(tmp_path: Path, iterations: int) -> None:
-    run = saved(tmp_path, iterations)
+def test_a_run_gets_its_replay_back_bit_for_bit(
+    tmp_path: Path, iterations: int, copied: Copied
+) -> None:
+    run = copied(tmp_path, iterations)
     state, checkpoints = run.restored()
     chex.assert_trees_all_equal(state, jax.tree.map(np.asarray, run.state(iterations)))
     assert checkpoints.missing == 0
     assert checkpoints.held == min(30 * iterations, CAPACITY // 2)
 
 
-def test_segments_are_written_once_and_kept_as_long_as_they_are_needed(tmp_path: Path) -> None:
-    run = saved(tmp_path, 3)
+def test_segments_are_written_once_and_kept_as_long_as_they_are_needed(
+    tmp_path: Path, copied: Copied
+) -> None:
+    run = copied(tmp_path, 3)
     before = {n: os.stat(run.path / f"replay/{n}.npz") for n in files(run)}
     assert list(before) == [1, 2, 3]
     _, checkpoints = run.restored()
@@ -178,8 +203,9 @@ def test_an_iteration_writes_what_is_new_whatever_the_capacity(
 
 def test_saving_needs_neither_the_examples_on_the_device_nor_the_main_thread(
     tmp_path: Path,
+    copied: Copied,
 ) -> None:
-    run = saved(tmp_path / "run", 1)
+    run = copied(tmp_path / "run", 1)
     state = run.state(1)
     gone = jax.tree.map(jnp.asarray, state.replay.examples)
     jax.tree.map(lambda x: x.delete(), gone)
@@ -218,8 +244,8 @@ def apply_toy(examples: Example, values: Mapping[str, np.ndarray]) -> Example:
     return examples._replace(margin=Toy(**values).margin)  # type: ignore[arg-type]
 
 
-def test_corrections_are_applied_to_the_segment_before(tmp_path: Path) -> None:
-    run = saved(tmp_path, 2)
+def test_corrections_are_applied_to_the_segment_before(tmp_path: Path, copied: Copied) -> None:
+    run = copied(tmp_path, 2)
     _, checkpoints = run.restored()
     later = Toy(np.full((2, 30), 77, np.int8))
     parts = [*run.parts, drawn(BOARD, 2, 30)._replace(corrections=later._asdict())]
@@ -253,10 +279,7 @@ def test_a_run_goes_on_with_other_devices_and_back(tmp_path: Path) -> None:
     assert ordered(state.replay) == ordered(run.state(2).replay)
     assert state.replay.total.tolist() == [4 * 31]
     added = drawn(BOARD, 7, 31, count=1)
-    buffer = jax.tree.map(jnp.asarray, state.replay)
-    buffer = jax.tree.map(
-        np.asarray, jax.vmap(replay.add)(buffer, jax.tree.map(jnp.asarray, added.examples))
-    )
+    buffer = jax.tree.map(np.asarray, add(state.replay, added.examples))
     checkpoints.save(state_of(3, buffer), added)
     state, checkpoints = run.restored(one)
     chex.assert_trees_all_equal(state.replay, buffer)
@@ -273,7 +296,7 @@ def test_a_run_of_an_earlier_azdab_goes_on(tmp_path: Path, name: str, count: int
     with np.load(tmp_path / "run/ring.npz", allow_pickle=False) as stored:
         ring = Replay(Example(**{name: stored[name] for name in Example._fields}), stored["total"])
     where = devices(count)
-    like = checkpoint.initial_state(BOARD, config, where)
+    like = jax.eval_shape(lambda: checkpoint.initial_state(BOARD, config, where))
     checkpoints = Checkpoints(tmp_path / "run", config, where)
     state = checkpoints.restore(like)
     assert checkpoints.missing == 0
@@ -286,9 +309,7 @@ def test_a_run_of_an_earlier_azdab_goes_on(tmp_path: Path, name: str, count: int
 
     # At the next save a whole replay becomes one segment, which is as old as the checkpoint.
     added = drawn(BOARD, 7, 20, count)
-    buffer = jax.vmap(replay.add)(
-        jax.tree.map(jnp.asarray, now), jax.tree.map(jnp.asarray, added.examples)
-    )
+    buffer = add(now, added.examples)
     number = int(state.iteration)
     state = state._replace(iteration=jnp.int32(number + 1), replay=buffer)
     checkpoints.save(state, added)
@@ -297,8 +318,8 @@ def test_a_run_of_an_earlier_azdab_goes_on(tmp_path: Path, name: str, count: int
     chex.assert_trees_all_equal(jax.tree.map(np.asarray, again), jax.tree.map(np.asarray, state))
 
 
-def test_a_light_checkpoint_says_how_much_is_missing(tmp_path: Path) -> None:
-    run = saved(tmp_path, 3)
+def test_a_light_checkpoint_says_how_much_is_missing(tmp_path: Path, copied: Copied) -> None:
+    run = copied(tmp_path, 3)
     _, checkpoints = run.restored()
     run = run._replace(parts=[*run.parts, drawn(BOARD, 3, 30), drawn(BOARD, 4, 30)])
     checkpoints.save(run.state(4), None)
@@ -322,8 +343,8 @@ def test_a_light_checkpoint_says_how_much_is_missing(tmp_path: Path) -> None:
     np.testing.assert_array_equal(state.replay.examples.policy[:, places], more.examples.policy)
 
 
-def test_what_a_process_left_that_was_killed_is_removed(tmp_path: Path) -> None:
-    run = saved(tmp_path, 2)
+def test_what_a_process_left_that_was_killed_is_removed(tmp_path: Path, copied: Copied) -> None:
+    run = copied(tmp_path, 2)
     folder = run.path / "replay"
     shutil.copy(folder / "2.npz", folder / "3.npz")  # its checkpoint was not written any more
     (folder / "4.npz.tmp").write_bytes(b"half")
@@ -333,9 +354,11 @@ def test_what_a_process_left_that_was_killed_is_removed(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_is_full_leaves_nothing_half_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    copied: Copied,
 ) -> None:
-    run = saved(tmp_path, 2)
+    run = copied(tmp_path, 2)
     _, checkpoints = run.restored()
 
     def full(descriptor: int) -> None:
@@ -350,24 +373,30 @@ def test_a_disk_that_is_full_leaves_nothing_half_written(
     chex.assert_trees_all_equal(run.restored()[0], jax.tree.map(np.asarray, run.state(2)))
 
 
-def test_going_back_takes_the_segments_that_came_after_aside(tmp_path: Path) -> None:
-    run = saved(tmp_path, 4)
+def test_going_back_takes_the_segments_that_came_after_aside(
+    tmp_path: Path, copied: Copied
+) -> None:
+    run = copied(tmp_path, 4)
     place = rollback.roll_back(run.path, 3)
     assert place is not None
     assert {path.name for path in place.iterdir()} == {"checkpoints-4", "replay-4.npz"}
     chex.assert_trees_all_equal(run.restored()[0], jax.tree.map(np.asarray, run.state(3)))
 
 
-def test_going_back_to_a_checkpoint_without_its_replay_is_refused(tmp_path: Path) -> None:
-    run = saved(tmp_path, 4)
+def test_going_back_to_a_checkpoint_without_its_replay_is_refused(
+    tmp_path: Path, copied: Copied
+) -> None:
+    run = copied(tmp_path, 4)
     (run.path / "replay/2.npz").write_bytes(b"")
     with pytest.raises(UserError, match=r"checkpoints/3 is damaged: replay/2.npz is empty"):
         rollback.roll_back(run.path, 3)
     assert atomic.steps(run.path / "checkpoints") == [4, 3]
 
 
-def test_a_segment_only_an_older_checkpoint_needs_is_named_and_kept(tmp_path: Path) -> None:
-    run = saved(tmp_path, 9)
+def test_a_segment_only_an_older_checkpoint_needs_is_named_and_kept(
+    tmp_path: Path, copied: Copied
+) -> None:
+    run = copied(tmp_path, 9)
     oldest = files(run)[0]
     path = run.path / f"replay/{oldest}.npz"
     path.write_bytes(path.read_bytes()[:-1])
@@ -393,9 +422,14 @@ FAULTS: list[tuple[str, int]] = [
 @pytest.mark.parametrize(("reason", "number"), FAULTS)
 @pytest.mark.parametrize("where", ["replay/2.npz", "checkpoints/3/SHA256SUMS", "params/_METADATA"])
 def test_what_the_system_does_not_let_be_read_is_not_damaged(
-    reason: str, number: int, where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    reason: str,
+    number: int,
+    where: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    copied: Copied,
 ) -> None:
-    run = saved(tmp_path, 3)
+    run = copied(tmp_path, 3)
     before = sorted(str(path) for path in tmp_path.rglob("*"))
     opened = Path.open
 
@@ -415,8 +449,10 @@ def test_what_the_system_does_not_let_be_read_is_not_damaged(
 
 
 @pytest.mark.parametrize("where", ["replay/2.npz", "checkpoints/3/training/_METADATA"])
-def test_a_file_without_permission_is_not_damaged(where: str, tmp_path: Path) -> None:
-    run = saved(tmp_path / "run", 3)
+def test_a_file_without_permission_is_not_damaged(
+    where: str, tmp_path: Path, copied: Copied
+) -> None:
+    run = copied(tmp_path / "run", 3)
     for path in (tmp_path, *tmp_path.parents[:3]):
         path.chmod(0o755)
     (run.path / where).chmod(0)
@@ -458,9 +494,11 @@ FORGED: list[Callable[[list[dict[str, Any]]], object]] = [
 
 @pytest.mark.parametrize("edit", FORGED)
 def test_segments_that_are_not_named_as_they_should_be(
-    edit: Callable[[list[dict[str, Any]]], object], tmp_path: Path
+    edit: Callable[[list[dict[str, Any]]], object],
+    tmp_path: Path,
+    copied: Copied,
 ) -> None:
-    run, said = saved(tmp_path, 2), list[str]()
+    run, said = copied(tmp_path, 2), list[str]()
     edited(run, edit)
     state, _ = run.restored(report=said.append)
     assert int(state.iteration) == 1

@@ -95,8 +95,8 @@ def test_an_iteration_traces_nothing_again(tmp_path: Path, monkeypatch: pytest.M
     for module, name, times in TRACED:
         function = chex.assert_max_traces(getattr(module, name), times)
         monkeypatch.setattr(module, name, counting(name, function))
-    # A number of steps that no other test has: its programs are not there yet.
-    own = ["--learner.steps_per_iteration", "3", "--run", "traced", "--runs", str(tmp_path)]
+    # A board that no other test trains on: its programs are not there yet.
+    own = ["--board.cols", "1", "--run", "traced", "--runs", str(tmp_path)]
     assert train.main(["--config", "smoke", *own]) == 0
     assert iterations(tmp_path / "traced") == [1, 2]
     # More would have been refused by chex; that nothing is traced less shows that it looked.
@@ -261,30 +261,27 @@ def test_a_network_of_another_shape_is_refused(
 
 @pytest.mark.slow
 def test_the_cores_become_devices_as_far_as_the_work_divides(tmp_path: Path) -> None:
-    one = start(
-        ["azdab.train"], tmp_path, "--config", "smoke", "--dry-run", variables=common.AS_A_USER
-    )
-    printed = one.communicate(timeout=PATIENCE)[0]
-    expected = device.most_devices(config_from_dict(presets.read_settings("smoke")), device.cores())
-    assert (f"as {expected} devices" in printed) == (expected > 1)
-    three = ["--device.cpu_devices", "3", "--run", "three"]
-    process = start(
-        ["azdab.train"], tmp_path, "--config", "smoke", *three, variables=common.AS_A_USER
-    )
-    assert "must be a multiple of 3 on 3 devices" in process.communicate(timeout=PATIENCE)[0]
-    assert process.returncode == 2
+    """A run begins on as many as there are cores, and is continued on two."""
+
+    def trained(*argv: str) -> tuple[int, str]:
+        process = start(["azdab.train"], tmp_path, *argv, variables=common.WITHOUT_DEVICES)
+        printed = process.communicate(timeout=PATIENCE)[0]
+        return process.returncode, printed
+
+    three = ("--config", "smoke", "--device.cpu_devices", "3", "--run", "three")
+    status, printed = trained(*three)
+    assert "must be a multiple of 3 on 3 devices" in printed
+    assert status == 2
     assert not (tmp_path / "three").exists()
 
-
-@pytest.mark.slow
-def test_a_run_on_two_devices_is_continued_on_two(tmp_path: Path) -> None:
-    new = ["--config", "smoke", "--device.cpu_devices", "2"]
-    for iteration, argv in enumerate((new, ["--resume"]), start=1):
-        more = ["--run", "two", "--iterations", str(iteration)]
-        process = start(["azdab.train"], tmp_path, *argv, *more, variables=common.AS_A_USER)
-        printed = process.communicate(timeout=PATIENCE)[0]
-        assert process.returncode == 0, printed
-        assert "as 2 devices" in printed
+    name = ("--run", "two", "--iterations")
+    status, printed = trained("--config", "smoke", *name, "1")
+    assert status == 0, printed
+    expected = device.most_devices(config_from_dict(presets.read_settings("smoke")), device.cores())
+    assert (f"as {expected} devices" in printed) == (expected > 1)
+    status, printed = trained("--resume", "--device.cpu_devices", "2", *name, "2")
+    assert status == 0, printed
+    assert "as 2 devices" in printed
     assert iterations(tmp_path / "two") == [1, 2]
 
 
@@ -471,9 +468,7 @@ def test_a_run_survives_being_killed_and_stops_when_asked(runs: Path) -> None:
     assert len([path for path in (run / "checkpoints").iterdir() if path.name.isdigit()]) == 2
 
 
-@pytest.mark.parametrize("extra", ["numba", "starlette", "matplotlib"])
-def test_training_needs_no_extra(extra: str) -> None:
-    code = (
-        f"import sys; sys.modules[{extra!r}] = None; import azdab.train, azdab.play, azdab.export"
-    )
+def test_training_needs_no_extra() -> None:
+    extras = dict.fromkeys(["numba", "starlette", "matplotlib"])
+    code = f"import sys; sys.modules.update({extras}); import azdab.train, azdab.play, azdab.export"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=PATIENCE)
