@@ -236,7 +236,13 @@ def test_records_keep_what_a_console_cannot_show(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("redirection", "status"),
-    [("| head -2", 141), (">/dev/full", 2), (">&- 2>&- <&-", 0), ("| cat", 0)],
+    [
+        ("| head -2", 141),
+        # Slow, since each is a process of its own; the tests above do the same in this one.
+        pytest.param(">/dev/full", 2, marks=pytest.mark.slow),
+        pytest.param(">&- 2>&- <&-", 0, marks=pytest.mark.slow),
+        pytest.param("| cat", 0, marks=pytest.mark.slow),
+    ],
 )
 def test_at_the_shell(redirection: str, status: int, tmp_path: Path) -> None:
     command = f"{sys.executable} -m azdab.play --mode ai --board 2x2 --level easy {redirection}"
