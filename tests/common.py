@@ -17,6 +17,7 @@ import pytest
 from hypothesis import strategies as st
 from jax.sharding import Mesh
 
+from azdab.common.config import NetworkConfig, config_from_dict
 from azdab.devices import mesh
 from azdab.engine.engine import Engine
 from azdab.exact import dense_table
@@ -24,6 +25,8 @@ from azdab.exact.dense_table import SolvedBoard
 from azdab.game import rules
 from azdab.game.board import Board
 from azdab.game.rules import State
+from azdab.network import model
+from azdab.runs.networks import TrainedNetwork
 from azdab.search.evaluator import Evaluation
 
 seeds = st.integers(0, 2**32 - 1)
@@ -255,6 +258,26 @@ def each(states: State) -> Iterator[tuple[frozenset[int], int, int]]:
 def solved(board: Board) -> SolvedBoard:
     """The solved board, once per session."""
     return dense_table.solve_board(board)
+
+
+@functools.cache
+def untrained(board: Board, utility: str = "margin") -> TrainedNetwork:
+    """A network that knows nothing, and compiles fast."""
+    settings: dict[str, Any] = {
+        "board": {"rows": board.rows, "cols": board.cols},
+        "network": {"filters": 8, "blocks": 1},
+        "search": {"utility": utility},
+    }
+    run_config = config_from_dict(settings)
+    made = jax.jit(model.init_params, static_argnums=(1, 2))  # else hundreds of small programs
+    params = made(jax.random.key(0), board, run_config.network)
+    return TrainedNetwork(board, run_config, params, 7)
+
+
+@functools.cache
+def evaluated(board: Board, config: NetworkConfig) -> Any:
+    """The network compiled whole: ``(params, edges, margin) -> output``."""
+    return jax.jit(functools.partial(model.apply, board, config))
 
 
 def uniform(params: Any, states: State) -> Evaluation:

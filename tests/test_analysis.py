@@ -2,6 +2,7 @@
 
 import functools
 import importlib.util
+import itertools
 import json
 import math
 import os
@@ -25,7 +26,6 @@ from azdab.game.position import Position
 from azdab.lab import curves, explorer, figures, heatmaps, theory, theory_figures, walkthrough
 from azdab.lab.curves import Curves
 from azdab.measure import judging
-from azdab.network import model
 from azdab.runs import networks
 from azdab.runs.networks import TrainedNetwork
 from azdab.search import evaluator, tree_search
@@ -34,12 +34,8 @@ from tests import common
 THREE, FOUR = Board(3, 3), Board(4, 4)
 
 
-@functools.cache
 def untrained() -> TrainedNetwork:
-    """A network that knows nothing, and compiles fast."""
-    run = config_from_dict({"network": {"filters": 8, "blocks": 1}})
-    params = model.init_params(jax.random.key(0), THREE, run.network)
-    return TrainedNetwork(THREE, run, params, iteration=0)
+    return common.untrained(THREE)
 
 
 @functools.cache
@@ -49,7 +45,8 @@ def trained() -> TrainedNetwork:
 
 @functools.cache
 def known(board: Board) -> Oracle:
-    return oracle.best_oracle(board, 24)
+    """The truth by search: a table of 3x3 takes twenty seconds."""
+    return oracle.searching_oracle(board, 24)
 
 
 def middle(seed: int, plies: int) -> Position:
@@ -283,17 +280,13 @@ def test_the_book_of_3x3_is_the_published_one() -> None:
     np.testing.assert_array_equal(theory.first_player_margins(book.edges, margin), -3)
 
 
-def test_classes_are_of_one_value() -> None:
-    book = theory.opening_classes(THREE, 2)
-    everything = np.array(
-        [
-            np.isin(np.arange(24), (a, b))
-            for a in range(THREE.num_edges)
-            for b in range(a + 1, THREE.num_edges)
-        ]
-    )
-    values = theory.exact_margins(known(THREE), book.edges)
-    whole = theory.exact_margins(known(THREE), everything)
+@pytest.mark.parametrize("board", [Board(2, 2), Board(2, 3)], ids=str)
+def test_classes_are_of_one_value(board: Board) -> None:
+    book = theory.opening_classes(board, 2)
+    pairs = itertools.combinations(range(board.num_edges), 2)
+    everything = np.array([np.isin(np.arange(board.num_edges), pair) for pair in pairs])
+    values = theory.exact_margins(known(board), book.edges)
+    whole = theory.exact_margins(known(board), everything)
     assert np.repeat(values, book.sizes).sum() == whole.sum()
     assert sorted(np.repeat(values, book.sizes)) == sorted(whole)
 

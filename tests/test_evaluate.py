@@ -1,13 +1,13 @@
 """The command: what it prints and writes, and what it refuses."""
 
 import functools
+import importlib.util
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -27,10 +27,15 @@ BOARD = Board(2, 2)
 SMALL = ["--simulations", "0", "4", "--positions", "40", "--games", "8"]
 
 
+@functools.cache
+def _parameters() -> Any:
+    network = config_from_dict(presets.read_settings("smoke")).network
+    return jax.jit(lambda seed: model.init_params(jax.random.key(seed), BOARD, network))
+
+
 def untrained(seed: int = 0, iteration: int = 3) -> TrainedNetwork:
     run_config = config_from_dict(presets.read_settings("smoke"))
-    params = model.init_params(jax.random.key(seed), BOARD, run_config.network)
-    return TrainedNetwork(BOARD, run_config, params, iteration)
+    return TrainedNetwork(BOARD, run_config, _parameters()(seed), iteration)
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +47,17 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def written(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The figures of one evaluation."""
+def evaluated(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The figures of one evaluation; beside them is its picture, where there is matplotlib."""
     path = tmp_path_factory.mktemp("figures") / "figures.json"
-    assert evaluate.main([str(exported), *SMALL, "--json", str(path)]) == 0
-    return json.loads(path.read_text(encoding="utf-8"))
+    plot = ["--plot", str(path.with_suffix(".png"))] * bool(importlib.util.find_spec("matplotlib"))
+    assert evaluate.main([str(exported), *SMALL, "--json", str(path), *plot]) == 0
+    return path
+
+
+@pytest.fixture(scope="module")
+def written(evaluated: Path) -> Any:
+    return json.loads(evaluated.read_text(encoding="utf-8"))
 
 
 refused = functools.partial(common.refused, evaluate.main)
@@ -95,12 +106,9 @@ def test_the_same_seed_gives_the_same_figures(
     assert f"{written['games']['search 4']['loss']:.3f}" in printed
 
 
-def test_a_picture_is_drawn(exported: Path, tmp_path: Path) -> None:
+def test_a_picture_is_drawn(evaluated: Path) -> None:
     pytest.importorskip("matplotlib")
-    path = tmp_path / "figure.png"
-    small = ["--simulations", "0", "--positions", "5", "--games", "2"]
-    assert evaluate.main([str(exported), *small, "--plot", str(path)]) == 0
-    assert path.read_bytes().startswith(b"\x89PNG")
+    assert evaluated.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_match_takes_the_place_of_the_figures(
@@ -270,10 +278,10 @@ def test_forecasts_are_the_networks_and_know_the_score() -> None:
     trained = untrained()
     states = common.random_states(BOARD, 0, 10, [2, 3, 4])
     found = calibration.network_forecast(BOARD, trained.config, trained.params, 4, states)
-    output = model.apply(
-        BOARD, trained.config.network, trained.params, states.edges, jnp.zeros(10, jnp.int32)
-    )
-    probabilities = np.asarray(jax.nn.softmax(output.margin_logits))
+    network = common.evaluated(BOARD, trained.config.network)
+    output = network(trained.params, states.edges, np.zeros(10, np.int32))
+    probabilities = np.exp(np.asarray(output.margin_logits))
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
     support = np.arange(-4, 5)
     np.testing.assert_allclose(found.margin, probabilities @ support, rtol=1e-4, atol=1e-5)
     leads = np.array([lead for _, _, lead in common.each(states)])

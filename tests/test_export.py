@@ -14,7 +14,6 @@ import pytest
 from jax import export as jax_export
 
 from azdab import export
-from azdab.common.config import config_from_dict
 from azdab.common.errors import UserError
 from azdab.engine.engine import Engine
 from azdab.game.board import Board
@@ -31,14 +30,7 @@ BOARD = Board(2, 3)
 
 
 def untrained(utility: str = "margin") -> TrainedNetwork:
-    settings: dict[str, Any] = {
-        "board": {"rows": BOARD.rows, "cols": BOARD.cols},
-        "network": {"filters": 8, "blocks": 1},
-        "search": {"utility": utility},
-    }
-    run_config = config_from_dict(settings)
-    params = model.init_params(jax.random.key(0), BOARD, run_config.network)
-    return TrainedNetwork(BOARD, run_config, params, 7)
+    return common.untrained(BOARD, utility)
 
 
 @pytest.fixture(scope="module")
@@ -85,16 +77,19 @@ def test_the_program_computes_what_the_network_does(utility: str, batch: int) ->
     margin = np.arange(batch, dtype=np.int32) % 5 - 2
     log_policy, weights, mean, ownership = program(utility).call(states.edges, margin)
     shown = evaluator.shown_margin(jax.numpy.asarray(margin), utility)
-    expected = model.apply(BOARD, trained.config.network, trained.params, states.edges, shown)
+    network = common.evaluated(BOARD, trained.config.network)
+    expected = jax.tree.map(np.asarray, network(trained.params, states.edges, shown))
     legal = ~np.asarray(states.edges)
     policy = np.exp(np.asarray(log_policy))
-    prior = np.where(legal, np.exp(np.asarray(expected.prior_logits)), 0)
+    prior = np.where(legal, np.exp(expected.prior_logits), 0)
     np.testing.assert_allclose(policy, prior / prior.sum(axis=1, keepdims=True), atol=1e-5)
-    want = jax.nn.softmax(expected.margin_logits)
+    want = np.exp(expected.margin_logits)  # 0 where a margin is not possible
+    want /= want.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(weights, want, atol=1e-5)
-    means = model.expected_margin(BOARD, expected.margin_logits)
+    means = want @ np.arange(-BOARD.num_boxes, BOARD.num_boxes + 1)
     np.testing.assert_allclose(mean, means, atol=1e-4)
-    np.testing.assert_allclose(ownership, jax.nn.sigmoid(expected.ownership_logits), atol=1e-5)
+    closed = 1 / (1 + np.exp(-expected.ownership_logits))
+    np.testing.assert_allclose(ownership, closed, atol=1e-5)
 
 
 def test_the_example_runs_without_azdab(exported: Path) -> None:
@@ -175,8 +170,8 @@ def test_old_checkpoints_load_and_say_what_they_said(path: Path) -> None:
     said = json.loads((path / "said.json").read_text())
     edges = np.array(said["edges"], bool)
     zero = np.zeros(len(edges), np.int32)
-    settings = trained.config.network
-    output = model.apply(trained.board, settings, trained.params, edges, zero)  # type: ignore[arg-type]
+    network = common.evaluated(trained.board, trained.config.network)
+    output = network(trained.params, edges, zero)
     np.testing.assert_allclose(output.prior_logits, said["prior_logits"], atol=1e-4)
-    mean = model.expected_margin(trained.board, output.margin_logits)
+    mean = jax.jit(model.expected_margin, static_argnums=0)(trained.board, output.margin_logits)
     np.testing.assert_allclose(mean, said["expected_margin"], atol=1e-4)

@@ -1,5 +1,6 @@
 """Play on the command line, driven as a person would."""
 
+import functools
 import io
 import os
 import re
@@ -22,6 +23,7 @@ from azdab.game.board import Board, parse_board
 from azdab.game.position import Position, move_name
 from azdab.game.record import Record
 from azdab.players import matches, registry
+from azdab.runs import networks
 from azdab.terminal import prompt, protocol, wording
 from tests import common
 
@@ -66,7 +68,36 @@ def ends(child: Any) -> int:
     return int(child.exitstatus)
 
 
+def session(
+    argv: list[str], script: list[tuple[str, str | None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A game in this process, to its end.
+
+    Of each pair, the first is to be shown before the second is typed, which may have groups of it;
+    None: the input ends.
+    """
+    shown, left, seen = io.StringIO(), list(script), 0
+
+    def typed(prompt: str) -> str:
+        nonlocal seen
+        shown.write(prompt)
+        expected, line = left.pop(0)
+        found = re.search(expected, shown.getvalue()[seen:], re.DOTALL)
+        assert found, (expected, shown.getvalue()[seen:])
+        seen = len(shown.getvalue())
+        if line is None:
+            raise EOFError
+        return found.expand(line)
+
+    monkeypatch.setattr("builtins.input", typed)
+    monkeypatch.setattr(sys, "stdout", shown)
+    monkeypatch.setenv("COLUMNS", "200")
+    assert play.main(argv) == 0
+    assert not left
+
+
 def test_a_game_with_every_command(person: Any, tmp_path: Path) -> None:
+    """At last it is interrupted, and saved."""
     saved, kept = tmp_path / "game.txt", tmp_path / "kept.txt"
     child = person("--board", "2x2", "--level", "easy", "--save-games", str(kept))
     child.expect("You are.*A> ")
@@ -96,63 +127,52 @@ def test_a_game_with_every_command(person: Any, tmp_path: Path) -> None:
     say(child, "swap", "azdab plays.*> ")
     say(child, "new 1x2", "(azdab plays|A 0).*> ")
     say(child, "board", "●.*> ")
-    child.sendline("quit")
-    assert ends(child) == 0
-    (game,) = exchange.load_games(saved)
-    assert len(game.position.moves) == 2
-    assert exchange.load_games(kept)[0].board == Board(1, 2)
-
-
-def test_a_game_to_its_end(person: Any) -> None:
-    child = person("--board", "1x1", "--ai-first", "--level", "easy")
-    for _ in range(2):
-        child.expect("azdab plays.*B> ")
-        child.sendline(play_first_legal(child))
-    child.expect("wins, 0-1.*game over> ")
-    say(child, "0", "the game is over.*> ")
-    say(child, "hint", "the game is over.*> ")
-    say(child, "eval", "B wins by 1.*> ")
-    say(child, "undo", "B> ")
-    child.sendeof()
-    assert ends(child) == 0
-
-
-def play_first_legal(child: Any) -> str:
-    """A legal edge of 1x1, from what the board shows."""
-    child.sendline("moves")
-    child.expect(r"[hv] \d \d \((\d+)\)")
+    say(child, "moves", r"[hv] \d \d \((\d+)\)")
     edge = str(child.match[1])
     child.expect("B> ")
-    return edge
-
-
-def test_interrupting_a_game_saves_it(person: Any, tmp_path: Path) -> None:
-    kept = tmp_path / "kept.txt"
-    child = person("--board", "2x2", "--level", "easy", "--save-games", str(kept))
-    child.expect("A> ")
-    say(child, "0", "azdab plays.*A> ")
+    say(child, edge, "azdab plays.*B> ")
     child.sendintr()
     child.expect("Stopped")
     assert ends(child) == 130
-    assert len(exchange.load_games(kept)[0].position.moves) == 2
+    (game,) = exchange.load_games(saved)
+    assert len(game.position.moves) == 2
+    (game,) = exchange.load_games(kept)
+    assert game.board == Board(1, 2)
+    assert len(game.position.moves) == 3
 
 
-def test_a_replay(person: Any, tmp_path: Path) -> None:
+def test_a_game_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    first_legal = r"[hv] \d \d \((\d+)\).*B> "
+    script = [
+        ("azdab plays.*B> ", "moves"),
+        (first_legal, r"\1"),
+        ("azdab plays.*B> ", "moves"),
+        (first_legal, r"\1"),
+        ("wins, 0-1.*game over> ", "0"),
+        ("the game is over.*> ", "hint"),
+        ("the game is over.*> ", "eval"),
+        ("B wins by 1.*> ", "undo"),
+        ("B> ", None),
+    ]
+    session(["--board", "1x1", "--ai-first", "--level", "easy"], script, monkeypatch)
+
+
+def test_a_replay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "two.txt"
     files.write_text(path, record.records_text([CROSS, Record(Position(Board(1, 2)))]))
-    child = person("--replay", str(path))
-    child.expect("Game 1 of 2: Ann against B.*Move 0 of 4.*replay> ")
-    say(child, "", "Move 1 of 4: A h 0 1.*replay> ")
-    say(child, "next", "Move 2 of 4: B h 2 0 - a remark.*replay> ")
-    say(child, "back", "Move 1 of 4.*replay> ")
-    say(child, "end", "Move 4 of 4.*replay> ")
-    say(child, "next", "has moves 0 to 4.*replay> ")
-    say(child, "goto 0", "Move 0 of 4.*replay> ")
-    say(child, "goto x", "write a number.*replay> ")
-    say(child, "game 2", "Game 2 of 2.*Move 0 of 0.*replay> ")
-    say(child, "game 9", "games 1 to 2.*replay> ")
-    child.sendline("quit")
-    assert ends(child) == 0
+    script: list[tuple[str, str | None]] = [
+        ("Game 1 of 2: Ann against B.*Move 0 of 4.*replay> ", ""),
+        ("Move 1 of 4: A h 0 1.*replay> ", "next"),
+        ("Move 2 of 4: B h 2 0 - a remark.*replay> ", "back"),
+        ("Move 1 of 4.*replay> ", "end"),
+        ("Move 4 of 4.*replay> ", "next"),
+        ("has moves 0 to 4.*replay> ", "goto 0"),
+        ("Move 0 of 4.*replay> ", "goto x"),
+        ("write a number.*replay> ", "game 2"),
+        ("Game 2 of 2.*Move 0 of 0.*replay> ", "game 9"),
+        ("games 1 to 2.*replay> ", "quit"),
+    ]
+    session(["--replay", str(path)], script, monkeypatch)
 
 
 def test_loading_and_saving_keeps_everything(tmp_path: Path) -> None:
@@ -181,14 +201,6 @@ def test_loading_and_saving_keeps_everything(tmp_path: Path) -> None:
     assert here.record().first == "human"
 
 
-def test_the_protocol_from_outside(person: Any) -> None:
-    child = person("--protocol", "--board", "1x2", "--level", "easy", echo=False)
-    say(child, "1 genmove", r"=1 [hv] \d \d\r\n\r\n")
-    say(child, "\u00e9\u4e2d", r"\? unknown command")
-    say(child, "quit", "=")
-    assert ends(child) == 0
-
-
 def output(argv: list[str], monkeypatch: pytest.MonkeyPatch) -> str:
     """What a command prints that must succeed."""
     shown = io.StringIO()
@@ -196,6 +208,30 @@ def output(argv: list[str], monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("COLUMNS", "120")
     assert play.main(argv) == 0
     return shown.getvalue()
+
+
+def test_the_protocol_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = "1 genmove\n\u00e9\u4e2d\nquit\nname\n"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given.encode())))
+    said = output(["--protocol", "--board", "1x2", "--level", "easy"], monkeypatch)
+    assert re.fullmatch(r"=1 [hv] \d \d\n\n\? unknown command[^\n]*\n\n=\n\n", said)
+
+
+@pytest.fixture(scope="module")
+def small_networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Networks by name that know nothing and compile fast, in place of those of azdab."""
+    folder = tmp_path_factory.mktemp("models")
+    for board in (Board(2, 2), Board(3, 4)):
+        networks.export_network(common.untrained(board), folder / str(board), "")
+    return {path.name: path for path in folder.iterdir()}
+
+
+@pytest.fixture
+def small_levels(monkeypatch: pytest.MonkeyPatch, small_networks: dict[str, Path]) -> None:
+    """Players that look at little."""
+    monkeypatch.setattr(networks, "bundled_networks", lambda: small_networks)
+    for name, small in {"hard": Level(4, 8, 3_000), "max": Level(6, 10, 9_000)}.items():
+        monkeypatch.setitem(LEVELS, name, small)
 
 
 def test_watching_a_game(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -221,12 +257,13 @@ def test_matches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert games[0].position.moves[:2] == games[1].position.moves[:2]
 
 
+@pytest.mark.usefixtures("small_levels")
 def test_networks_meet(monkeypatch: pytest.MonkeyPatch) -> None:
-    argv = ["--mode", "dual-ai", "--checkpoint", "3x3", "--checkpoint2", "greedy"]
+    argv = ["--mode", "dual-ai", "--checkpoint", "3x4", "--checkpoint2", "greedy"]
     shown = output([*argv, "--num-games", "4", "--simulations", "4", "--no-solver"], monkeypatch)
-    assert "3x3 against greedy" in shown
-    argv = ["--mode", "ai", "--board", "3x3", "--num-games", "2", "--simulations", "0"]
-    assert "3x3 (1) against 3x3 (2)" in output(argv, monkeypatch)
+    assert "3x4 against greedy" in shown
+    argv = ["--mode", "ai", "--board", "3x4", "--num-games", "2", "--simulations", "0"]
+    assert "3x4 (1) against 3x4 (2)" in output(argv, monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -283,8 +320,8 @@ def test_networks_meet(monkeypatch: pytest.MonkeyPatch) -> None:
             "--opening-plies must be less than the 24 edges, got 24",
         ),
         (
-            ["--mode", "dual-ai", "--checkpoint", "3x3", "--checkpoint2", "4x4"],
-            "4x4 plays on 4x4, not on 3x3",
+            ["--mode", "dual-ai", "--checkpoint", "4x4", "--checkpoint2", "3x3"],
+            "3x3 plays on 3x3, not on 4x4",
         ),
     ],
 )  # fmt: skip
@@ -292,13 +329,12 @@ def test_what_makes_no_sense_is_refused(argv: list[str], reason: str, capsys: An
     assert reason in common.refused(play.main, capsys, *argv)
 
 
-@pytest.mark.parametrize("board", ["4x4", "2x5"], ids=["network", "alpha-beta"])
+@pytest.mark.usefixtures("small_levels")
+@pytest.mark.parametrize("board", ["3x4", "2x5"], ids=["network", "alpha-beta"])
 @pytest.mark.parametrize("level", list(LEVELS))
 def test_a_level_is_the_same_player_everywhere(
     level: str, board: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    for name, small in {"hard": Level(8, 8, 3_000), "max": Level(16, 10, 9_000)}.items():
-        monkeypatch.setitem(LEVELS, name, small)
     size, games = parse_board(board), tmp_path / "games"
     usual = ["--board", board, "--opening-plies", "1", "--save-games", str(games)]
     two = [*usual, "--num-games", "2"]
@@ -309,12 +345,14 @@ def test_a_level_is_the_same_player_everywhere(
     evaluated = matches.play_match(size, pair, games=2, opening_plies=1, seed=0)
 
     engine = Engine.load(size, level)
+    assert (engine.trained is None) == (board == "2x5")
+    chosen = functools.cache(engine.choose)  # most of the games are the same
     told = protocol.Protocol(loading.engine_loader(loading.EngineOptions(board=size)), size, level)
     played = [game.position for game in exchange.load_games(games)]
     assert len(played) == 5
     for game in played:
         for ply in range(1, size.num_plies):
-            assert engine.choose(game.at(ply)) == game.moves[ply]
+            assert chosen(game.at(ply)) == game.moves[ply]
     told.position = played[0].at(1)
     for move in played[0].moves[1:]:
         assert told.answer("genmove") == f"= {move_name(size, move)}\n\n"
@@ -322,7 +360,7 @@ def test_a_level_is_the_same_player_everywhere(
         game = Position(size, tuple(moves))
         for ply in range(1, size.num_plies):
             if game.movers[ply] == number % 2:
-                assert engine.choose(game.at(ply)) == moves[ply]
+                assert chosen(game.at(ply)) == moves[ply]
 
 
 def test_time_is_kept_in_matches(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -372,25 +410,28 @@ def test_without_the_extra_the_page_says_what_to_install(
 
 
 def test_forecasts_in_words() -> None:
-    engine = Engine.load(Board(3, 3), LEVELS["hard"]._replace(simulations=16), solver=False)
-    start = Position(Board(3, 3))
+    start = Position(Board(2, 2))
+    level = LEVELS["hard"]._replace(simulations=16, edges=0)
+    engine = Engine(start.board, common.untrained(start.board), level)
     assert "expected margin" in wording.forecast_line(start, engine.analyze(start))
     unknown = Engine(Board(2, 2), None, LEVELS["easy"])
-    start = Position(Board(2, 2))
     assert "No network" in wording.forecast_line(start, unknown.analyze(start))
 
 
 @pytest.fixture(scope="module")
-def analysed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def analysed(tmp_path_factory: pytest.TempPathFactory, small_networks: dict[str, Path]) -> Path:
     """A game analysed into every form of report."""
     folder = tmp_path_factory.mktemp("analysis")
-    moves = tuple(int(edge) for edge in common.random_games(Board(3, 3), 5, 1)[0])
-    game = Record(Position(Board(3, 3), moves), first="<Ann>", second="Bob & Co")
+    moves = tuple(int(edge) for edge in common.random_games(Board(2, 2), 5, 1)[0])
+    game = Record(Position(Board(2, 2), moves), first="<Ann>", second="Bob & Co")
     files.write_text(folder / "game.txt", record.record_text(game))
     argv = [str(folder / "game.txt")]
     for kind in ("html", "json", "text"):
         argv += [f"--{kind}", str(folder / f"out.{kind}")]
-    assert analyze.main(argv) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(networks, "bundled_networks", lambda: small_networks)
+        patch.setitem(LEVELS, "hard", LEVELS["hard"]._replace(simulations=16))
+        assert analyze.main(argv) == 0
     return folder
 
 
@@ -398,7 +439,7 @@ def test_a_report_in_json(analysed: Path) -> None:
     import json
 
     found = json.loads((analysed / "out.json").read_text())
-    assert len(found["moves"]) == 24
+    assert len(found["moves"]) == 12
     assert found["first"] == "<Ann>"
     lost = dict.fromkeys("AB", 0.0)
     for move in found["moves"]:
@@ -408,14 +449,14 @@ def test_a_report_in_json(analysed: Path) -> None:
     first, second = found["moves"][-1]["scores"]
     assert found["moves"][-1]["margin"] == first - second
     assert first - second - found["margin_at_start"] == lost["B"] - lost["A"]
-    assert found["margin_at_start"] == -3  # the published value of 3x3
+    assert found["margin_at_start"] == common.Minimax(Board(2, 2)).value(frozenset())
 
 
 def test_a_report_in_text(analysed: Path) -> None:
     (before,) = exchange.load_games(analysed / "game.txt")
     (after,) = exchange.load_games(analysed / "out.text")
     assert after.position == before.position
-    assert set(after.evaluations) == set(range(24))
+    assert set(after.evaluations) == set(range(12))
     assert any("better" in remark for remark in after.remarks.values())
 
 
@@ -449,8 +490,8 @@ def test_moves_that_lose_a_box_are_not_good() -> None:
 
 def test_a_report_as_a_page(analysed: Path) -> None:
     page = (analysed / "out.html").read_text()
-    assert page.count("<li ") == 24
-    assert page.count("<svg") == 25
+    assert page.count("<li ") == 12
+    assert page.count("<svg") == 13
     assert "&lt;Ann&gt; against Bob &amp; Co" in page
     assert "<Ann>" not in page
     for outside in ("src=", "href=", "url(", "@import", "<script"):
@@ -465,7 +506,7 @@ def test_a_report_as_a_page(analysed: Path) -> None:
         ([], "the following arguments are required"),
         (["GAME", "--game", "2"], "has games 1 to 1, not 2"),
         (["GAME", "--level", "absurd"], "argument --level: must be one of easy"),
-        (["GAME", "--checkpoint", "5x5"], "plays on 5x5, not on 3x3"),
+        (["GAME", "--checkpoint", "5x5"], "plays on 5x5, not on 2x2"),
         (["GAME", "--html", "/nowhere/x"], "no directory"),
         (["GAME", "--time-per-move", "-1"], "argument --time-per-move: must be more than 0"),
     ],

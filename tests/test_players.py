@@ -14,7 +14,6 @@ import pyspiel
 import pytest
 from hypothesis import given, settings
 
-from azdab.common.config import Config, config_from_dict
 from azdab.common.errors import UserError
 from azdab.devices import mesh
 from azdab.engine.handwritten import ChainPlayer
@@ -41,15 +40,8 @@ HANDMADE = [
 TRAINED = ["network", "search:simulations=2"]
 
 
-@functools.cache
 def untrained(name: str = "") -> networks.TrainedNetwork:
-    settings: dict[str, Any] = {
-        "board": {"rows": BOARD.rows, "cols": BOARD.cols},
-        "network": {"filters": 8, "blocks": 1},
-    }
-    run_config: Config = config_from_dict(settings)
-    params = model.init_params(jax.random.key(0), BOARD, run_config.network)
-    return networks.TrainedNetwork(BOARD, run_config, params, 0)
+    return common.untrained(BOARD)
 
 
 @functools.cache
@@ -384,7 +376,8 @@ def test_the_best_network_is_that_of_now(tmp_path: Path) -> None:
         config = dataclasses.replace(
             trained.config, network=dataclasses.replace(trained.config.network, filters=filters)
         )
-        params = model.init_params(jax.random.key(0), BOARD, config.network)
+        made = jax.jit(model.init_params, static_argnums=(1, 2))
+        params = made(jax.random.key(0), BOARD, config.network)
         networks.export_network(
             networks.TrainedNetwork(BOARD, config, params, filters), tmp_path / f"run-{filters}", ""
         )

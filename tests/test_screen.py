@@ -7,6 +7,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -235,7 +236,13 @@ def test_records_keep_what_a_console_cannot_show(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("redirection", "status"),
-    [("| head -2", 141), (">/dev/full", 2), (">&- 2>&- <&-", 0), ("| cat", 0)],
+    [
+        ("| head -2", 141),
+        # Slow, since each is a process of its own; the tests above do the same in this one.
+        pytest.param(">/dev/full", 2, marks=pytest.mark.slow),
+        pytest.param(">&- 2>&- <&-", 0, marks=pytest.mark.slow),
+        pytest.param("| cat", 0, marks=pytest.mark.slow),
+    ],
 )
 def test_at_the_shell(redirection: str, status: int, tmp_path: Path) -> None:
     command = f"{sys.executable} -m azdab.play --mode ai --board 2x2 --level easy {redirection}"
@@ -326,14 +333,19 @@ def test_the_protocol_is_alone_on_standard_output() -> None:
     words = ["azdab.play", "--protocol", "--board", "1x1", "--level", "easy"]
     command = [sys.executable, "-m", *words]
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as talk:
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        encoding="utf-8",
+    ) as talk:  # fmt: skip
         assert talk.stdin is not None
         assert talk.stdout is not None
         assert talk.stderr is not None
         talk.stdin.write("play 0\n")
         talk.stdin.flush()
         assert talk.stdout.readline() == "=\n"
+        talk.stdin.write("1 genmove\n\u00e9\u4e2d\n")
+        talk.stdin.flush()
+        answers = [talk.stdout.readline() for _ in range(4)]
+        assert re.fullmatch(r"\n=1 [hv] \d \d\n\n\? unknown command.*\n", "".join(answers))
         talk.send_signal(signal.SIGINT)
         rest, said = talk.stdout.read(), talk.stderr.read()
     assert (talk.returncode, rest, said.strip()) == (130, "\n", "Stopped.")
