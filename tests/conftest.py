@@ -48,6 +48,7 @@ from xdist.scheduler import LoadScopeScheduling  # noqa: E402
 from azdab.common.config import Config, DeviceConfig, LearnerConfig, ReplayConfig  # noqa: E402
 from azdab.game.board import Board  # noqa: E402
 from azdab.learning import programs  # noqa: E402
+from azdab.learning.baselines import baselines_of  # noqa: E402
 from azdab.learning.programs import Plan  # noqa: E402
 from azdab.runs import checkpoint  # noqa: E402
 
@@ -139,7 +140,6 @@ def compiled_once() -> Iterator[None]:
     """
     plans: dict[object, Plan] = {}
     compile_programs, initial_state = programs.compile_programs, checkpoint.initial_state
-    baselines_of = programs.baselines_of
 
     def compiled(board: Board, config: Config, mesh: Mesh, state: Any, *more: Any) -> Plan:
         what = board, dataclasses.replace(_what_is_compiled(config), seed=0), mesh

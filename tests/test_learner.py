@@ -60,7 +60,8 @@ def examples_of(board: Board, seed: int, count: int = BATCH) -> Example:
     )
     outcome = np.array([minimax(board).value(drawn) for drawn, _, _ in common.each(states)])
     owners = rng.choice([-1, 1], (count, len(boxes))) * ~closed
-    arrays: Any = Example(
+    arrays: Any = Example  # NumPy's: none is computed by a program of its own
+    examples: Example = arrays(
         edges=np.asarray(states.edges),
         margin=np.array([lead for _, _, lead in common.each(states)], np.int8),
         policy=(policy / policy.sum(axis=1, keepdims=True)).astype(np.float16),
@@ -69,7 +70,6 @@ def examples_of(board: Board, seed: int, count: int = BATCH) -> Example:
         outcome_valid=np.ones(count, bool),
         ownership=owners.astype(np.int8),
     )
-    examples: Example = arrays
     return examples
 
 

@@ -204,7 +204,8 @@ def test_rewards_and_discounts_are_what_the_rules_say(board: Board, seed: int) -
 
 def test_a_finished_game_gives_no_reward_for_anything() -> None:
     board = Board(1, 2)
-    over: Any = State(
+    state: Any = State  # of NumPy's arrays
+    over = state(
         edges=np.ones((BATCH, board.num_edges), bool),
         scores=np.array([[2, 0], [0, 2]] * (BATCH // 2), np.int16),
         to_play=np.zeros(BATCH, np.int8),

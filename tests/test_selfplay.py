@@ -271,7 +271,8 @@ def test_greedy_openings_err_each_at_its_own_rate(share: float) -> None:
 
     edges = np.zeros((games, board.num_edges), bool)
     edges[:, three] = True
-    states: Any = State(edges, np.zeros((games, 2), np.int16), np.zeros(games, np.int8))
+    state: Any = State  # of NumPy's arrays
+    states = state(edges, np.zeros((games, 2), np.int16), np.zeros(games, np.int8))
 
     @jax.jit
     def two_moves(states: State) -> jax.Array:

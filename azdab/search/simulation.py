@@ -57,7 +57,7 @@ def simulations(
     recurrent_fn: mctx.RecurrentFn,
     select_root: Select,
     select: Select,
-    max_depth: int,
+    max_depth: int | Int[Array, ""],
 ) -> Callable[[Any, Any, PRNGKeyArray, Growth], Growth]:
     """An mctx policy's simulations.
 
@@ -97,7 +97,7 @@ def simulation_loop(
     recurrent_fn: mctx.RecurrentFn,
     select_root: Select,
     select: Select,
-    max_depth: int,
+    max_depth: int | Int[Array, ""],
 ) -> mctx.LoopFn:
     """The loop over an mctx policy's simulations; for the arguments see :func:`simulations`.
 
@@ -117,7 +117,7 @@ def simulation_loop(
 
 
 def descend(
-    key: PRNGKeyArray, growth: Growth, select_root: Select, max_depth: int
+    key: PRNGKeyArray, growth: Growth, select_root: Select, max_depth: int | Int[Array, ""]
 ) -> tuple[Node, Int[Array, "B"]]:
     """Go down every tree to an action that was never taken, or to ``max_depth``.
 
