@@ -36,7 +36,6 @@ def test_links_are_followed_before_the_work(tmp_path: Path, capsys: Any) -> None
         (evaluate.main, "%"),
         (train.main, "--run="),
     ],
-    ids=str,
 )
 def test_an_empty_name_is_not_taken_for_none(main: Any, words: str, capsys: Any) -> None:
     assert "is empty" in refused(
