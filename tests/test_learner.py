@@ -252,6 +252,7 @@ def test_the_average_follows_closely_at_first() -> None:
         decay = (1 + number) / (10 + number)
         params = in_numpy(state.params)
         average = jax.tree.map(lambda a, p, d=decay: d * a + (1 - d) * p, average, params)
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(average))  # NaN would equal NaN
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7),
         state.ema_params,
