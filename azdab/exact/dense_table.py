@@ -224,7 +224,7 @@ def _solve_one(box_masks: Int[Array, "r 2"]) -> tuple[Array, Array, Array]:
     return table, table[0], action_values(box_masks, table, jnp.int32(0))
 
 
-def solve(board: Board, edges: Bool[Array, "E"]) -> tuple[int, np.ndarray]:
+def solve(board: Board, edges: Bool[Array | np.ndarray, "E"]) -> tuple[int, np.ndarray]:
     """Solve one position.
 
     Args:
