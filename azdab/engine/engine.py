@@ -3,10 +3,10 @@
     >>> from azdab.engine.engine import Engine
     >>> from azdab.game.position import Position
     >>> from azdab.game.board import Board
-    >>> engine = Engine.load(Board(3, 3))
-    >>> start = Position(Board(3, 3))
-    >>> engine.analyze(start).exact  # 3x3 is lost by three boxes
-    -3
+    >>> engine = Engine.load(Board(2, 3))
+    >>> start = Position(Board(2, 3))
+    >>> engine.analyze(start).exact  # 2x3 is lost by two boxes
+    -2
     >>> start = start.play(engine.choose(start))
 
 A network with search plays and explains until few enough edges are left; from there
