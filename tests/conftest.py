@@ -5,7 +5,6 @@ Tests marked ``slow`` are left out unless asked for: ``pytest -n 2 -m slow``.
 
 import dataclasses
 import functools
-import gc
 import os
 import re
 import shutil
@@ -28,9 +27,6 @@ _FLAGS = (
 os.environ["JAX_PLATFORMS"] = "cpu"
 if _FLAGS not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FLAGS}".strip()
-
-# Tracing makes millions of objects that stay: looking through them all often costs 3% of the time.
-gc.set_threshold(100_000, 20, 20)
 
 # What one test compiles no other has to, in this process or in those that tests start.
 _OWN_CACHE = "JAX_COMPILATION_CACHE_DIR" not in os.environ
