@@ -20,14 +20,17 @@ LATE = RuntimeError("Event loop is closed")
 OTHER = RuntimeError("a fault of somebody else's")
 
 
+def wait_for_timers() -> None:
+    for thread in threading.enumerate():
+        if isinstance(thread, threading.Timer):
+            thread.join()
+
+
 @pytest.fixture
 def printed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """What Python would print of errors that nobody waits for."""
     said: list[str] = []
-    for thread in threading.enumerate():
-        if isinstance(thread, threading.Timer) and thread.function is late_errors._release:
-            thread.cancel()  # of a failure in another test
-            late_errors._release()
+    wait_for_timers()  # of failures in other tests
 
     def usual(found: Any) -> None:
         said.append(str(found.exc_value))
@@ -35,9 +38,7 @@ def printed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     monkeypatch.setattr(sys, "unraisablehook", usual)
     monkeypatch.setattr(late_errors, "LATE_SECONDS", 0.5)
     yield said
-    for thread in threading.enumerate():
-        if isinstance(thread, threading.Timer):
-            thread.join()
+    wait_for_timers()
     assert sys.unraisablehook is usual
     assert not logging.getLogger("asyncio").filters
 
