@@ -112,9 +112,11 @@ def smaller(words: list[str]) -> list[str]:
 
 def run(words: list[str], folder: Path) -> None:
     """Run a command to its end; the page until it says where it is."""
+    # Training compiles more than it runs.
+    flags = common.WITHOUT_DEVICES if "azdab.train" in words else common.AS_A_USER
     settings: dict[str, Any] = {
         "cwd": folder,
-        "env": {**os.environ, **common.AS_A_USER, "PYTHONPATH": str(ROOT)},
+        "env": {**os.environ, **flags, "PYTHONPATH": str(ROOT)},
         "stdin": subprocess.DEVNULL,
         "stdout": subprocess.PIPE,
         "stderr": subprocess.STDOUT,
