@@ -31,7 +31,7 @@ from azdab.learning import agents
 from azdab.runs.networks import TrainedNetwork
 
 _ROOM = 1 << 14  # simulations of a search with a time, at most: the tree is in memory
-_FALLBACK = 256  # simulations with a time, beside a proof, which needs the cores more
+_FALLBACK = 1024  # simulations with a time, while a proof is under way: more would hardly help
 _PIECE = 0.02  # seconds of a search until it is asked whether to stop
 _GLANCE = 16  # least simulations of an analysis
 _OVERRATED = 1.0  # boxes that the move of a search is worth less than it expects, about
