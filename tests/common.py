@@ -20,8 +20,9 @@ from jax.sharding import Mesh
 from azdab.common.config import NetworkConfig, config_from_dict
 from azdab.devices import mesh
 from azdab.engine.engine import Engine
-from azdab.exact import dense_table
+from azdab.exact import dense_table, oracle
 from azdab.exact.dense_table import SolvedBoard
+from azdab.exact.oracle import Oracle
 from azdab.game import rules
 from azdab.game.board import Board
 from azdab.game.rules import State
@@ -124,6 +125,11 @@ class Minimax:
         closed = self.closed_by(drawn, edge)
         after = self.value(drawn | {edge})
         return closed + after if closed else -after
+
+    def move_values(self, drawn: frozenset[int]) -> list[int]:
+        """What each edge is worth; -128 where it is drawn."""
+        edges = range(len(self.all))
+        return [-128 if edge in drawn else self.move_value(drawn, edge) for edge in edges]
 
     def value(self, drawn: frozenset[int]) -> int:
         """The mover's optimal future margin."""
@@ -260,6 +266,17 @@ def solved(board: Board) -> SolvedBoard:
     return dense_table.solve_board(board)
 
 
+exact_values = jax.jit(dense_table.exact_values)
+# One program in place of hundreds of small ones.
+init_params = jax.jit(model.init_params, static_argnums=(1, 2))
+
+
+@functools.cache
+def searched(board: Board) -> Oracle:
+    """The truth by search, far from the table's: one of 3x3 takes the tests twenty seconds."""
+    return oracle.searching_oracle(board, 24)
+
+
 @functools.cache
 def untrained(board: Board, utility: str = "margin") -> TrainedNetwork:
     """A network that knows nothing, and compiles fast."""
@@ -269,8 +286,7 @@ def untrained(board: Board, utility: str = "margin") -> TrainedNetwork:
         "search": {"utility": utility},
     }
     run_config = config_from_dict(settings)
-    made = jax.jit(model.init_params, static_argnums=(1, 2))  # else hundreds of small programs
-    params = made(jax.random.key(0), board, run_config.network)
+    params = init_params(jax.random.key(0), board, run_config.network)
     return TrainedNetwork(board, run_config, params, 7)
 
 
@@ -286,15 +302,6 @@ def uniform(params: Any, states: State) -> Evaluation:
     return Evaluation(
         jnp.zeros(states.edges.shape, jnp.float32), jnp.zeros(len(states.to_play), jnp.float32)
     )
-
-
-def even_noise(key: jax.Array, alpha: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """In place of ``jax.random.dirichlet``, which takes a third of PUCT's time to compile.
-
-    For tests in which it does not matter how the noise at a root is distributed.
-    """
-    found = jax.random.uniform(key, (*shape, len(alpha)))
-    return found / found.sum(axis=-1, keepdims=True)
 
 
 def same_trees(a: Any, b: Any) -> bool:

@@ -165,6 +165,22 @@ def compiled_once() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def even_noise() -> Iterator[None]:
+    """Noise at roots that compiles faster than ``jax.random.dirichlet``, a third of PUCT's time.
+
+    For files in which it does not matter how the noise is distributed.
+    """
+
+    def even(key: jax.Array, alpha: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+        found = jax.random.uniform(key, (*shape, len(alpha)))
+        return found / found.sum(axis=-1, keepdims=True)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jax.random, "dirichlet", even)
+        yield
+
+
 def pytest_unconfigure() -> None:
     """Of pytest's processes, the first made the cache and removes it."""
     if _OWN_CACHE:

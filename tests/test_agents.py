@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from azdab.exact import dense_table
 from azdab.game import rules
 from azdab.game.board import Board
 from azdab.game.rules import State
@@ -37,7 +36,6 @@ def capturable(board: Board) -> Any:
 
 
 minimax = common.Minimax(Board(2, 2))
-exact_values = jax.jit(dense_table.exact_values)
 
 
 def late_states(seed: int) -> State:
@@ -109,14 +107,11 @@ def test_random_moves_are_uniform() -> None:
 def test_perfect_moves_are_exactly_the_optimal_ones(seed: int) -> None:
     board = Board(2, 2)
     states = common.random_states(board, seed, 4, range(1, 10))
-    values = np.asarray(exact_values(common.solved(board), states.edges))
+    values = np.asarray(common.exact_values(common.solved(board), states.edges))
     many = jax.tree.map(lambda x: np.repeat(np.asarray(x), 64, axis=0), states)
     played = np.reshape(moves("perfect", seed, many, board, common.solved(board)), (4, 64))
     for (drawn, _, _), row, chosen in zip(common.each(states), values, played, strict=True):
-        expected = [
-            -128 if edge in drawn else minimax.move_value(drawn, edge)
-            for edge in range(board.num_edges)
-        ]
+        expected = minimax.move_values(drawn)
         assert row.tolist() == expected
         assert set(chosen.tolist()) == {e for e, v in enumerate(expected) if v == max(expected)}
 

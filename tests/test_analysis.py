@@ -19,7 +19,7 @@ from azdab.common.config import Config, config_fields, config_from_dict
 from azdab.common.errors import UserError
 from azdab.engine import outlook
 from azdab.exact import oracle
-from azdab.exact.oracle import ILLEGAL, Oracle
+from azdab.exact.oracle import ILLEGAL
 from azdab.game import geometry, structure
 from azdab.game.board import Board
 from azdab.game.position import Position
@@ -41,12 +41,6 @@ def untrained() -> TrainedNetwork:
 @functools.cache
 def trained() -> TrainedNetwork:
     return networks.load_network(networks.resolve("3x3"))
-
-
-@functools.cache
-def known(board: Board) -> Oracle:
-    """The truth by search: a table of 3x3 takes twenty seconds."""
-    return oracle.searching_oracle(board, 24)
 
 
 def middle(seed: int, plies: int) -> Position:
@@ -83,8 +77,8 @@ def test_answers_do_not_depend_on_the_chunk() -> None:
 @pytest.mark.parametrize("plies", [6, 13, 19])
 def test_a_view_is_of_final_margins(plies: int) -> None:
     position = middle(plies, plies)
-    view = explorer.study_position(untrained(), position, 8, known(THREE))
-    values = known(THREE).action_values(position.edges[None])[0].astype(int)
+    view = explorer.study_position(untrained(), position, 8, common.searched(THREE))
+    values = common.searched(THREE).action_values(position.edges[None])[0].astype(int)
     lead = position.lead if position.to_play == 0 else -position.lead
     np.testing.assert_array_equal(np.flatnonzero(np.isfinite(view.exact)), position.legal)
     np.testing.assert_array_equal(view.exact[position.legal], values[position.legal] + lead)
@@ -171,7 +165,7 @@ def test_shapes_are_told() -> None:
 @pytest.mark.parametrize("board", [THREE, FOUR, Board(5, 5)], ids=str)
 def test_double_dealing_is_right_when_control_is_worth_it(board: Board) -> None:
     asked = theory.dealings(board)
-    exact = known(board)
+    exact = common.searched(board)
     asked = [one for one in asked if exact.known(one.edges)]
     assert len(asked) >= 4
     worth = theory.control(exact, asked)
@@ -217,10 +211,10 @@ def test_images_ask_the_same() -> None:
     assert len(all_images) == 8
     np.testing.assert_array_equal(all_images[0].edges, asked.edges)
     assert len({one.edges.tobytes() for one in all_images}) > 1
-    values = known(THREE).action_values(np.stack([one.edges for one in all_images]))
+    values = common.searched(THREE).action_values(np.stack([one.edges for one in all_images]))
     for moves in ([one.take for one in all_images], [one.deal for one in all_images]):
         assert len(set(values[np.arange(8), moves].tolist())) == 1
-    assert len(set(theory.control(known(THREE), all_images).tolist())) == 1
+    assert len(set(theory.control(common.searched(THREE), all_images).tolist())) == 1
 
 
 @pytest.mark.parametrize("board", [THREE, FOUR, Board(2, 5)], ids=str)
@@ -245,7 +239,7 @@ def test_safe_play_is_safe(board: Board) -> None:
 def test_the_long_chain_rule_holds_for_chains() -> None:
     edges = theory.safe_play(THREE, 14, 500, seed=3, ends=True)
     assert not geometry.safe_edges(THREE, edges).any()
-    winner = np.sign(theory.exact_margins(known(THREE), edges))
+    winner = np.sign(theory.exact_margins(common.searched(THREE), edges))
     right = theory.rule_winner(THREE, edges) == winner
     kind = theory.kinds(THREE, edges)
     assert set(kind.tolist()) == {0, 1, 2}
@@ -276,7 +270,7 @@ def test_classes_cover_all_openings(board: Board) -> None:
 def test_the_book_of_3x3_is_the_published_one() -> None:
     # The second player wins by three boxes, whatever the first draws first (README of the solver).
     book = theory.opening_classes(THREE, 1)
-    margin = theory.exact_margins(known(THREE), book.edges)
+    margin = theory.exact_margins(common.searched(THREE), book.edges)
     np.testing.assert_array_equal(theory.first_player_margins(book.edges, margin), -3)
 
 
@@ -285,8 +279,8 @@ def test_classes_are_of_one_value(board: Board) -> None:
     book = theory.opening_classes(board, 2)
     pairs = itertools.combinations(range(board.num_edges), 2)
     everything = np.array([np.isin(np.arange(board.num_edges), pair) for pair in pairs])
-    values = theory.exact_margins(known(board), book.edges)
-    whole = theory.exact_margins(known(board), everything)
+    values = theory.exact_margins(common.searched(board), book.edges)
+    whole = theory.exact_margins(common.searched(board), everything)
     assert np.repeat(values, book.sizes).sum() == whole.sum()
     assert sorted(np.repeat(values, book.sizes)) == sorted(whole)
 
@@ -472,7 +466,7 @@ def test_a_board_shows_its_numbers(tmp_path: Path) -> None:
     written = {int(text.get_text()) for text in axis.texts}
     assert written == {edge for edge in position.legal[1:] if edge >= 5}
     figure.savefig(tmp_path / "board.png")
-    view = explorer.study_position(untrained(), position, 8, known(THREE))
+    view = explorer.study_position(untrained(), position, 8, common.searched(THREE))
     figure = heatmaps.plot_view(view)
     assert len(figure.axes) == 6
     figure.savefig(tmp_path / "view.png")

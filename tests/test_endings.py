@@ -1,7 +1,6 @@
 """Endings from the table: legal lines, exact labels, the first line perfect, in any chunks."""
 
 import functools
-from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 
 from azdab.common.config import config_from_dict
-from azdab.exact import dense_table, endings
+from azdab.exact import endings
 from azdab.exact.endings import Endings
 from azdab.exact.solver import Solver
 from azdab.game.board import Board
@@ -17,14 +16,8 @@ from azdab.learning import selfplay
 from azdab.search.evaluator import Evaluator
 from tests import common
 
+pytestmark = pytest.mark.usefixtures("even_noise")
 BOARD, HORIZON, LINES, GAMES = Board(2, 3), 8, 4, 64
-
-
-@pytest.fixture(autouse=True, scope="module")
-def even_noise() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jax.random, "dirichlet", common.even_noise)
-        yield
 
 
 @functools.cache
@@ -41,13 +34,8 @@ minimax = common.Minimax(BOARD)
 
 def move_values(edges: Any) -> np.ndarray:
     """What each move is worth in a few open positions ``[..., E]``; -128 where there is none."""
-
-    def row(drawn: frozenset[int]) -> list[int]:
-        moves = range(BOARD.num_edges)
-        return [-128 if move in drawn else minimax.move_value(drawn, move) for move in moves]
-
     flat = np.asarray(edges).reshape(-1, BOARD.num_edges)
-    rows = [row(frozenset(common.indices(mask))) for mask in flat]
+    rows = [minimax.move_values(frozenset(common.indices(mask))) for mask in flat]
     return np.array(rows).reshape(edges.shape)
 
 
@@ -207,7 +195,7 @@ def test_self_play_takes_endings_of_the_table(horizon: int) -> None:
     if horizon <= HORIZON:
         values = move_values(edges[known])
     else:
-        values = np.asarray(dense_table.exact_values(common.solved(BOARD), edges[known]))
+        values = np.asarray(common.exact_values(common.solved(BOARD), edges[known]))
     np.testing.assert_array_equal(np.asarray(examples.outcome)[known], values.max(axis=-1))
     boxes = [list(box) for box in common.surroundings(BOARD)]
     closed = sum(edges[:, box].all(axis=1).astype(int) for box in boxes)

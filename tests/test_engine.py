@@ -12,8 +12,6 @@ from azdab.common.errors import UserError
 from azdab.engine import handwritten, outlook, review
 from azdab.engine.engine import Engine
 from azdab.engine.levels import LEVELS, Level, Pace
-from azdab.exact import oracle
-from azdab.exact.oracle import Oracle
 from azdab.game.board import Board
 from azdab.game.position import Position
 from azdab.game.record import Record
@@ -33,15 +31,9 @@ def engine(level: str = "hard", *, solver: bool = True) -> Engine:
     return Engine(BOARD, common.untrained(BOARD), fast)
 
 
-@functools.cache
-def known(board: Board) -> Oracle:
-    """The truth by search, and the engine's is from a table."""
-    return oracle.searching_oracle(board, 24)
-
-
 def final_margins(position: Position) -> dict[int, int]:
     """The mover's final margin after each move under perfect play."""
-    values = known(position.board).action_values(position.edges[None])[0].astype(int)
+    values = common.searched(position.board).action_values(position.edges[None])[0].astype(int)
     lead = position.lead if position.to_play == 0 else -position.lead
     return {edge: int(values[edge]) + lead for edge in position.legal}
 

@@ -18,7 +18,6 @@ from azdab.common.errors import UserError
 from azdab.game.board import Board
 from azdab.measure import calibration
 from azdab.measure.calibration import Forecast
-from azdab.network import model
 from azdab.runs import checkpoint, networks
 from azdab.runs.networks import TrainedNetwork
 from tests import common
@@ -27,15 +26,10 @@ BOARD = Board(2, 2)
 SMALL = ["--simulations", "0", "4", "--positions", "40", "--games", "8"]
 
 
-@functools.cache
-def _parameters() -> Any:
-    network = config_from_dict(presets.read_settings("smoke")).network
-    return jax.jit(lambda seed: model.init_params(jax.random.key(seed), BOARD, network))
-
-
 def untrained(seed: int = 0, iteration: int = 3) -> TrainedNetwork:
     run_config = config_from_dict(presets.read_settings("smoke"))
-    return TrainedNetwork(BOARD, run_config, _parameters()(seed), iteration)
+    params = common.init_params(jax.random.key(seed), BOARD, run_config.network)
+    return TrainedNetwork(BOARD, run_config, params, iteration)
 
 
 @pytest.fixture(scope="module")

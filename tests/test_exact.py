@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from azdab.exact import bitboard, chain_search, dense_table, solver
+from azdab.exact import bitboard, chain_search, solver
 from azdab.game.board import Board
 from tests import common
 
@@ -57,9 +57,9 @@ def test_values_are_those_of_the_table(size: tuple[int, int]) -> None:
         count = 6_000 if size in SMALL else 20_000
         positions = rng.random((count, board.num_edges)) < rng.random((count, 1))
     subsets, first = np.unique(positions @ (1 << np.arange(board.num_edges)), return_index=True)
-    table = (common.values_of_board if size in SMALL else dense_table.board_values)(board)
+    table = common.values_of_board(board) if size in SMALL else common.solved(board).table
     found = [engine(board).value(edges) for edges in positions[first]]
-    np.testing.assert_array_equal(found, table[subsets])
+    np.testing.assert_array_equal(found, np.asarray(table)[subsets])
 
 
 @hypothesis.given(

@@ -1,7 +1,6 @@
 """A search that grows piece by piece says what one says that runs to its end."""
 
 import functools
-from collections.abc import Iterator
 from typing import Any
 
 import chex
@@ -18,6 +17,7 @@ from azdab.search.evaluator import Evaluation
 from azdab.search.simulation import Growth
 from tests import common
 
+pytestmark = pytest.mark.usefixtures("even_noise")
 BOARD, ROOM = Board(2, 2), 24
 
 
@@ -33,13 +33,6 @@ def opinion(params: Any, states: State) -> Evaluation:
 @functools.cache
 def config(policy: Any) -> SearchConfig:
     return SearchConfig(policy=policy, max_num_considered_actions=4)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def even_noise() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jax.random, "dirichlet", common.even_noise)
-        yield
 
 
 @functools.cache

@@ -21,7 +21,6 @@ from azdab.exact import dense_table
 from azdab.game import rules
 from azdab.game.board import Board
 from azdab.game.rules import State
-from azdab.network import model
 from azdab.players import host_players, matches, ratings, registry
 from azdab.players.registry import Player
 from azdab.runs import networks
@@ -376,8 +375,7 @@ def test_the_best_network_is_that_of_now(tmp_path: Path) -> None:
         config = dataclasses.replace(
             trained.config, network=dataclasses.replace(trained.config.network, filters=filters)
         )
-        made = jax.jit(model.init_params, static_argnums=(1, 2))
-        params = made(jax.random.key(0), BOARD, config.network)
+        params = common.init_params(jax.random.key(0), BOARD, config.network)
         networks.export_network(
             networks.TrainedNetwork(BOARD, config, params, filters), tmp_path / f"run-{filters}", ""
         )

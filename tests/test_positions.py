@@ -68,10 +68,7 @@ def test_sets_hold_known_positions_that_pose_a_question(name: str, source: Any) 
         closed = sum(box <= drawn for box in common.surroundings(BOARD))
         assert abs(margin) <= closed
         assert (margin - closed) % 2 == 0
-        expected = [
-            ILLEGAL if edge in drawn else minimax.move_value(drawn, edge)
-            for edge in range(BOARD.num_edges)
-        ]
+        expected = minimax.move_values(drawn)
         assert values.tolist() == expected
         assert len({value for value in expected if value != ILLEGAL}) > 1
 

@@ -26,7 +26,6 @@ from azdab.measure import ruler as rulers
 from azdab.measure.middle_game import Answers
 from azdab.measure.ruler import NO_EDGE, Ruler
 from azdab.measure.ruler_making import Cast, RulerPlan
-from azdab.network import model
 from azdab.players import host_players
 from azdab.runs import networks
 from azdab.runs.networks import TrainedNetwork
@@ -244,7 +243,7 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained network for 2x2."""
     directory = tmp_path_factory.mktemp("models") / "net"
     run_config = config_from_dict(presets.read_settings("smoke"))
-    params = model.init_params(jax.random.key(0), Board(2, 2), run_config.network)
+    params = common.init_params(jax.random.key(0), Board(2, 2), run_config.network)
     networks.export_network(TrainedNetwork(Board(2, 2), run_config, params, 1), directory, "# x\n")
     return directory
 

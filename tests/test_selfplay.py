@@ -1,7 +1,6 @@
 """Self-play examples against the rules replayed by hand and the solved board."""
 
 import functools
-from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -15,14 +14,8 @@ from azdab.learning import agents, selfplay, statistics
 from azdab.learning.selfplay import Example, SelfPlayStats
 from tests import common
 
+pytestmark = pytest.mark.usefixtures("even_noise")
 GAMES = 64
-
-
-@pytest.fixture(autouse=True, scope="module")
-def even_noise() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jax.random, "dirichlet", common.even_noise)
-        yield
 
 
 # Board, solver horizon, utility, the most random plies, the search's policy.

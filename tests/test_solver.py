@@ -44,7 +44,6 @@ def sized(board: Board, *rest: Any) -> Any:
     return pytest.param(board, *rest, marks=marks, id=str(board))
 
 
-exact_values = jax.jit(dense_table.exact_values)
 action_values = jax.jit(dense_table.action_values)
 brute_boards = st.sampled_from([Board(1, 3), Board(2, 2), Board(3, 3), Board(4, 4), Board(2, 4)])
 
@@ -78,7 +77,7 @@ def test_solved_boards_have_the_known_values(board: Board) -> None:
 @pytest.mark.parametrize(("board", "known"), [sized(*case) for case in FIRST_MOVES])
 def test_first_moves_have_the_known_values(board: Board, known: dict[str, int]) -> None:
     empty = np.zeros(board.num_edges, bool)
-    values = np.asarray(exact_values(common.solved(board), empty))
+    values = np.asarray(common.exact_values(common.solved(board), empty))
     helpers = {"h": board.horizontal, "v": board.vertical}
     found = {name: int(values[helpers[name[0]](int(name[1]), int(name[2]))]) for name in known}
     assert found == known
@@ -117,11 +116,7 @@ def test_solve_gives_the_minimax_value_of_the_position_and_of_every_move(
     value, values = dense_table.solve(board, edges)
     minimax, drawn = common.Minimax(board), frozenset(common.indices(edges))
     assert value == minimax.value(drawn)
-    expected = [
-        -128 if edge in drawn else minimax.move_value(drawn, edge)
-        for edge in range(board.num_edges)
-    ]
-    assert values.tolist() == expected
+    assert values.tolist() == minimax.move_values(drawn)
     assert values.max() == value
 
 

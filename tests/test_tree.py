@@ -1,7 +1,6 @@
 """The batched simulations build mctx's own trees, bit for bit."""
 
 import functools
-from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 from azdab.search import simulation
 from tests import common
 
+pytestmark = pytest.mark.usefixtures("even_noise")
 BATCH, ACTIONS, SIMULATIONS = 12, 7, 24
 
 
@@ -79,13 +79,6 @@ def search(policy: str, batched: bool, max_depth: jax.Array, seed: jax.Array) ->
         loop = simulation.simulation_loop(params, world, select_root, select, max_depth)
         arguments["loop_fn"] = loop
     return run(params, key, root, world, SIMULATIONS, **arguments)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def even_noise() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jax.random, "dirichlet", common.even_noise)
-        yield
 
 
 @pytest.mark.parametrize("policy", ["gumbel", "puct"])

@@ -228,8 +228,9 @@ class Parser(argparse.ArgumentParser):
 
     def _check_words(self, options: argparse.Namespace) -> None:
         """Refuse an empty word: it would be taken for an option that was not given."""
+        fields = dict(self._fields)
         for action in self._actions:
-            if action.type is None and action.dest not in dict(self._fields):
+            if action.type is None and action.dest not in fields:
                 given = getattr(options, action.dest, None)
                 words = given if isinstance(given, list) else [given]
                 if "" in words and given != action.default:

@@ -255,23 +255,14 @@ def solve(board: Board, edges: Bool[Array | np.ndarray, "E"]) -> tuple[int, np.n
     return int(value), scattered
 
 
-def board_values(board: Board) -> np.ndarray:
-    """The whole game: the value of every subset of its moves, ``int8[2^r]``, for r <= 28.
-
-    ``r`` is ``board.num_plies``. Bit ``i`` of the index says that the ``i``-th of the edges that
-    are open at the start is drawn; without lines drawn at the start that is edge ``i``.
-    """
-    position = _endgame(board, jnp.asarray(board.start_mask()), board.num_plies)
-    return np.asarray(_solve_one(position.box_masks)[0])
-
-
 class SolvedBoard(NamedTuple):
     """The parameters of the perfect player: a whole board solved.
 
     Attributes:
       open_edges: ``int32[r]``, the edges open at the start, see :class:`Endgame`.
       box_masks: ``int32[r, 2]``, likewise.
-      table: ``int8[2^r]``.
+      table: ``int8[2^r]``, the value of every subset of the board's moves. Bit ``i`` of the index
+        says that the ``i``-th of ``open_edges`` is drawn.
     """
 
     open_edges: Int[Array, "r"]
@@ -283,7 +274,7 @@ class SolvedBoard(NamedTuple):
 def solve_board(board: Board) -> SolvedBoard:
     """Solve a board with at most ``MAX_OPEN_EDGES`` moves for :func:`perfect_agent`."""
     first = _endgame(board, jnp.asarray(board.start_mask()), board.num_plies)
-    return SolvedBoard(first.open_edges, first.box_masks, jnp.asarray(board_values(board)))
+    return SolvedBoard(first.open_edges, first.box_masks, _solve_one(first.box_masks)[0])
 
 
 def exact_values(solved: SolvedBoard, edges: Bool[Array, "*b E"]) -> Int[Array, "*b E"]:
