@@ -2,9 +2,9 @@
 
 from html import escape
 from string import Template
+from typing import TYPE_CHECKING
 
 import numpy as np
-import svg
 
 from azdab.engine import review
 from azdab.engine.engine import Analysis
@@ -12,6 +12,9 @@ from azdab.engine.review import Review, Verdict, remark
 from azdab.game import drawing, structure
 from azdab.game.drawing import DRAWN, LAST, PLAYER_FILLS, PLAYER_LETTERS
 from azdab.game.position import move_name
+
+if TYPE_CHECKING:
+    import svg
 
 _PAGE = Template("""<!doctype html>
 <html lang="en">
@@ -63,6 +66,8 @@ def curve(margins: list[float | None], limit: int) -> str:
 
     def y(margin: float) -> float:
         return height / 2 - margin / peak * (height / 2 - 14)
+
+    import svg  # takes long to load
 
     shapes: list[svg.Element] = []
     for level in (-peak, 0.0, peak):

@@ -116,7 +116,9 @@ def store(
     if row < 0:
         row = i + 1
         if work >= table[i, 2] & Word(255):
-            table[i + 1] = table[i]
+            # Not a row at once: numba takes seconds to compile that.
+            for word in range(_ENTRY_WORDS):
+                table[i + 1, word] = table[i, word]
             row = i
     table[row, 0], table[row, 1], table[row, 2] = h, v, facts
     table[row, 3] = _check(h, v, facts)

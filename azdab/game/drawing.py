@@ -1,13 +1,16 @@
 """Pictures of positions: text for the terminal, SVG for pages and notebooks."""
 
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import numpy as np
-import svg
 from jaxtyping import Bool, Float, Int
 from rich.text import Text
 
 from azdab.game.board import Board
+
+if TYPE_CHECKING:
+    import svg
 
 PLAYER_STYLES = ("bold cyan", "bold magenta")
 PLAYER_FILLS = ("#2f6fde", "#d8572a")
@@ -81,6 +84,8 @@ def to_svg(
       last: the edge drawn last, which is highlighted.
       heat: ``float[E]`` in 0..1, shown on open edges: how good they are.
     """
+    import svg  # takes long to load
+
     side, edge_of_picture = 40, 14
     width, height = (n * side + 2 * edge_of_picture for n in (board.cols, board.rows))
 
