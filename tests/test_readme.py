@@ -26,6 +26,8 @@ TINY = ["--arena.baseline_games", "4", "--arena.num_games", "4"]
 TINY += ["--learner.steps_per_iteration", "4"]
 TINY += ["--selfplay.games_per_iteration", "32", "--selfplay.parallel_games", "32"]
 SMALL = ["--network.filters", "8", "--network.blocks", "1", "--learner.optimizer", "sgd"]
+SMALL += ["--board.rows", "2", "--board.cols", "2", "--selfplay.solver_horizon", "4"]
+SMALL += ["--search.num_simulations", "4", "--arena.num_simulations", "4"]
 
 SMALLER = {
     "azdab.train --list-configs": [],
@@ -37,7 +39,7 @@ SMALLER = {
     "azdab.play": ["--level", "easy"],
     "azdab.analyze": ["--level", "easy"],
     "azdab.evaluate 5x5 --match": ["--games", "2", "--opening-plies", "44"],
-    "azdab.evaluate 5x5 --tournament": ["--games", "2", "--opening-plies", "44"],
+    "azdab.evaluate 5x5 --tournament": ["--games", "2", "--opening-plies", "52"],
     "azdab.evaluate": ["--games", "2", "--positions", "20", "--simulations", "0", "2"],
     "azdab.export": ["--games", "0"],
     "azdab.solve 3x4": ["--value-only"],

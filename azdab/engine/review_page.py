@@ -2,7 +2,6 @@
 
 from html import escape
 from string import Template
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,9 +11,6 @@ from azdab.engine.review import Review, Verdict, remark
 from azdab.game import drawing, structure
 from azdab.game.drawing import DRAWN, LAST, PLAYER_FILLS, PLAYER_LETTERS
 from azdab.game.position import move_name
-
-if TYPE_CHECKING:
-    import svg
 
 _PAGE = Template("""<!doctype html>
 <html lang="en">

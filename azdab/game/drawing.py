@@ -1,16 +1,12 @@
 """Pictures of positions: text for the terminal, SVG for pages and notebooks."""
 
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from rich.text import Text
 
 from azdab.game.board import Board
-
-if TYPE_CHECKING:
-    import svg
 
 PLAYER_STYLES = ("bold cyan", "bold magenta")
 PLAYER_FILLS = ("#2f6fde", "#d8572a")
