@@ -3,6 +3,7 @@
 from typing import NamedTuple, Protocol
 
 import chex
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
@@ -49,6 +50,7 @@ def network_inputs(states: State, utility: str) -> tuple[Bool[Array, "B E"], Int
 def network_evaluator(board: Board, config: NetworkConfig, utility: str) -> Evaluator:
     """The network as the search's evaluator."""
 
+    @jax.jit  # a search evaluates in two places, and it is traced once
     def evaluate(params: Params, states: State) -> Evaluation:
         output = model.apply(board, config, params, *network_inputs(states, utility))
         return evaluation_of(board, utility, output, states)
