@@ -354,6 +354,9 @@ def test_a_record_is_imported_stepped_through_and_gone_on_from(opened: Page) -> 
     expect(page.locator("#moves .chip[data-edge]")).to_have_count(12)
     expect(drawn(page)).to_have_count(12)
     expect(page.locator("#player-0 small")).to_have_text("Ann")
+    for key, count in [("ArrowLeft", 11), ("ArrowLeft", 10), ("ArrowRight", 11)]:
+        page.keyboard.press(key)  # no edge can be drawn here
+        expect(drawn(page)).to_have_count(count)
     page.locator("#moves .chip[data-ply='3']").click()
     expect(drawn(page)).to_have_count(3)
     expect(page.locator("#status")).to_have_text("After move 3 of 12")

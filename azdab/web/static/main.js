@@ -148,6 +148,11 @@ const KEYS = {
   u: "undo", r: "redo", h: "hint", c: "chains", e: "evaluation", p: "pause", n: "new", "?": "help",
   ",": "earlier", ".": "later", Home: "first", End: "last",
 };
+/**
+ * The same, where no edge can be chosen.
+ * @type {Record<string, keyof typeof actions | undefined>}
+ */
+const BROWSING = { ArrowLeft: "earlier", ArrowRight: "later" };
 
 for (const [id, act] of Object.entries(actions))
   $(id).addEventListener("click", () => game.hasBegun && act());
@@ -160,7 +165,8 @@ for (const side of SIDES) {
 document.addEventListener("keydown", (event) => {
   if (isShortcut(event) || !game.hasBegun) return;
   if (document.querySelector("dialog[open]") || around(event, "input, select, textarea")) return;
-  const id = KEYS[event.key] ?? KEYS[event.key.toLowerCase()];
+  const browsing = !game.isLive || game.live.isOver;
+  const id = KEYS[event.key] ?? KEYS[event.key.toLowerCase()] ?? (browsing && BROWSING[event.key]);
   if (id) actions[id]();
   else if (event.key.startsWith("Arrow") && event.target === document.body) board.focus();
   else return;
