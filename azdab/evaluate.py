@@ -8,6 +8,7 @@ from rich.console import Console
 from azdab.common import cli, screen
 from azdab.common.errors import UserError
 from azdab.devices import device
+from azdab.engine.levels import MAX_SIMULATIONS
 from azdab.measure import ruler_command, strength, tournament
 from azdab.measure.ruler_command import RulerOptions
 from azdab.measure.strength import MeasureOptions
@@ -35,11 +36,11 @@ def _parser() -> cli.Parser:
     add(
         "--simulations",
         metavar="N",
-        type=cli.whole(0),
+        type=cli.whole(0, MAX_SIMULATIONS),
         nargs="+",
         help="simulations per move to measure; 0 is the raw policy",
     )
-    add("--positions", metavar="N", type=cli.whole(1), help="positions per set")
+    add("--positions", metavar="N", type=cli.whole(1, 1_000_000), help="positions per set")
     add("--games", metavar="N", type=cli.even(2), help="games per setting or match; even")
     add(
         "--opening-plies",

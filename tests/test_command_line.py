@@ -1,11 +1,12 @@
 """What every command line refuses before it begins to work."""
 
+import argparse
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from azdab import analyze, evaluate, play, train
+from azdab import analyze, benchmark, evaluate, export, play, solve, train
 from azdab.common import cli
 from tests.common import refused
 
@@ -41,3 +42,18 @@ def test_an_empty_name_is_not_taken_for_none(main: Any, words: str, capsys: Any)
     assert "is empty" in refused(
         main, capsys, *("" if word == "%" else word for word in words.split())
     )
+
+
+@pytest.mark.parametrize("command", [analyze, benchmark, evaluate, export, play, solve, train])
+def test_no_number_is_larger_than_what_arrays_count_with(command: Any) -> None:
+    """Else NumPy or XLA would fail somewhere in the work."""
+    numbers = [
+        action
+        for action in command._parser()._actions
+        if getattr(action.type, "__qualname__", "").startswith(("whole.", "even."))
+    ]
+    for action in numbers:
+        for text in ("2147483648", "9223372036854775808", "9" * 30):
+            with pytest.raises(argparse.ArgumentTypeError, match="must be a whole number from"):
+                action.type(text)
+    assert numbers

@@ -125,11 +125,11 @@ def test_a_match_takes_the_place_of_the_figures(
         (["best", "--games", "3"], "argument --games: must be even"),
         (
             ["best", "--positions", "0"],
-            "argument --positions: must be a whole number of at least 1",
+            "argument --positions: must be a whole number from 1 to 1000000",
         ),
         (
             ["best", "--simulations", "-1"],
-            "argument --simulations: must be a whole number of at least 0, got '-1'",
+            "argument --simulations: must be a whole number from 0 to 4096, got '-1'",
         ),
         (
             ["best", "--max-edges", "many"],

@@ -330,7 +330,7 @@ def test_mistakes_are_named_in_one_line(words: list[str], message: str) -> None:
         (["--board", "2"], "argument --board: write rows and columns"),
         (["--board", "0x2"], "argument --board: write rows and columns"),
         (["--games", "7"], "argument --games: must be even"),
-        (["--batch", "0"], "argument --batch: must be a whole number of at least 2"),
+        (["--batch", "0"], "argument --batch: must be a whole number from 2 to 1000000"),
         (["--batch", "5"], "argument --batch: must be even"),
         (["--sprt", "0", "nan"], "argument --sprt: must be a number from -2000 to 2000, got 'nan'"),
         (["--sprt", "inf", "0"], "argument --sprt: must be a number from -2000 to 2000"),

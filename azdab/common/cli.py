@@ -38,26 +38,31 @@ def argument(parse: Callable[[str], _T]) -> Callable[[str], _T]:
     return read
 
 
-def whole(low: int, high: int | None = None) -> Callable[[str], int]:
+_LARGEST = 2**31 - 1  # what arrays count with
+_MOST_GAMES = 1_000_000
+
+
+def whole(low: int, high: int = _LARGEST) -> Callable[[str], int]:
     """A type for argparse: a whole number from ``low`` to ``high``."""
-    wanted = f"of at least {low}" if high is None else f"from {low} to {high}"
+    wanted = f"of at least {low}" if high == _LARGEST else f"from {low} to {high}"
 
     def read(text: str) -> int:
         try:
             value = int(text)
         except ValueError:
             value = low - 1
-        if value < low or (high is not None and value > high):
+        if not low <= value <= high:
             shown = one_line(repr(text), 40)
-            raise argparse.ArgumentTypeError(f"must be a whole number {wanted}, got {shown}")
+            limits = wanted if value < low else f"from {low} to {high}"
+            raise argparse.ArgumentTypeError(f"must be a whole number {limits}, got {shown}")
         return value
 
     return read
 
 
 def even(low: int) -> Callable[[str], int]:
-    """A type for argparse: an even number of at least ``low``."""
-    number = whole(low)
+    """A type for argparse: an even number of games, at least ``low``."""
+    number = whole(low, _MOST_GAMES)
 
     def read(text: str) -> int:
         value = number(text)
