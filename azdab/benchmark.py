@@ -20,8 +20,8 @@ from azdab.bench import (
     speed_report,
 )
 from azdab.bench.measuring import BenchmarkOptions
-from azdab.common import cli, presets, screen
-from azdab.common.config import config_from_dict, require_engine, require_numba
+from azdab.common import cli, extras, presets, screen
+from azdab.common.config import config_from_dict
 from azdab.devices import device
 from azdab.game.board import board_of
 
@@ -116,12 +116,12 @@ def _doing(options: BenchmarkOptions) -> str:
 def _benchmark(options: BenchmarkOptions, overrides: dict[str, Any], console: Console) -> None:
     """Refuse what cannot be measured, then measure."""
     config = config_from_dict(presets.merge(presets.read_settings(options.config), overrides))
-    require_engine(config)
+    extras.require_engine(config)
     if options.page:
         page_load.measure_page(page_load.PageLoad(), console)
         return
     if options.endgames:
-        require_numba("--endgames")
+        extras.require_numba("--endgames")
     if options.opponent is not None:
         openspiel.require_installed()
     before = speed_report.read_report(options.compare) if options.compare else None

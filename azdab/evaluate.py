@@ -7,8 +7,8 @@ from rich.console import Console
 
 from azdab.common import cli, screen
 from azdab.common.errors import UserError
+from azdab.common.limits import MAX_SIMULATIONS
 from azdab.devices import device
-from azdab.engine.levels import MAX_SIMULATIONS
 from azdab.measure import ruler_command, strength, tournament
 from azdab.measure.ruler_command import RulerOptions
 from azdab.measure.strength import MeasureOptions

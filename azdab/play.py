@@ -8,10 +8,11 @@ from rich.console import Console
 
 from azdab.common import cli, screen
 from azdab.common.errors import UserError
+from azdab.common.limits import MAX_SIMULATIONS
 from azdab.common.screen import Output
 from azdab.devices import device
 from azdab.engine import loading
-from azdab.engine.levels import DEFAULT_LEVEL, LEVELS, MAX_SIMULATIONS
+from azdab.engine.levels import DEFAULT_LEVEL, LEVELS
 from azdab.engine.loading import EngineOptions
 from azdab.game import exchange, gamefile
 from azdab.game.board import parse_board

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import jax
 from rich.console import Console
 
-from azdab.common import cli, screen
-from azdab.common.config import Config, require_engine
+from azdab.common import cli, extras, screen
+from azdab.common.config import Config
 from azdab.devices import device, mesh
 from azdab.devices.device import device_share
 from azdab.learning import memory
@@ -103,7 +103,7 @@ def _train(
 
 def _ready(config: Config, options: TrainOptions, console: Console) -> Config:
     """Set up the devices; the config with as many games at once as the memory allows."""
-    require_engine(config)
+    extras.require_engine(config)
     device.divide_cpu(config, alone=options.coordinator is None)
     device.enable_cache()
     device.start(config, options.max_memory)

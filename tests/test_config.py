@@ -35,6 +35,8 @@ from azdab.common.errors import UserError
             "unknown key 'xyzzy'; "
             "there is description, iterations, seed, keep_checkpoints, initial",
         ),
+        ({"board": {"rows": True}}, "board.rows: input should not be true or false, got True"),
+        ({"iterations": False}, "iterations: input should not be true or false, got False"),
         ({"board": {"rows": 0}}, "board.rows: input should be greater than or equal to 1, got 0"),
         ({"board": {"rows": 11}}, "board.rows: input should be less than or equal to 10, got 11"),
         ({"learner": {"ema_decay": 1}}, "learner.ema_decay: input should be less than 1, got 1"),

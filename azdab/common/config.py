@@ -8,7 +8,6 @@ environment before JAX is loaded.
 """
 
 import dataclasses
-import importlib.util
 import reprlib
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
@@ -276,6 +275,7 @@ def config_from_dict(values: Mapping[str, Any]) -> Config:
       UserError: names the key, what is wrong and, for a typo, the likely key.
     """
     try:
+        _refuse_true_for_one(values)
         return pydantic.TypeAdapter(Config).validate_python(values)
     except pydantic.ValidationError as error:
         raise UserError(_explain(error)) from None
@@ -283,24 +283,14 @@ def config_from_dict(values: Mapping[str, Any]) -> Config:
         raise UserError("the config is nested too deeply: sections hold plain values") from None
 
 
-def require_engine(config: Config) -> None:
-    """Refuse a config that needs the exact engine where numba is not installed.
-
-    Raises:
-      UserError: says what to install.
-    """
-    if config.selfplay.engine_positions:
-        require_numba("selfplay.engine_positions above 0")
-
-
-def require_numba(what: str) -> None:
-    """Refuse ``what`` where numba is not installed.
-
-    Raises:
-      UserError: says what to install.
-    """
-    if importlib.util.find_spec("numba") is None:
-        raise UserError(f"{what} needs numba: pip install 'azdab[exact]'")
+def _refuse_true_for_one(values: Any, kind: Any = Config, prefix: str = "") -> None:
+    """Refuse ``true`` and ``false`` where a number is wanted; pydantic takes them for 1 and 0."""
+    for name, field in kind.__pydantic_fields__.items():
+        value = values.get(name) if isinstance(values, Mapping) else None
+        if dataclasses.is_dataclass(field.annotation):
+            _refuse_true_for_one(value, field.annotation, f"{prefix}{name}.")
+        elif isinstance(value, bool) and "bool" not in str(field.annotation):
+            raise UserError(f"{prefix}{name}: input should not be true or false, got {value}")
 
 
 def _explain(error: pydantic.ValidationError) -> str:

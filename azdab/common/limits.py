@@ -1,4 +1,4 @@
-"""How far exact play reaches, and the largest board: every limit with its reason."""
+"""How far exact play and search reach, and the largest board: every limit with its reason."""
 
 TABLE_HORIZON = 22
 """Longest endings that self-play has solved: on the device, in a dense table of 2^22 bytes for
@@ -39,3 +39,6 @@ some tenths of a second and 40 several seconds per position."""
 TIMED_EDGES = 48
 """Most edges left at which an engine with seconds for a move tries to prove it. The seconds bound
 it, so this may be more than can be solved, but from further away the tries would be in vain."""
+
+MAX_SIMULATIONS = 4096
+"""Most simulations per move that are accepted: the tree keeps that many positions in memory."""

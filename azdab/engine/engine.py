@@ -29,13 +29,13 @@ import jax
 import numpy as np
 
 from azdab.common.errors import UserError
+from azdab.common.limits import MAX_SIMULATIONS
 from azdab.engine import game_clock, outlook
 from azdab.engine.certainty import Certainty, certain_of_book, certain_of_values
 from azdab.engine.game_clock import GameClock
 from azdab.engine.levels import (
     DEFAULT_LEVEL,
     LEVELS,
-    MAX_SIMULATIONS,
     Level,
     Pace,
     level_named,

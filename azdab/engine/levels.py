@@ -55,9 +55,6 @@ thinks for a fraction of a second, ``max`` for some seconds. On boards without a
 
 DEFAULT_LEVEL = "hard"
 
-MAX_SIMULATIONS = 4096
-"""Most simulations per move that are accepted: the tree keeps that many positions in memory."""
-
 
 def level_named(name: str) -> Level:
     """The level of a name.

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import psutil
 
+from azdab.common.extras import missing_numba
 from azdab.common.limits import TABLE_ENTRY_BYTES
-from azdab.exact import oracle
 from azdab.game.board import Board
 from azdab.game.position import Position
 
@@ -65,7 +65,7 @@ class MoveProver:
         try:
             from azdab.exact import solver
         except ImportError:
-            raise oracle.missing_numba() from None
+            raise missing_numba() from None
         self._solver: Any = solver.Solver(board, bits, threads)
         self._remembers = remembers
         self._pool = ThreadPoolExecutor(1)

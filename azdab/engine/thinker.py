@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from azdab.common.extras import missing_numba
 from azdab.common.limits import TIMED_EDGES
 from azdab.engine import handwritten
 from azdab.engine.deliberation import Deliberation
@@ -300,6 +301,6 @@ def _searcher(board: Board, level: Level, timed: bool) -> Any:
     try:
         from azdab.exact import alphabeta
     except ImportError:
-        raise oracle.missing_numba() from None
+        raise missing_numba() from None
     counted = 300 * level.simulations if level.visits is None else level.visits
     return alphabeta.Searcher(board, _VISITS if timed else counted)

@@ -21,6 +21,7 @@ import jax
 import numpy as np
 
 from azdab.common.errors import UserError
+from azdab.common.extras import missing_numba
 from azdab.common.limits import (
     ENDGAME_EDGES,
     ENGINE_DOTS,
@@ -149,11 +150,6 @@ def can_solve(board: Board) -> bool:
 def can_search(board: Board) -> bool:
     """Whether the exact search is at hand for a board: small enough, and with numba."""
     return board.num_dots <= ENGINE_DOTS and importlib.util.find_spec("numba") is not None
-
-
-def missing_numba() -> UserError:
-    """What to say where numba cannot be imported."""
-    return UserError("needs numba, which is not installed: pip install 'azdab[exact]'")
 
 
 def require_search(board: Board) -> None:

@@ -66,7 +66,8 @@ def play_games(
         opening = jnp.tile(rules.random_actions(opening_key, rules.legal_actions(pair)), 2)
         if alike:  # half as much to compile
             one_by_one = either, jnp.stack([a_key, b_key])
-            a_moves, b_moves = jax.lax.map(lambda one: agents[0](*one, states), one_by_one)
+            moves = jax.lax.map(lambda one: agents[0](one[0], one[1], states), one_by_one)
+            a_moves, b_moves = moves
         else:
             a_moves = agents[0](params[0], a_key, states)
             b_moves = agents[1](params[1], b_key, states)

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array
 
 from azdab.common.errors import UserError
+from azdab.common.extras import missing_numba
 from azdab.common.limits import SEARCH_EDGES
 from azdab.devices import batching, mesh
 from azdab.devices.mesh import AXIS, SPLIT, WHOLE
@@ -196,7 +197,7 @@ def alphabeta_player(board: Board, *, nodes: int = 20_000) -> Act:
     try:
         from azdab.exact import alphabeta
     except ImportError:
-        raise oracle.missing_numba() from None
+        raise missing_numba() from None
     return one_by_one(alphabeta.Searcher(board, nodes).choose)
 
 
