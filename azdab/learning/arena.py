@@ -56,7 +56,8 @@ def play_games(
     a_seat = jnp.repeat(jnp.arange(2, dtype=jnp.int8), pairs)
     start = rules.init_states(board, num_games)
     opening_plies = jnp.minimum(opening_plies, board.num_plies - 1)
-    alike = agents[0] is agents[1]
+    shapes = [jax.tree.map(jnp.shape, x) for x in params]
+    alike = agents[0] is agents[1] and shapes[0] == shapes[1]
     either = jax.tree.map(lambda *x: jnp.stack(x), *params) if alike else None
 
     def play_ply(states: State, inputs: tuple[Array, Array]) -> tuple[State, Any]:
