@@ -8,7 +8,7 @@ from rich.console import Console
 
 from azdab.common import cli, screen
 from azdab.common.errors import UserError
-from azdab.common.limits import MAX_SIMULATIONS
+from azdab.common.limits import MAX_BATCH_GAMES, MAX_SIMULATIONS
 from azdab.common.screen import Output
 from azdab.devices import device
 from azdab.engine import loading
@@ -81,7 +81,7 @@ def _parser() -> cli.Parser:
         help="how long azdab thinks in a whole game, longest about the hardest moves")  # fmt: skip
     add("--ponder", action="store_true", help="azdab thinks on your time too")
     add("--no-solver", action="store_true", help="play by network and search only, not exactly")
-    add("--num-games", metavar="N", type=cli.whole(1, 1_000_000),
+    add("--num-games", metavar="N", type=cli.whole(1, MAX_BATCH_GAMES),
         help=f"games of ai (default 1), dual-ai (default {USUAL_GAMES})")  # fmt: skip
     add("--opening-plies", metavar="N", type=cli.whole(0, 219),
         help="random moves at the start of each pair of games; 2, or 0 for one game")  # fmt: skip

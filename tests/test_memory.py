@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from azdab import train
-from azdab.common import presets
+from azdab.common import limits, presets
 from azdab.common.config import Config, config_from_dict
 from azdab.common.errors import UserError
 from azdab.devices import device, mesh
@@ -78,20 +78,29 @@ def planned(board: Board, run: Config, games: int) -> int:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("board", "horizon", "limit"),
-    [(Board(2, 2), 4, 20_000_000), (Board(2, 3), 10, 12_000_000), (Board(2, 3), 10, 7_500_000)],
+    ("board", "horizon", "capacity", "room", "limit"),
+    [
+        (Board(2, 2), 4, 400_000, limits.TABLE_ROOM, 20_000_000),
+        # Tables small enough to compile fast, and chunks of about 200 of them.
+        (Board(2, 3), 10, 100_000, 270_000, 12_000_000),
+        (Board(2, 3), 10, 100_000, 270_000, 7_500_000),
+    ],
     ids=["no chunks", "many chunks of endings", "less than a chunk"],
 )
 def test_the_largest_batch_fits_and_the_next_does_not(
-    board: Board, horizon: int, limit: int, monkeypatch: pytest.MonkeyPatch
+    board: Board,
+    horizon: int,
+    capacity: int,
+    room: int,
+    limit: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    if horizon == 10:  # tables small enough to compile fast, and chunks of about 200 of them
-        monkeypatch.setattr(memory, "TABLE_ROOM", 270_000)
-        monkeypatch.setattr(selfplay, "TABLE_ROOM", 270_000)
+    monkeypatch.setattr(memory, "TABLE_ROOM", room)
+    monkeypatch.setattr(selfplay, "TABLE_ROOM", room)
     run = smoke(
         board={"rows": board.rows, "cols": board.cols},
         selfplay={"solver_horizon": horizon},
-        replay={"capacity": 400_000 if horizon < 10 else 100_000},
+        replay={"capacity": capacity},
     )
     run = memory.with_batch(run, 8, 4096)
     found = memory.largest_batch(board, run, common.one_device(), limit, lambda name: None)

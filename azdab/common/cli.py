@@ -17,6 +17,7 @@ from rich.console import Console
 from azdab.common import files, presets
 from azdab.common.config import config_fields
 from azdab.common.errors import UserError, one_line, suggest
+from azdab.common.limits import MAX_BATCH_GAMES
 from azdab.common.screen import Output, OutputLostError, Screen
 
 _T = TypeVar("_T")
@@ -39,12 +40,10 @@ def argument(parse: Callable[[str], _T]) -> Callable[[str], _T]:
 
 
 _LARGEST = 2**31 - 1  # what arrays count with
-_MOST_GAMES = 1_000_000
 
 
 def whole(low: int, high: int = _LARGEST) -> Callable[[str], int]:
     """A type for argparse: a whole number from ``low`` to ``high``."""
-    wanted = f"of at least {low}" if high == _LARGEST else f"from {low} to {high}"
 
     def read(text: str) -> int:
         try:
@@ -53,8 +52,9 @@ def whole(low: int, high: int = _LARGEST) -> Callable[[str], int]:
             value = low - 1
         if not low <= value <= high:
             shown = one_line(repr(text), 40)
-            limits = wanted if value < low else f"from {low} to {high}"
-            raise argparse.ArgumentTypeError(f"must be a whole number {limits}, got {shown}")
+            open_ended = high == _LARGEST and value < low
+            wanted = f"of at least {low}" if open_ended else f"from {low} to {high}"
+            raise argparse.ArgumentTypeError(f"must be a whole number {wanted}, got {shown}")
         return value
 
     return read
@@ -62,7 +62,7 @@ def whole(low: int, high: int = _LARGEST) -> Callable[[str], int]:
 
 def even(low: int) -> Callable[[str], int]:
     """A type for argparse: an even number of games, at least ``low``."""
-    number = whole(low, _MOST_GAMES)
+    number = whole(low, MAX_BATCH_GAMES)
 
     def read(text: str) -> int:
         value = number(text)

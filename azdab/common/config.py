@@ -10,7 +10,7 @@ environment before JAX is loaded.
 import dataclasses
 import reprlib
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import pydantic
 from pydantic import Field, NonNegativeFloat, PositiveFloat
@@ -19,7 +19,7 @@ from pydantic.dataclasses import dataclass
 from azdab.common import lattice
 from azdab.common.errors import UserError, one_line, suggest
 from azdab.common.lattice import PLAIN, Variant
-from azdab.common.limits import ENGINE_DOTS, MAX_SIDE, TABLE_HORIZON
+from azdab.common.limits import ENGINE_DOTS, MAX_BATCH_GAMES, MAX_SIDE, TABLE_HORIZON
 
 _STRICT = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
@@ -98,9 +98,9 @@ class SearchConfig:
 class SelfPlayConfig:
     """How games are generated."""
 
-    games_per_iteration: int = Field(default=512, ge=1, le=1_000_000)
+    games_per_iteration: int = Field(default=512, ge=1, le=MAX_BATCH_GAMES)
     """Games played before the learner runs."""
-    parallel_games: int = Field(default=512, ge=1, le=1_000_000)
+    parallel_games: int = Field(default=512, ge=1, le=MAX_BATCH_GAMES)
     """Games played at once: the batch of the search. Must divide `games_per_iteration`."""
     max_opening_plies: int = Field(default=8, ge=0, le=1000)
     """Each game starts with a random number of opening plies, at most this many."""
@@ -182,7 +182,7 @@ class ArenaConfig:
 
     every: int = Field(default=1, ge=1, le=1_000_000)
     """Iterations between arenas."""
-    num_games: int = Field(default=64, ge=2, le=1_000_000, multiple_of=2)
+    num_games: int = Field(default=64, ge=2, le=MAX_BATCH_GAMES, multiple_of=2)
     """Games of the latest network against the best; sides are swapped halfway."""
     num_simulations: int = Field(default=32, ge=1, le=100_000)
     """Simulations per move of either side."""
@@ -192,7 +192,7 @@ class ArenaConfig:
     """Only a network that beats `best` replaces it and plays; off: the latest is the best."""
     threshold: float = Field(default=0.55, ge=0.5, le=1)
     """Score rate from which the latest network replaces `best`."""
-    baseline_games: int = Field(default=64, ge=2, le=1_000_000, multiple_of=2)
+    baseline_games: int = Field(default=64, ge=2, le=MAX_BATCH_GAMES, multiple_of=2)
     """Games against each of `random` and `greedy`."""
 
 
@@ -289,7 +289,9 @@ def _refuse_true_for_one(values: Any, kind: Any = Config, prefix: str = "") -> N
         value = values.get(name) if isinstance(values, Mapping) else None
         if dataclasses.is_dataclass(field.annotation):
             _refuse_true_for_one(value, field.annotation, f"{prefix}{name}.")
-        elif isinstance(value, bool) and "bool" not in str(field.annotation):
+            continue
+        kinds = field.annotation, *get_args(field.annotation)
+        if isinstance(value, bool) and bool not in kinds:
             raise UserError(f"{prefix}{name}: input should not be true or false, got {value}")
 
 

@@ -6,6 +6,11 @@ from azdab.common.config import Config
 from azdab.common.errors import UserError
 
 
+def has_numba() -> bool:
+    """Whether numba is installed."""
+    return importlib.util.find_spec("numba") is not None
+
+
 def missing_numba() -> UserError:
     """What to say where numba cannot be imported."""
     return UserError("needs numba, which is not installed: pip install 'azdab[exact]'")
@@ -17,7 +22,7 @@ def require_numba(what: str) -> None:
     Raises:
       UserError: says what to install.
     """
-    if importlib.util.find_spec("numba") is None:
+    if not has_numba():
         raise UserError(f"{what} needs numba: pip install 'azdab[exact]'")
 
 

@@ -40,5 +40,8 @@ TIMED_EDGES = 48
 """Most edges left at which an engine with seconds for a move tries to prove it. The seconds bound
 it, so this may be more than can be solved, but from further away the tries would be in vain."""
 
+MAX_BATCH_GAMES = 1_000_000
+"""Most games that are accepted at once, for a match or an iteration: arrays hold a row for each."""
+
 MAX_SIMULATIONS = 4096
 """Most simulations per move that are accepted: the tree keeps that many positions in memory."""

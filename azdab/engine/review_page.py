@@ -53,6 +53,8 @@ def curve(margins: list[float | None], limit: int) -> str:
       margins: by position; None where unknown.
       limit: the largest margin there can be.
     """
+    import svg  # takes long to load
+
     width, height, left = 720, 200, 34
     peak = max([1.0, *(abs(m) for m in margins if m is not None)])
     peak = min(float(np.ceil(peak)), float(limit))
@@ -62,8 +64,6 @@ def curve(margins: list[float | None], limit: int) -> str:
 
     def y(margin: float) -> float:
         return height / 2 - margin / peak * (height / 2 - 14)
-
-    import svg  # takes long to load
 
     shapes: list[svg.Element] = []
     for level in (-peak, 0.0, peak):

@@ -14,14 +14,13 @@ in :mod:`azdab.common.limits`.
 
 import dataclasses
 import functools
-import importlib.util
 from collections.abc import Callable
 
 import jax
 import numpy as np
 
 from azdab.common.errors import UserError
-from azdab.common.extras import missing_numba
+from azdab.common.extras import has_numba, missing_numba
 from azdab.common.limits import (
     ENDGAME_EDGES,
     ENGINE_DOTS,
@@ -149,7 +148,7 @@ def can_solve(board: Board) -> bool:
 
 def can_search(board: Board) -> bool:
     """Whether the exact search is at hand for a board: small enough, and with numba."""
-    return board.num_dots <= ENGINE_DOTS and importlib.util.find_spec("numba") is not None
+    return board.num_dots <= ENGINE_DOTS and has_numba()
 
 
 def require_search(board: Board) -> None:
