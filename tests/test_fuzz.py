@@ -8,6 +8,7 @@ import functools
 import io
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 
 import azdab
 from azdab import train
+from azdab.bench import speed_report
 from azdab.common import presets
 from azdab.common.config import config_fields, config_from_dict, config_to_dict
 from azdab.common.errors import UserError
@@ -294,12 +296,22 @@ def test_records_are_read_or_refused(text: str, board: Board | None) -> None:
             assert "\n" not in str(error)  # noqa: PT017
 
 
-def test_giant_records_are_refused_unread(tmp_path: Path) -> None:
+def _giants(tmp_path: Path) -> list[Path]:
+    """A file whose size says how much it holds, and a device whose size says nothing."""
     file = tmp_path / "giant.txt"
     with file.open("wb") as out:
         out.truncate(10**12)  # no bytes on disk, but that many to read
-    with pytest.raises(UserError, match="larger than"):
-        gamefile.read_text(file)
+    return [file, Path("/dev/zero")] if os.path.exists("/dev/zero") else [file]
+
+
+def test_what_is_giant_is_refused_unread(tmp_path: Path) -> None:
+    for file in _giants(tmp_path):
+        with pytest.raises(UserError, match="larger than 50 MB"):
+            gamefile.read_text(file)
+        with pytest.raises(UserError, match="was not written by --json"):
+            speed_report.read_report(file)
+    with pytest.raises(UserError, match="larger than 1 MB"):
+        presets.read_settings(str(_giants(tmp_path)[0]))
 
 
 @functools.cache

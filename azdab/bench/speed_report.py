@@ -11,9 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 from azdab.bench.timing import Timed
+from azdab.common import files
 from azdab.common.config import Config, config_to_dict
 from azdab.common.errors import UserError
 from azdab.devices import device
+
+_MAX_REPORT_BYTES = 10_000_000
 
 WorkKey = tuple[str, int, int]
 """Name, games and simulations: what tells one work from another."""
@@ -64,11 +67,11 @@ def read_report(path: Path) -> dict[WorkKey, float]:
       UserError: it cannot be read, or is not a report.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))["results"]
+        found = json.loads(files.read_bounded(path, _MAX_REPORT_BYTES))["results"]
         return {(r["name"], r["games"], r["simulations"]): r["per_second"] for r in found}
     except OSError as error:
         raise UserError(f"--compare: cannot read {path}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise UserError(f"--compare: {path} was not written by --json") from None
 
 

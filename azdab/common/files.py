@@ -35,6 +35,22 @@ def named(text: str) -> Path:
         raise UserError(f"there is no home directory for {one_line(repr(text), 80)}") from None
 
 
+def read_bounded(path: Path, most: int) -> bytes:
+    """What a person named for reading, of which no more is read than the limit.
+
+    A size that is asked for first says nothing of a device, a pipe or a file that grows.
+
+    Raises:
+      OSError: it cannot be read.
+      UserError: it holds more than ``most`` bytes.
+    """
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise UserError(f"{path} is larger than {most / 1_000_000:g} MB")
+    return content
+
+
 def write_text(path: Path, text: str | bytes) -> None:
     """Write a file that a person asked for: beside it first, so that it is whole or not there.
 

@@ -80,11 +80,7 @@ def read_settings(name: str) -> dict[str, Any]:
             f"give a path or one of: {', '.join(known_presets())}"
         )
     try:
-        if path.stat().st_size > MAX_CONFIG_BYTES:
-            raise UserError(
-                f"it is larger than the {MAX_CONFIG_BYTES:,} bytes of a config", str(path)
-            )
-        text = path.read_text(encoding="utf-8")
+        text = files.read_bounded(path, MAX_CONFIG_BYTES).decode()
     except UnicodeDecodeError:
         raise UserError("it is not valid YAML: it is not UTF-8 text", str(path)) from None
     except OSError as error:

@@ -27,9 +27,7 @@ def read_text(path: Path) -> str:
       UserError: it cannot be read.
     """
     try:
-        if path.stat().st_size > MAX_RECORD_BYTES:
-            raise UserError(f"{path} is larger than {MAX_RECORD_BYTES // 1_000_000} MB")
-        content = path.read_bytes()
+        content = files.read_bounded(path, MAX_RECORD_BYTES)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
     marked = [name for mark, name in _BOMS.items() if content.startswith(mark)]
