@@ -127,8 +127,9 @@ def test_the_values_of_all_moves_follow_a_proof() -> None:
 
 def test_a_table_is_as_large_as_it_can_be_filled() -> None:
     small, large = solver_bits(300_000, None), solver_bits(None, 60.0)
-    assert small == solver_bits(300_000, 0.01) == 20
-    assert large >= solver_bits(None, 1.0) >= small
+    assert small == 18
+    assert solver_bits(300_000, 0.01) == 20
+    assert large >= solver_bits(None, 1.0) >= 20 > small >= solver_bits(1, None)
 
 
 def test_the_alpha_beta_search_tells_a_value() -> None:

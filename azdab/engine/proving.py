@@ -1,7 +1,7 @@
 """The exact solver at work in the background, for the engine."""
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ def solver_bits(nodes: int | None, seconds: float | None) -> int:
       seconds: that a proof may take; then the table is kept, and holds what some moves found.
     """
     if seconds is None:
-        return 20 if nodes is not None and nodes < 2**20 else 21
+        return 21 if nodes is None else min(max(nodes.bit_length() - 1, 12), 21)
     most = (psutil.virtual_memory().total // _MEMORY_SHARE // TABLE_ENTRY_BYTES).bit_length() - 1
     return max(min(int(2 * _RATE * seconds).bit_length(), most, 24), 20)
 
@@ -44,6 +44,10 @@ class MoveProof:
     def proven(self) -> bool:
         """Whether it has come to its end."""
         return self._result.done() and self._result.result() is not None
+
+    def wait(self, seconds: float) -> None:
+        """Waits for its end, but not longer than this."""
+        wait([self._result], seconds)
 
     def result(self) -> tuple[int, int] | None:
         """Waits for an optimal move and the position's value; None if it was stopped before."""

@@ -145,6 +145,8 @@ class Thinker:
             look = Deliberation(self._trained, position, self._room, planned, key)
         if self._prover and proving:
             proof = self._begin_proof(self._prover, position, look, rng, enough)
+            if not thorough:
+                proof.wait(_PIECE)  # most endings are proven by then, and need no search
 
         def stop() -> bool:
             return enough() or (not thorough and proof is not None and proof.proven)
