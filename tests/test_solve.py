@@ -14,11 +14,12 @@ import pytest
 
 from azdab import solve
 from azdab.common.errors import UserError
-from azdab.exact import position_table, proof
+from azdab.exact import book, position_table, proof
 from azdab.exact.proof import Prover, Slice
 from azdab.exact.solver import Solver
 from azdab.game.board import Board, parse_board
 from azdab.game.position import Position
+from azdab.measure import solving
 from tests import common
 
 SMALL, SMALL_VALUE = Board(3, 3), -3
@@ -172,6 +173,18 @@ def test_the_command_proves_a_position_of_a_record(
     assert "game.txt is a file, give a directory" in common.refused(
         solve.main, capsys, "1x1", "--folder", str(game)
     )
+
+
+def test_a_book_says_how_far_it_is_and_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(solving, "_OFTEN", 0)
+    made = tmp_path / "2x3.txt"
+    assert run(tmp_path, "2x3", "--book", str(made), "--quick", "1000")["value"] == -2
+    assert "book, 3 positions done, " in capsys.readouterr().out
+    openings = book.parse_book(made.read_text())
+    nothing = book.canonical_of(Board(2, 3), empty(Board(2, 3)))
+    assert openings[nothing.key].value == -2
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What ``azdab.solve`` does: a proof with its progress, kept in a folder, and what came of it."""
 
 import datetime
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:  # they need numba
     from azdab.exact.proof import Known, Prover
 
 _LONG = 10  # seconds after which the steps of a proof are worth a line
+_OFTEN = 60  # seconds between the lines that say how far a book is
 
 QUICK = 50_000
 """Positions that the engine may look at for a move without being slow, with room to spare."""
@@ -109,6 +111,7 @@ class _Progress:
         self._console, self._status = console, status
         self.what = ""
         self._shown: object = None
+        self._began = self._said = time.monotonic()
 
     def __call__(self, now: "proof.Slice") -> None:
         known = now.known
@@ -126,6 +129,10 @@ class _Progress:
         """Say how many positions of the book are done, and how many are left by now."""
         self.what = f"book, {done} positions done, {left} left or more"
         self._status.update(self.what)
+        if (now := time.monotonic()) >= self._said + _OFTEN:
+            self._said = now
+            line = f"{self.what}, {_clock(now - self._began)}"
+            self._console.print(line, highlight=False, soft_wrap=True)
 
 
 def _clock(seconds: float) -> str:
