@@ -8,7 +8,6 @@ import functools
 import io
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -296,22 +295,17 @@ def test_records_are_read_or_refused(text: str, board: Board | None) -> None:
             assert "\n" not in str(error)  # noqa: PT017
 
 
-def _giants(tmp_path: Path) -> list[Path]:
-    """A file whose size says how much it holds, and a device whose size says nothing."""
-    file = tmp_path / "giant.txt"
-    with file.open("wb") as out:
-        out.truncate(10**12)  # no bytes on disk, but that many to read
-    return [file, Path("/dev/zero")] if os.path.exists("/dev/zero") else [file]
-
-
 def test_what_is_giant_is_refused_unread(tmp_path: Path) -> None:
-    for file in _giants(tmp_path):
+    sized, endless = tmp_path / "giant.txt", Path("/dev/zero")
+    with sized.open("wb") as out:
+        out.truncate(10**12)  # no bytes on disk, but that many to read
+    for file in filter(Path.exists, (sized, endless)):
         with pytest.raises(UserError, match="larger than 50 MB"):
             gamefile.read_text(file)
         with pytest.raises(UserError, match="was not written by --json"):
             speed_report.read_report(file)
     with pytest.raises(UserError, match="larger than 1 MB"):
-        presets.read_settings(str(_giants(tmp_path)[0]))
+        presets.read_settings(str(sized))
 
 
 @functools.cache

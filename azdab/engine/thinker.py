@@ -34,6 +34,7 @@ from azdab.runs.networks import TrainedNetwork
 _ROOM = 1 << 14  # simulations of a search with a time, at most: the tree is in memory
 _FALLBACK = 1024  # simulations with a time, while a proof is under way: more would hardly help
 _PIECE = 0.02  # seconds of a search until it is asked whether to stop
+_HEAD_START = 0.02  # seconds of a proof before a search begins beside it: most endings take less
 _GLANCE = 16  # least simulations of an analysis
 _OVERRATED = 1.0  # boxes that the move of a search is worth less than it expects, about
 _TRIAL = 32  # simulations by which the rate is first measured
@@ -146,7 +147,7 @@ class Thinker:
         if self._prover and proving:
             proof = self._begin_proof(self._prover, position, look, rng, enough)
             if not thorough:
-                proof.wait(_PIECE)  # most endings are proven by then, and need no search
+                proof.wait(_HEAD_START)
 
         def stop() -> bool:
             return enough() or (not thorough and proof is not None and proof.proven)
