@@ -56,6 +56,12 @@ def _parser() -> cli.Parser:
         default=solving.QUICK,
         help="the book has what is not solved by looking at so many positions",
     )
+    add(
+        "--lines",
+        metavar="N",
+        type=cli.whole(1),
+        help="the book has what has at most so many lines drawn; otherwise all",
+    )
     return made
 
 
@@ -68,7 +74,7 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> None:
         doing = "a proof alone" if options.book is None else "--book"
-        command.refuse_idle(given, doing, {"quick": ("--book",)})
+        command.refuse_idle(given, doing, {"quick": ("--book",), "lines": ("--book",)})
         solving.solve_position(options, console)
 
     return command.run(work, console, "Stopped.")

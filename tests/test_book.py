@@ -2,6 +2,7 @@
 
 import functools
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import numpy as np
@@ -9,11 +10,13 @@ import pytest
 from hypothesis import strategies as st
 
 from azdab.common.errors import UserError
+from azdab.engine.certainty import certain_of_book
 from azdab.exact import book, bookmaking
 from azdab.exact.book import Opening
 from azdab.exact.proof import Prover
 from azdab.exact.solver import Solver
 from azdab.game.board import Board
+from azdab.game.position import Position
 from azdab.game.symmetry import edge_permutations
 from tests import common
 
@@ -116,6 +119,70 @@ def test_a_book_is_right_and_has_all_that_its_follower_can_meet(
             if not any(box <= {*before, edge} and edge in box for box in boxes):
                 turn = 1 - turn
     assert used > 60
+
+
+def test_the_book_knows_the_values_of_moves_to_what_is_in_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    board = Board(2, 3)
+    monkeypatch.setattr(book, "shipped_book", lambda _: small_book())
+    known = 0
+    for first in [None, *range(board.num_edges)]:
+        position = Position(board) if first is None else Position(board).play(first)
+        values = common.move_values(board, position.edges)
+        certain = certain_of_book(position)
+        assert certain is not None
+        assert certain.value == values.max() == values[certain.move]
+        low, high = certain.bounds.T
+        assert (low[position.legal] <= values[position.legal]).all()
+        assert (values[position.legal] <= high[position.legal]).all()
+        exact = low[position.legal] == high[position.legal]
+        known += exact.sum()
+        assert first is not None or exact.all()  # all first moves are in the book
+    assert known > 2 * board.num_edges
+
+
+def test_a_book_that_was_stopped_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[bytes] = []  # what was searched to see whether that is quick
+    honest = Solver.proven_action
+
+    def watched(solver: Solver, edges: np.ndarray, limit: int | None = None) -> Any:
+        if limit == QUICK:
+            tried.append(edges.tobytes())
+        return honest(solver, edges, limit)
+
+    def stop(done: int, _: int) -> None:
+        if done == 30:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Solver, "proven_action", watched)
+    prover = Prover(Board(2, 3), tmp_path, 10)
+    with pytest.raises(KeyboardInterrupt):
+        bookmaking.make_book(prover, QUICK, stop)
+    prover.save()
+    assert len(tried) == 30
+    assert bookmaking.make_book(Prover(Board(2, 3), tmp_path, 10), QUICK) == small_book()
+    assert len(set(tried)) == len(tried) > 60
+
+
+def test_a_book_of_few_lines_can_be_made_larger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board = Board(2, 3)
+
+    def drawn(key: str) -> int:
+        return int.from_bytes(bytes.fromhex(key)).bit_count()
+
+    few = bookmaking.make_book(Prover(board, tmp_path, 10), QUICK, lines=3)
+    assert few == {key: found for key, found in small_book().items() if drawn(key) <= 3}
+    assert {drawn(key) for key in few} == {0, 1, 2, 3}
+    monkeypatch.setattr(bookmaking, "shipped_book", lambda _: few)
+    prover = Prover(board, tmp_path, 10)
+    prover.known.clear()
+    assert bookmaking.make_book(prover, QUICK) == small_book()
+    assert not any(prover.known[key].nodes for key in few)  # they were known
 
 
 def test_a_book_reads_as_it_was_written() -> None:

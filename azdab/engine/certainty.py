@@ -40,6 +40,17 @@ def certain_of_move(position: Position, value: int, move: int) -> Certainty:
 
 
 def certain_of_book(position: Position) -> Certainty | None:
-    """From the opening book, for an unfinished position."""
+    """From the opening book, for an unfinished position.
+
+    A move has its value too if the position after it is in the book.
+    """
     opening = book.known_opening(position.board, position.edges)
-    return opening and certain_of_move(position, opening.value, opening.edge)
+    if opening is None:
+        return None
+    certain = certain_of_move(position, opening.value, opening.edge)
+    for edge in position.legal:
+        after = position.play(edge)
+        if later := book.known_opening(after.board, after.edges):
+            closed = sum(after.scores) - sum(position.scores)
+            certain.bounds[edge] = closed + later.value if closed else -later.value
+    return certain

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from azdab.exact.book import Opening, canonical_of
-from azdab.exact.proof import Prover
+from azdab.exact.book import Canonical, Opening, canonical_of, shipped_book
+from azdab.exact.proof import Known, Prover
 from azdab.exact.solver import Solver
 from azdab.game import geometry
 from azdab.game.board import Board
@@ -56,22 +56,45 @@ def _next_turns(board: Board, edges: np.ndarray, edge: int) -> Iterator[np.ndarr
         yield after
 
 
+def _is_slow(known: Known, scout: Solver, form: Canonical, quick: int) -> bool:
+    """Whether a search from nothing looks at more positions than that; noted in what is known."""
+    if known.beyond >= quick:
+        return True
+    if known.within is not None and known.within <= quick:
+        return False
+    scout.forget()
+    if scout.proven_action(form.edges, quick) is None:
+        known.beyond = quick
+        return True
+    known.within = scout.nodes
+    return False
+
+
 def make_book(
-    prover: Prover, quick: int, tell: Callable[[int, int], None] = lambda done, left: None
+    prover: Prover,
+    quick: int,
+    tell: Callable[[int, int], None] = lambda done, left: None,
+    lines: int | None = None,
 ) -> dict[str, Opening]:
     """The openings of a board, from the first move and from the second on.
 
     Args:
-      prover: of the board. What it knows is used; what it finds it remembers.
+      prover: of the board. What it knows is used, and what the board's shipped book knows; what
+        it finds it remembers.
       quick: a position that is solved by looking at so many positions is left out, and with it
         what comes after it. The empty board and the first moves are always in the book.
       tell: is told how many positions are done and how many are left to look at by now.
+      lines: a position with more lines drawn is left out too; None: none is.
 
     Returns:
       As :func:`azdab.exact.book.parse_book` does.
     """
     board = prover.board
-    scout = Solver(board, quick.bit_length() + 1)
+    for key, (value, edge) in shipped_book(board).items():
+        known = prover.known.setdefault(key, Known(value, value))
+        known.low, known.high, known.edge = value, value, edge
+    # Few of the positions it looks at are worth remembering.
+    scout = Solver(board, max(quick.bit_length() - 1, 10))
     empty = np.zeros(board.num_edges, bool)
     todo = deque([(empty, 0)])
     todo.extend((_after(board, empty, edge)[0], 0) for edge in different_moves(board, empty))
@@ -82,9 +105,8 @@ def make_book(
         edges, guess = todo.popleft()
         tell(done, len(todo) + 1)
         done += 1
-        scout.forget()
         form = canonical_of(board, edges)
-        slow = scout.proven_action(form.edges, quick) is None
+        slow = _is_slow(prover.known_of(form), scout, form, quick)
         if not slow and edges.sum() > 1:
             continue
         opening = prover.opening(board, form.edges, guess)
@@ -93,7 +115,7 @@ def make_book(
             continue
         for later in _next_turns(board, form.edges, opening.edge):
             key = canonical_of(board, later).key
-            if key not in seen:
+            if key not in seen and (lines is None or later.sum() <= lines):
                 seen.add(key)
                 todo.append((later, opening.value))
     return openings

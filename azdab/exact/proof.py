@@ -48,6 +48,8 @@ class Known:
       edge: an optimal move, in the position's form; -1: not looked for yet.
       nodes: positions looked at for it.
       seconds: how long that took.
+      beyond, within: a search for an optimal move that knows nothing at first looks at more
+        positions than the one, and at no more than the other; 0 and None: not tried.
     """
 
     low: int
@@ -55,6 +57,8 @@ class Known:
     edge: int = -1
     nodes: int = 0
     seconds: float = 0.0
+    beyond: int = 0
+    within: int | None = None
 
 
 class Slice(NamedTuple):
@@ -163,7 +167,8 @@ class Prover:
         full = np.count_nonzero(sample) / len(sample)
         self._tell(Slice(form, known, self._rate, full))
 
-    def _known(self, form: Canonical) -> Known:
+    def known_of(self, form: Canonical) -> Known:
+        """What is known of a position, to be added to."""
         boxes = self.board.num_boxes - int(geometry.closed_boxes(self.board, form.edges))
         return self.known.setdefault(form.key, Known(-boxes, boxes))
 
@@ -178,7 +183,7 @@ class Prover:
         return self._value(canonical_of(board, edges), guess)
 
     def _value(self, form: Canonical, guess: int) -> int:
-        known = self._known(form)
+        known = self.known_of(form)
         bound = guess + ((guess ^ known.low) & 1)
         while known.low < known.high:
             bound = min(max(bound, known.low + 2), known.high)
@@ -194,7 +199,7 @@ class Prover:
         """The same with an optimal move; the position must not be finished."""
         form = canonical_of(board, edges)
         value = self._value(form, guess)
-        known = self._known(form)
+        known = self.known_of(form)
         if known.edge < 0:
             search = functools.partial(self._solver.proven_action, form.edges)
             known.edge, _ = self._slices(form, known, search)

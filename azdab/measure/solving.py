@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # they need numba
 _LONG = 10  # seconds after which the steps of a proof are worth a line
 _OFTEN = 60  # seconds between the lines that say how far a book is
 
-QUICK = 50_000
+QUICK = 200_000
 """Positions that the engine may look at for a move without being slow, with room to spare."""
 
 
@@ -48,7 +48,7 @@ class SolveOptions(NamedTuple):
       save_seconds: how often it is written there.
       json: where the values go.
       book: where the board's opening book goes.
-      quick: what the book leaves out, see :func:`azdab.exact.bookmaking.make_book`.
+      quick, lines: what the book leaves out, see :func:`azdab.exact.bookmaking.make_book`.
     """
 
     start: str
@@ -63,6 +63,7 @@ class SolveOptions(NamedTuple):
     json: Path | None
     book: Path | None
     quick: int
+    lines: int | None
 
 
 def _position(options: SolveOptions, console: Console) -> Position:
@@ -189,8 +190,10 @@ def solve_position(options: SolveOptions, console: Console) -> None:
             moves = [] if options.value_only else _move_values(prover, position, value, show)
             book = None
             if options.book is not None:
-                openings = bookmaking.make_book(prover, options.quick, show.book)
+                openings = bookmaking.make_book(prover, options.quick, show.book, options.lines)
                 note = f"what takes more than {options.quick} positions to solve"
+                if options.lines is not None:
+                    note += f", with at most {options.lines} lines drawn"
                 book = book_text(prover.board, openings, note)
         except KeyboardInterrupt:
             prover.save()
