@@ -12,6 +12,7 @@ it found since it last wrote.
 
 import dataclasses
 import functools
+import heapq
 import json
 import time
 from collections.abc import Callable
@@ -34,6 +35,7 @@ from azdab.game.board import Board
 
 _SLICE_SECONDS = 1.0
 _FIRST_SLICE = 1 << 14  # nodes
+_FIRST_TRY = 1 << 8  # nodes
 _MOST_BITS = 24  # of a table's index where nobody asks for more: 512 MB
 _SPARE_EDGES = 8  # a search from 2^n positions meets far fewer: so much smaller is its table
 _WORTH_KEEPING = 1 << 18  # nodes; what takes fewer is as soon found again
@@ -201,9 +203,36 @@ class Prover:
         value = self._value(form, guess)
         known = self.known_of(form)
         if known.edge < 0:
-            search = functools.partial(self._solver.proven_action, form.edges)
-            known.edge, _ = self._slices(form, known, search)
+            known.edge = self._slices(form, known, self._move_of_value(form, value))
         return Opening(value, int(form.own[known.edge]))
+
+    def _move_of_value(self, form: Canonical, value: int) -> Callable[[int], int | None]:
+        """A search in slices for a move that keeps a position's value.
+
+        The proof of the value knows one, and to prove that again takes next to nothing. That
+        another fails may take long: so each is tried with few positions at first, then with more.
+        """
+        tries = [(_FIRST_TRY, edge) for edge in np.flatnonzero(~form.edges).tolist()]
+
+        def search(size: int) -> int | None:
+            limit, edge = tries[0]
+            after = form.edges.copy()
+            after[edge] = True
+            closed = int(
+                geometry.closed_boxes(self.board, after)
+                - geometry.closed_boxes(self.board, form.edges)
+            )
+            bound = value - closed if closed else 2 - value
+            reached = self._solver.reaches(after, bound, min(limit, size))
+            if reached is None:
+                heapq.heapreplace(tries, (4 * limit, edge))
+            elif reached == bool(closed):
+                return edge
+            else:
+                heapq.heappop(tries)
+            return None
+
+        return search
 
 
 def _read_values(path: Path, board: Board) -> dict[str, Known]:
