@@ -47,7 +47,7 @@ def _replies(board: Board, edges: np.ndarray) -> Iterator[np.ndarray]:
                     yield after
 
 
-def _next_turns(board: Board, edges: np.ndarray, edge: int) -> Iterator[np.ndarray]:
+def next_turns(board: Board, edges: np.ndarray, edge: int) -> Iterator[np.ndarray]:
     """Where a player who made a move can be to move next."""
     after, again = _after(board, edges, edge)
     if not again:
@@ -113,7 +113,7 @@ def make_book(
         openings[form.key] = Opening(opening.value, opening.edge)
         if not slow:
             continue
-        for later in _next_turns(board, form.edges, opening.edge):
+        for later in next_turns(board, form.edges, opening.edge):
             key = canonical_of(board, later).key
             if key not in seen and (lines is None or later.sum() <= lines):
                 seen.add(key)
