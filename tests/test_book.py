@@ -181,7 +181,6 @@ def test_a_book_of_few_lines_can_be_made_larger(
     assert {drawn(key) for key in few} == {0, 1, 2, 3}
     monkeypatch.setattr(bookmaking, "shipped_book", lambda _: few)
     prover = Prover(board, tmp_path, 10)
-    prover.known.clear()
     assert bookmaking.make_book(prover, QUICK) == small_book()
     assert not any(prover.known[key].nodes for key in few)  # they were known
 

@@ -9,6 +9,7 @@ import psutil
 
 from azdab.common.extras import missing_numba
 from azdab.common.limits import TABLE_ENTRY_BYTES
+from azdab.exact import oracle
 from azdab.game.board import Board
 from azdab.game.position import Position
 
@@ -25,7 +26,7 @@ def solver_bits(nodes: int | None, seconds: float | None) -> int:
       seconds: that a proof may take; then the table is kept, and holds what some moves found.
     """
     if seconds is None:
-        return 21 if nodes is None else min(max(nodes.bit_length() - 1, 12), 21)
+        return 21 if nodes is None else oracle.counted_bits(nodes)
     most = (psutil.virtual_memory().total // _MEMORY_SHARE // TABLE_ENTRY_BYTES).bit_length() - 1
     return max(min(int(2 * _RATE * seconds).bit_length(), most, 24), 20)
 

@@ -5,26 +5,18 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from azdab.exact import oracle
 from azdab.exact.book import Canonical, Opening, canonical_of, shipped_book
-from azdab.exact.proof import Known, Prover
+from azdab.exact.proof import Known, Prover, after_move
 from azdab.exact.solver import Solver
-from azdab.game import geometry
 from azdab.game.board import Board
-
-
-def _after(board: Board, edges: np.ndarray, edge: int) -> tuple[np.ndarray, bool]:
-    """The drawn edges after a move, and whether whoever drew it moves again."""
-    after = edges.copy()
-    after[edge] = True
-    closed = int(geometry.closed_boxes(board, after)) > int(geometry.closed_boxes(board, edges))
-    return after, closed
 
 
 def different_moves(board: Board, edges: np.ndarray) -> list[int]:
     """One open edge for each kind: two are alike where the positions after them are equal."""
     kinds: dict[str, int] = {}
     for edge in np.flatnonzero(~edges).tolist():
-        kinds.setdefault(canonical_of(board, _after(board, edges, edge)[0]).key, edge)
+        kinds.setdefault(canonical_of(board, after_move(board, edges, edge)[0]).key, edge)
     return list(kinds.values())
 
 
@@ -37,11 +29,11 @@ def _replies(board: Board, edges: np.ndarray) -> Iterator[np.ndarray]:
     while todo:
         before = todo.pop()
         for edge in different_moves(board, before):
-            after, again = _after(board, before, edge)
+            after, closed = after_move(board, before, edge)
             key = canonical_of(board, after).key
             if key not in seen and not after.all():
                 seen.add(key)
-                if again:
+                if closed:
                     todo.append(after)
                 else:
                     yield after
@@ -49,8 +41,8 @@ def _replies(board: Board, edges: np.ndarray) -> Iterator[np.ndarray]:
 
 def next_turns(board: Board, edges: np.ndarray, edge: int) -> Iterator[np.ndarray]:
     """Where a player who made a move can be to move next."""
-    after, again = _after(board, edges, edge)
-    if not again:
+    after, closed = after_move(board, edges, edge)
+    if not closed:
         yield from _replies(board, after)
     elif not after.all():
         yield after
@@ -93,11 +85,10 @@ def make_book(
     for key, (value, edge) in shipped_book(board).items():
         known = prover.known.setdefault(key, Known(value, value))
         known.low, known.high, known.edge = value, value, edge
-    # Few of the positions it looks at are worth remembering.
-    scout = Solver(board, max(quick.bit_length() - 1, 10))
+    scout = Solver(board, oracle.counted_bits(quick))
     empty = np.zeros(board.num_edges, bool)
     todo = deque([(empty, 0)])
-    todo.extend((_after(board, empty, edge)[0], 0) for edge in different_moves(board, empty))
+    todo.extend((after_move(board, empty, edge)[0], 0) for edge in different_moves(board, empty))
     openings: dict[str, Opening] = {}
     seen = {canonical_of(board, edges).key for edges, _ in todo}
     done = 0

@@ -163,6 +163,14 @@ def require_search(board: Board) -> None:
         raise missing_numba()
 
 
+def counted_bits(nodes: int) -> int:
+    """How large a table suits a search from nothing that may look at so many positions.
+
+    It has ``2^bits`` entries, half as many as positions: the others are not worth remembering.
+    """
+    return min(max(nodes.bit_length() - 1, 12), 21)
+
+
 def best_oracle(board: Board, max_edges: int) -> Oracle:
     """For measuring: certain values of positions with at most ``max_edges`` edges left.
 

@@ -79,6 +79,13 @@ class Slice(NamedTuple):
     full: float
 
 
+def after_move(board: Board, edges: Bool[np.ndarray, "E"], edge: int) -> tuple[np.ndarray, int]:
+    """The drawn edges after a move, and how many boxes it closes."""
+    after = edges.copy()
+    after[edge] = True
+    return after, int(geometry.closed_boxes(board, after) - geometry.closed_boxes(board, edges))
+
+
 def table_bits(board: Board, memory: int | None = None) -> int:
     """How large a table to use: ``2^bits`` entries.
 
@@ -216,12 +223,7 @@ class Prover:
 
         def search(size: int) -> int | None:
             limit, edge = tries[0]
-            after = form.edges.copy()
-            after[edge] = True
-            closed = int(
-                geometry.closed_boxes(self.board, after)
-                - geometry.closed_boxes(self.board, form.edges)
-            )
+            after, closed = after_move(self.board, form.edges, edge)
             bound = value - closed if closed else 2 - value
             reached = self._solver.reaches(after, bound, min(limit, size))
             if reached is None:
